@@ -1,0 +1,140 @@
+"""Backward errors of linear systems, where the idea comes from (paper B, introduction and end of section 2.1).
+
+For ``A x = b`` and a computed solution x̂ with residual ``r = b - A x̂``, Rigal and Gaches (1967) found the smallest ε
+for which ``(A + ΔA) x̂ = b + Δb`` with ``‖ΔA‖ ≤ ε ‖A‖`` and ``‖Δb‖ ≤ ε ‖b‖``. Matrices are measured by the Frobenius
+norm, vectors by the Euclidean one, as in paper B. Everything here works on batches: any leading axes before
+``(n, n)`` and ``(n,)``.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class SolutionError:
+    """How wrong a computed solution is, and how little the data must change to make it right.
+
+    Attributes
+    ----------
+    backward : array
+        η, the smallest ε.
+    dA, db : arrays
+        A perturbation that attains it.
+    forward : array
+        ‖x̂ - x‖ / ‖x̂‖.
+    condition : array
+        ‖A⁻¹‖₂ (‖A‖ + ‖b‖ / ‖x̂‖); forward ≤ condition · backward, with nothing neglected.
+    """
+
+    backward: np.ndarray
+    dA: np.ndarray
+    db: np.ndarray
+    forward: np.ndarray
+    condition: np.ndarray
+
+
+def rigal_gaches(A, b, x_hat, sizes=None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return η, ΔA, Δb: the backward error of ``x_hat`` and a perturbation that attains it.
+
+    Parameters
+    ----------
+    A : array (..., m, n)
+    b : array (..., m)
+    x_hat : array (..., n)
+    sizes : pair of array or float, optional
+        What ΔA and Δb are measured by; (‖A‖, ‖b‖) when not given. Zero for what must not change.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not match or something is not finite.
+    """
+    A, b, x_hat = _check(A, b, x_hat)
+    size_A, size_b = (np.linalg.norm(A, axis=(-2, -1)), np.linalg.norm(b, axis=-1)) if sizes is None else sizes
+    residual = b - (A @ x_hat[..., None])[..., 0]
+    length = np.linalg.norm(x_hat, axis=-1)
+    share = size_A * length
+    total = share + size_b
+    with np.errstate(divide="ignore", invalid="ignore"):
+        backward = np.where(total > 0, np.linalg.norm(residual, axis=-1) / total, np.inf)
+        direction = np.where(length[..., None] > 0, x_hat / length[..., None] ** 2, 0.0)
+        dA = (share / total)[..., None, None] * residual[..., :, None] * direction[..., None, :]
+        db = -(size_b / total)[..., None] * residual
+    return backward, dA, db
+
+
+def system_error(A, b, x_hat, x=None) -> SolutionError:
+    """Return backward error, forward error and condition number of computed solutions of ``A x = b``.
+
+    Parameters
+    ----------
+    A : array (..., n, n)
+        Nonsingular.
+    b, x_hat : arrays (..., n)
+    x : array (..., n), optional
+        The exact solution when it is known better than ``numpy.linalg.solve`` computes it.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not match or something is not finite.
+    numpy.linalg.LinAlgError
+        If A is singular.
+    """
+    A, b, x_hat = _check(A, b, x_hat)
+    if x is None:
+        x = np.linalg.solve(A, b[..., None])[..., 0]
+    backward, dA, db = rigal_gaches(A, b, x_hat)
+    length = np.linalg.norm(x_hat, axis=-1)
+    smallest = np.linalg.svd(A, compute_uv=False)[..., -1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        forward = np.linalg.norm(x_hat - x, axis=-1) / length
+        condition = (np.linalg.norm(A, axis=(-2, -1)) + np.linalg.norm(b, axis=-1) / length) / smallest
+    return SolutionError(backward, dA, db, forward, condition)
+
+
+def eliminate(A, b, pivoting=True) -> np.ndarray:
+    """Solve ``A x = b`` by Gaussian elimination in the precision of the data, with or without row exchanges.
+
+    Parameters
+    ----------
+    A : array (..., n, n)
+    b : array (..., n)
+    pivoting : bool
+        Bring the largest entry of the column to the diagonal before each step.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not match or something is not finite.
+    """
+    A, b, _ = _check(A, b, b)
+    tableau = np.concatenate([A, b[..., None]], axis=-1)
+    n = A.shape[-1]
+    flat = tableau.reshape(-1, n, n + 1)
+    each = np.arange(len(flat))
+    for k in range(n - 1):
+        if pivoting:
+            row = k + np.abs(flat[:, k:, k]).argmax(axis=1)
+            flat[each, k], flat[each, row] = flat[each, row], flat[each, k]
+        flat[:, k + 1 :, k:] -= (flat[:, k + 1 :, k] / flat[:, k, k][:, None])[..., None] * flat[:, k, None, k:]
+    x = np.zeros(flat.shape[:-1])
+    for k in reversed(range(n)):
+        x[:, k] = (flat[:, k, n] - np.sum(flat[:, k, k + 1 : n] * x[:, k + 1 :], axis=1)) / flat[:, k, k]
+    return x.reshape(b.shape)
+
+
+def _check(A, b, x_hat):
+    A, b, x_hat = (np.asarray(array, dtype=float) for array in (A, b, x_hat))
+    rows, columns = A.shape[-2:] if A.ndim >= 2 else (None, None)
+    if b.shape != (*A.shape[:-2], rows):
+        raise ValueError(f"b: expected shape {(*A.shape[:-2], rows)} for A of shape {A.shape}, received {b.shape}")
+    if x_hat.shape != (*A.shape[:-2], columns):
+        raise ValueError(
+            f"x_hat: expected shape {(*A.shape[:-2], columns)} for A of shape {A.shape}, received {x_hat.shape}"
+        )
+    for name, array in (("A", A), ("b", b), ("x_hat", x_hat)):
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name}: expected finite numbers, received NaN or Inf")
+    return A, b, x_hat

@@ -1,0 +1,58 @@
+"""Perturbations (ΔA_1, …, ΔA_p, Δx) of a network and its input, one for every sample of a batch."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Perturbation:
+    """A batch of n perturbations of weights and input.
+
+    Attributes
+    ----------
+    dA : list of (left, right) or None
+        One entry a weighted layer; ``left`` (n, rows) and ``right`` (n, columns) are the factors of
+        ``ΔA_i = left rightᵀ``, with the change of the bias in the last column. None where a layer is untouched.
+    dx : array (n, *input_shape) or None
+        Change of the input; None where it is untouched.
+    weight_norms : array (p,)
+        ‖A_i‖, Frobenius, of the unperturbed layers.
+    input_norms : array (n,)
+        ‖x‖ of the unperturbed inputs.
+    attained : bool array (n,)
+        False where no first-order perturbation exists; the factors of such a sample are NaN.
+    """
+
+    dA: list[tuple[np.ndarray, np.ndarray] | None]
+    dx: np.ndarray | None
+    weight_norms: np.ndarray
+    input_norms: np.ndarray
+    attained: np.ndarray
+
+    @property
+    def norms(self) -> np.ndarray:
+        """‖ΔA_1‖, …, ‖ΔA_p‖ (Frobenius) and ‖Δx‖, (n, p + 1)."""
+        n = len(self.attained)
+        columns = [
+            np.zeros(n) if pair is None else np.linalg.norm(pair[0], axis=1) * np.linalg.norm(pair[1], axis=1)
+            for pair in self.dA
+        ]
+        columns.append(np.zeros(n) if self.dx is None else np.linalg.norm(self.dx.reshape(n, -1), axis=1))
+        return np.stack(columns, axis=1)
+
+    @property
+    def relative_norms(self) -> np.ndarray:
+        """‖ΔA_i‖/‖A_i‖ for every weighted layer, then ‖Δx‖/‖x‖, (n, p + 1).
+
+        Infinite where something that is zero changes.
+        """
+        norms = self.norms
+        sizes = np.column_stack([np.broadcast_to(self.weight_norms, norms[:, :-1].shape), self.input_norms])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(norms == 0.0, 0.0, norms / sizes)
+
+    @property
+    def objective(self) -> np.ndarray:
+        """The sum of squares of the relative norms, eq. (5) of paper B, (n,)."""
+        return np.sum(self.relative_norms**2, axis=1)

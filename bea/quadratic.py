@@ -1,0 +1,99 @@
+"""The quadratic programme behind an attack (paper B, eq. 6), for a whole batch at once.
+
+Find the smallest θ with ``G θ ≥ c``. Its dual needs only the Gram matrix ``K = G Gᵀ``:
+minimise ``½ λᵀ K λ - cᵀ λ`` over ``λ ≥ 0``, then ``θ = Gᵀ λ``. With ten classes K is 9 × 9.
+
+The method is the dual active set of Goldfarb and Idnani (1983): start from θ = 0, add the most violated constraint,
+give up constraints whose multiplier would turn negative. It is finite, needs no feasible start, allows a singular
+K, and finds out when no θ exists.
+"""
+
+import numpy as np
+
+EPS = np.finfo(float).eps
+
+
+def smallest_feasible(K, c) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Solve ``min ½ λᵀ K λ - cᵀ λ, λ ≥ 0`` for a batch.
+
+    Parameters
+    ----------
+    K : array (n, k, k)
+        Gram matrices, symmetric and positive semidefinite.
+    c : array (n, k)
+        Right-hand sides of ``G θ ≥ c``.
+
+    Returns
+    -------
+    multipliers : array (n, k)
+        λ; NaN where there is no solution.
+    solved : bool array (n,)
+        False where no θ satisfies the constraints.
+    iterations : int array (n,)
+        Constraints added or given up.
+    """
+    n, k = c.shape
+    multipliers = np.zeros((n, k))
+    active = np.zeros((n, k), dtype=bool)
+    solved = np.zeros(n, dtype=bool)
+    iterations = np.zeros(n, dtype=int)
+    incoming = np.full(n, -1)
+    running = np.arange(n)
+    diagonal = np.einsum("nii->ni", K)
+    for _ in range(100 * k):
+        if not len(running):
+            break
+        K_r, lam, act, q = K[running], multipliers[running], active[running], incoming[running]
+        slack = np.einsum("nij,nj->ni", K_r, lam) - c[running]
+        rounding = 8 * k * EPS * (np.einsum("nij,nj->ni", np.abs(K_r), lam) + np.abs(c[running]))
+        violated = (slack < -rounding) & ~act
+        size = np.sqrt(np.maximum(diagonal[running], np.finfo(float).tiny))
+        most = np.where(violated, slack / size, np.inf).argmin(axis=1)
+        q = np.where(q < 0, np.where(violated.any(axis=1), most, -1), q)
+
+        done = q < 0
+        solved[running[done]] = True
+        running, K_r, lam, act, q, slack = (a[~done] for a in (running, K_r, lam, act, q, slack))
+        if not len(running):
+            break
+        rows = np.arange(len(running))
+        iterations[running] += 1
+
+        # r: how the active multipliers answer to a unit of the incoming one; z: curvature that is left for it.
+        column = np.where(act, K_r[rows, :, q], 0.0)
+        both = act[:, :, None] & act[:, None, :]
+        r = np.linalg.solve(np.where(both, K_r, np.eye(k)), column[..., None])[..., 0]
+        pivot = K_r[rows, q, q]
+        z = pivot - np.sum(column * r, axis=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratios = np.where(act & (r > 0), lam / r, np.inf)
+            full = np.where(z > 64 * k * EPS * pivot, -slack[rows, q] / z, np.inf)
+        outgoing = ratios.argmin(axis=1)
+        partial = ratios[rows, outgoing]
+        step = np.minimum(full, partial)
+        impossible = np.isinf(step)
+        step = np.where(impossible, 0.0, step)
+
+        lam = np.where(act, np.maximum(lam - step[:, None] * r, 0.0), lam)
+        lam[rows, q] += step
+        drop = (partial < full) & ~impossible
+        act[rows[drop], outgoing[drop]] = False
+        lam[rows[drop], outgoing[drop]] = 0.0
+        act[rows[~drop], q[~drop]] = True
+        q[~drop] = -1
+
+        multipliers[running], active[running], incoming[running] = lam, act, q
+        multipliers[running[impossible]] = np.nan
+        running = running[~impossible]
+    multipliers[~solved] = np.nan
+    return _polish(K, c, multipliers, active, solved), solved, iterations
+
+
+def _polish(K, c, multipliers, active, solved):
+    """Solve once more on the final active sets, which takes out the rounding of the steps."""
+    both = active[:, :, None] & active[:, None, :]
+    right_hand_side = np.where(active, c, 0.0)
+    again = np.linalg.solve(np.where(both & solved[:, None, None], K, np.eye(c.shape[1])), right_hand_side[..., None])
+    again = again[..., 0]
+    better = solved & (again >= 0).all(axis=1)
+    return np.where(better[:, None], again, multipliers)

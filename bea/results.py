@@ -1,0 +1,178 @@
+"""What a notebook leaves behind: numbers, figures and verdicts, each tied to the cell that computed it.
+
+The file ``<notebook>.json`` has three parts: ``cells`` (cell → values), ``figures`` (cell → file) and ``claims``
+(claim → cell and verdict). Claims of the papers and their published numbers come from one YAML file.
+"""
+
+import json
+import os
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import yaml
+from IPython.display import HTML, Markdown, display
+from tabulate import tabulate
+
+REPRODUCED, CORRECTED, CONTRADICTED, UNDECIDED, OPEN = VERDICTS = (
+    "reproduced",
+    "reproduced with a correction",
+    "contradicted",
+    "cannot be decided",
+    "not yet examined",
+)
+LABELS = ("exact", "linearised", "locally optimal")
+
+
+def load_claims(path) -> dict[str, dict]:
+    """Return the claims of the papers by their id, in the order of the file."""
+    return {claim["id"]: claim for claim in yaml.safe_load(Path(path).read_text(encoding="utf-8"))}
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write ``text`` to a temporary file and move it into place, so that no reader ever sees half of it."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+
+
+class Results:
+    """Collects what one notebook computes and writes it to ``folder`` after every addition.
+
+    Parameters
+    ----------
+    notebook : str
+        Name of the notebook.
+    folder : str or Path
+        Where ``<notebook>.json`` and ``figures/`` go.
+    claims : str or Path
+        The YAML file of claims.
+    dataset : str, optional
+        Name of the dataset that everything here was computed from.
+    """
+
+    def __init__(self, notebook, folder, claims, dataset=None):
+        self.notebook = notebook
+        self.folder = Path(folder)
+        self.claims = load_claims(claims)
+        self.dataset = dataset
+        self.content = {"notebook": notebook, "dataset": dataset, "cells": {}, "figures": {}, "claims": {}}
+        (self.folder / "figures").mkdir(parents=True, exist_ok=True)
+
+    def published(self, claim: str) -> dict:
+        """Return the numbers that the paper prints for a claim."""
+        return self.claims[claim]["published"]
+
+    def save(self, cell: str, **values) -> None:
+        """Keep numbers (scalars, lists, arrays, mappings) of the cell with this id."""
+        self.content["cells"].setdefault(cell, {}).update(values)
+        self._write()
+
+    def figure(self, cell: str, figure, alt: str) -> None:
+        """Show a figure and keep it as ``figures/<notebook>-<cell>.svg``; ``alt`` says in words what it shows."""
+        from bea.figures import to_svg
+
+        name = f"{self.notebook}-{cell}"
+        svg = to_svg(figure, name, alt)
+        write_atomically(self.folder / "figures" / f"{name}.svg", svg)
+        self.content["figures"][cell] = f"figures/{name}.svg"
+        self._write()
+        display(HTML(f'<figure class="bea-figure">{svg}</figure>'))
+
+    def table(self, rows, headers, **options) -> None:
+        """Show a table; cells may hold MyST Markdown."""
+        display(Markdown(tabulate(rows, headers, tablefmt="github", **options)))
+
+    def judge(self, cell: str, claim: str, verdict: str, ours: str, label: str, because: str) -> None:
+        """Show and keep the verdict on a claim.
+
+        Parameters
+        ----------
+        cell : str
+            Id of the cell that calls this.
+        claim : str
+            Id of the claim, "B11".
+        verdict : str
+            One of the first four of ``VERDICTS``. It becomes "cannot be decided" when the claim is about another
+            dataset than the one used here.
+        ours : str
+            Our number, with its spread where training is involved.
+        label : {"exact", "linearised", "locally optimal"}
+            How our number is to be understood.
+        because : str
+            Why, in a sentence.
+        """
+        if claim not in self.claims:
+            raise ValueError(f"claim: expected an id of the claims file, received {claim!r}")
+        if verdict not in VERDICTS[:-1]:
+            raise ValueError(f"verdict: expected one of {VERDICTS[:-1]}, received {verdict!r}")
+        if label not in LABELS:
+            raise ValueError(f"label: expected one of {LABELS}, received {label!r}")
+        entry = self.claims[claim]
+        if entry["data"] not in (None, self.dataset):
+            verdict = UNDECIDED
+            because = f"The claim is about {entry['data']}; here everything was computed from {self.dataset}."
+        self.content["claims"][claim] = {
+            "cell": cell,
+            "verdict": verdict,
+            "ours": ours,
+            "label": label,
+            "because": because,
+        }
+        self._write()
+        self.table(
+            [[f"**{claim}**, {entry['place']}", shown(entry), f"{ours} ({label})", f"**{verdict}**. {because}"]],
+            ["Claim", "Published", "Ours", "Verdict"],
+        )
+
+    def _write(self) -> None:
+        try:
+            text = json.dumps(self.content, default=_plain, allow_nan=False, indent=1, ensure_ascii=False)
+        except ValueError as error:
+            raise ValueError(f"results of {self.notebook}: expected finite numbers, {error}") from None
+        write_atomically(self.folder / f"{self.notebook}.json", text)
+
+
+def shown(claim: dict) -> str:
+    """Return the published numbers of a claim as the short text its entry asks for."""
+    return claim["shown"].format(**claim["published"])
+
+
+def scorecard(claims: dict[str, dict], folder) -> list[dict]:
+    """Return every claim with its verdict, from the result files of all notebooks in ``folder``.
+
+    Each row is the claim's entry with ``verdict``, ``ours``, ``label``, ``because``, ``notebook`` and ``cell`` added;
+    these are None, and the verdict is "not yet examined", for a claim that no notebook has judged.
+    """
+    judged = {}
+    for path in sorted(Path(folder).glob("*.json")):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        for claim, entry in content.get("claims", {}).items():
+            if claim in judged:
+                raise ValueError(
+                    f"{claim}: expected one verdict, received two, from {judged[claim]['notebook']} and {path.stem}"
+                )
+            judged[claim] = entry | {"notebook": content["notebook"]}
+    nothing = dict.fromkeys(("ours", "label", "because", "notebook", "cell")) | {"verdict": OPEN}
+    return [entry | nothing | judged.get(claim, {}) for claim, entry in claims.items()]
+
+
+def summary(rows: list[dict]) -> dict[str, dict[str, int]]:
+    """Return how many claims have which verdict: paper → verdict → count, with the row "all" last."""
+    counts = {paper: Counter(row["verdict"] for row in rows if row["paper"] == paper) for paper in "BDRP"}
+    counts["all"] = Counter(row["verdict"] for row in rows)
+    return {paper: {verdict: count[verdict] for verdict in VERDICTS} for paper, count in counts.items()}
+
+
+def summary_table(rows: list[dict], papers: dict[str, str]) -> str:
+    """Return the summary as a Markdown table; ``papers`` gives each paper's letter a name."""
+    counts = summary(rows)
+    names = papers | {"all": "**all four**"}
+    body = [[names[paper], *count.values(), sum(count.values())] for paper, count in counts.items()]
+    return tabulate(body, ["paper", *VERDICTS, "claims"], tablefmt="github")
+
+
+def _plain(value):
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    raise TypeError(f"results: expected numbers, text, lists and mappings, received {type(value).__name__}")
