@@ -44,7 +44,7 @@ class Layer:
         raise NotImplementedError
 
     def pull_back(self, rows: np.ndarray, y: np.ndarray, output: np.ndarray) -> np.ndarray:
-        """Multiply row vectors (n or 1, classes, *output shape) by the Jacobian at y, giving (n or 1, classes, *shape)."""
+        """Multiply rows (n or 1, classes, *output shape) by the Jacobian at y; the result ends in ``shape``."""
         raise NotImplementedError
 
 

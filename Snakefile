@@ -1,0 +1,51 @@
+# What runs after what: dataset -> training -> analysis -> book. `make book` calls it.
+#
+# Snakemake deletes the output of a rule before the rule runs. So the output here is the record of a good run,
+# results/.done/NOTEBOOK, which workflow.execute writes last, after it has moved the pages and numbers into place:
+# a notebook that fails loses its record, and leaves the files of the last good run as they were.
+import sys
+
+from bea import datasets
+from workflow.plan import forget_incomplete, load_parameters, modules_of, resolve_data_folder
+
+resolve_data_folder()
+forget_incomplete()
+SET = config.get("set", "full")
+PARAMETERS = load_parameters(SET)
+ASKED = PARAMETERS.pop("dataset")
+FILE = None if ASKED == "digits" else datasets.locate(ASKED)
+# What a notebook needs besides its own source and the modules it imports.
+NEEDS = {
+    "training": ["results/dataset.json"],
+    "primer": [],
+    "one_layer": ["results/dataset.json", "results/.done/training"],
+}
+
+
+rule book:
+    input:
+        "results/dataset.json", [f"results/.done/{notebook}" for notebook in NEEDS],
+        "_config.yml", "_toc.yml", "workflow/render.py", "book/claims.yml", "book/references.bib",
+        expand("book/{page}.md", page=glob_wildcards("book/{page}.md").page),
+        expand("book/_ext/{file}", file=glob_wildcards("book/_ext/{file,[^/]+[.]py}").file),
+        expand("book/_static/{file}", file=glob_wildcards("book/_static/{file,[^/]+}").file),
+    output: touch("_build/book.done")
+    shell: "{sys.executable:q} -m workflow.render"
+
+
+rule dataset:
+    input: [str(FILE)] if FILE else [], "bea/datasets.py"
+    params: asked=ASKED, file=str(FILE)
+    output: "results/dataset.json"
+    shell: "{sys.executable:q} -m workflow.dataset {SET}"
+
+
+for notebook, needs in NEEDS.items():
+
+    rule:
+        name: notebook
+        input:
+            needs, f"notebooks/{notebook}.ipynb", modules_of(notebook), "workflow/execute.py", "book/claims.yml",
+        params: notebook=notebook, values=PARAMETERS.get(notebook, {})
+        output: f"results/.done/{notebook}"
+        shell: "{sys.executable:q} -m workflow.execute {params.notebook} --set {SET}"

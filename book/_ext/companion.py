@@ -1,0 +1,283 @@
+"""What this book adds to Sphinx: numbers, figures and verdicts taken from the result files, each linked to its cell.
+
+Roles and directives read ``results/*.json`` and register the file as a dependency of the page, so that a page is made
+again when a number changes. Nothing here computes.
+"""
+
+import importlib.metadata
+import json
+import re
+from pathlib import Path
+
+import nbformat
+from docutils import nodes
+from docutils.parsers.rst import directives
+from sphinx import addnodes
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective, SphinxRole
+
+from bea.results import load_claims, scorecard, shown, summary_table
+
+logger = logging.getLogger(__name__)
+PAPERS = {
+    "B": "B, Beuzeville et al. (2021)",
+    "D": "D, Dauphine report (2024)",
+    "R": "R, Report 2",
+    "P": "P, Peck et al. (2017)",
+}
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+MEASURED = ("image/", "text/html", "text/markdown")  # outputs that get a line of provenance
+
+
+def results_folder(env) -> Path:
+    """Return the folder with the results of the last run."""
+    return Path(env.srcdir) / "results"
+
+
+def read_results(env, notebook: str) -> dict:
+    """Return the result file of a notebook and note that the present page depends on it."""
+    path = results_folder(env) / f"{notebook}.json"
+    env.note_dependency(str(path))
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def link_to_cell(notebook: str, cell: str, *children, **attributes) -> nodes.Node:
+    """Return a link to the executed cell, resolved by Sphinx; a cell that does not exist is a warning."""
+    reference = addnodes.pending_xref(
+        "", refdomain="std", reftype="ref", reftarget=f"cell-{notebook}-{cell}", refexplicit=True, refwarn=True
+    )
+    inline = nodes.inline("", "", *children, **attributes)
+    reference += inline
+    return reference
+
+
+def provenance_line(provenance: dict, cell: str) -> nodes.paragraph:
+    """Return the small line under a figure or table: where it comes from, with a link to the cell."""
+    notebook, parameters = provenance["notebook"], provenance["parameters"]
+    settings = ", ".join(f"{name} = {value}" for name, value in parameters.items() if name not in ("dataset", "seed"))
+    seed = parameters.get("seed", parameters.get("seeds"))
+    facts = [settings, f"seed {seed}", f"data {provenance['dataset'] or 'none'}", f"commit {provenance['commit']}"]
+    link = link_to_cell(notebook, cell, nodes.Text(f"{notebook}, cell {cell}"))
+    text = nodes.Text(" · " + " · ".join(fact for fact in facts if fact))
+    return nodes.paragraph("", "", link, text, classes=["provenance"])
+
+
+class ResultRole(SphinxRole):
+    """``notebook#cell.key:format``, a number from a result file, linked to the cell that computed it."""
+
+    def run(self):
+        """Return the link."""
+        match = re.fullmatch(r"(\w+)#([\w-]+)\.([\w.-]+)(?::(.+))?", self.text)
+        if not match:
+            message = f"result: expected notebook#cell.key:format, received {self.text!r}"
+            return [], [self.inliner.reporter.warning(message, line=self.lineno)]
+        notebook, cell, keys, form = match.groups()
+        try:
+            value = read_results(self.env, notebook)["cells"][cell]
+            for key in keys.split("."):
+                value = value[int(key)] if isinstance(value, list) else value[key]
+            text = format(value, form or "")
+        except (OSError, LookupError, ValueError) as error:
+            message = f"result: nothing for {self.text!r} ({type(error).__name__}: {error})"
+            return [], [self.inliner.reporter.warning(message, line=self.lineno)]
+        text = re.sub(r"e([-+])0*(\d+)$", lambda m: f"·10{(m[1] + m[2]).lstrip('+').translate(SUPERSCRIPTS)}", text)
+        return [link_to_cell(notebook, cell, nodes.Text(text), classes=["result"])], []
+
+
+class ResultFigure(SphinxDirective):
+    """``{result-figure} notebook#cell`` shows a figure that a notebook made; its content is the caption."""
+
+    required_arguments = 1
+    has_content = True
+
+    def run(self):
+        """Return figure, caption and provenance."""
+        notebook, cell = self.arguments[0].split("#")
+        content = read_results(self.env, notebook)
+        path = results_folder(self.env) / content["figures"][cell]
+        self.env.note_dependency(str(path))
+        box = nodes.container(classes=["bea-figure-box"])
+        box += nodes.raw("", f'<figure class="bea-figure">{path.read_text(encoding="utf-8")}</figure>', format="html")
+        self.state.nested_parse(self.content, self.content_offset, box)
+        box += provenance_line(content["provenance"], cell)
+        return [box]
+
+
+class FromMarkdown(SphinxDirective):
+    """Base of the directives that write Markdown for Sphinx to parse."""
+
+    def parse(self, text: str, *classes: str) -> list[nodes.Node]:
+        """Return what ``text`` says, in a container with these classes."""
+        box = nodes.container(classes=list(classes))
+        self.state.nested_parse(text.splitlines(), self.content_offset, box)
+        return [box]
+
+    def rows(self) -> list[dict]:
+        """Return the rows of the scorecard."""
+        for path in sorted(results_folder(self.env).glob("*.json")):
+            self.env.note_dependency(str(path))
+        claims = Path(self.env.srcdir) / "book" / "claims.yml"
+        self.env.note_dependency(str(claims))
+        return scorecard(load_claims(claims), results_folder(self.env))
+
+
+class Scorecard(FromMarkdown):
+    """``{scorecard} B`` lists the claims of one paper; without an argument, it counts the verdicts."""
+
+    optional_arguments = 1
+
+    def run(self):
+        """Return the table."""
+        rows = self.rows()
+        if not self.arguments:
+            return self.parse(summary_table(rows, PAPERS), "scorecard-summary")
+        paper = self.arguments[0]
+        lines = ["| claim | published | ours | verdict |", "|---|---|---|---|"]
+        for row in rows:
+            if row["paper"] != paper:
+                continue
+            link = ""
+            if row["notebook"]:
+                link = f" [{row['notebook']}, cell {row['cell']}](cell-{row['notebook']}-{row['cell']})"
+            ours = f"{row['ours']} ({row['label']})" if row["ours"] else "–"
+            because = f" {row['because']}" if row["because"] else ""
+            claim = f"**{row['id']}** {row['place']}. {row['statement'].strip()} *How judged:* {row['judged'].strip()}"
+            lines.append(f"| {claim} | {shown(row)} | {ours} | **{row['verdict']}**.{because}{link} |")
+        return self.parse("\n".join(lines), "scorecard")
+
+
+class Runs(FromMarkdown):
+    """``{runs}`` lists the notebooks of this book: when they depend on what, how long they took, at which commit."""
+
+    def run(self):
+        """Return the table."""
+        lines = ["| notebook | took | dataset | commit | parameters |", "|---|---|---|---|---|"]
+        for path in sorted(results_folder(self.env).glob("*.json")):
+            content = json.loads(path.read_text(encoding="utf-8"))
+            self.env.note_dependency(str(path))
+            if provenance := content.get("provenance"):
+                settings = ", ".join(f"{name} = {value}" for name, value in provenance["parameters"].items())
+                page = f"{{doc}}`{path.stem} <../results/{path.stem}>`"
+                facts = [page, f"{provenance['seconds']} s", provenance["dataset"] or "none", provenance["commit"]]
+                lines.append(f"| {' | '.join([*facts, settings])} |")
+        return self.parse("\n".join(lines), "runs")
+
+
+class Versions(FromMarkdown):
+    """``{versions} numpy scipy …`` lists the versions of these packages."""
+
+    required_arguments = 1
+    final_argument_whitespace = True
+
+    def run(self):
+        """Return the table."""
+        lines = ["| package | version |", "|---|---|"]
+        lines += [f"| {name} | {importlib.metadata.version(name)} |" for name in self.arguments[0].split()]
+        return self.parse("\n".join(lines))
+
+
+class Explorable(SphinxDirective):
+    """``{explorable} name`` shows ``_static/name.js``; its content stands there until the script has run."""
+
+    required_arguments = 1
+    has_content = True
+
+    def run(self):
+        """Return the element that the script fills, and the scripts."""
+        name = directives.uri(self.arguments[0])
+        fallback = " ".join(self.content)
+        # One level up: every page of the book lies one folder deep.
+        scripts = "".join(f'<script src="../_static/{file}.js"></script>' for file in ("explorables", name))
+        return [nodes.raw("", f'<div class="explorable" id="{name}"><p>{fallback}</p></div>{scripts}', format="html")]
+
+
+def tie_cells(app, doctree) -> None:
+    """Give every cell of an executed notebook its id as anchor, its figures and tables a line of provenance."""
+    path = Path(app.env.doc2path(app.env.docname))
+    if path.suffix != ".ipynb":
+        return
+    notebook = nbformat.read(path, as_version=4)
+    provenance = notebook.metadata.get("bea")
+    if provenance is None:
+        logger.warning("%s was not executed by this book's workflow; run `make book`", path.name)
+        return
+    labels = app.env.domaindata["std"]
+    for cell in list(doctree.findall(lambda node: node.get("nb_element") == "cell_code" if _element(node) else False)):
+        if "injected-parameters" in cell["cell_metadata"].get("tags", []):
+            cell.parent.remove(cell)
+            continue
+        name = notebook.cells[cell["cell_index"]]["id"]
+        anchor, label = f"cell-{name}", f"cell-{path.stem}-{name}"
+        cell["ids"].append(anchor)
+        labels["anonlabels"][label.lower()] = labels["anonlabels"][label] = (app.env.docname, anchor)
+        shows = [node for node in cell.findall(nodes.container) if node.get("mime_type", "").startswith(MEASURED)]
+        if shows:
+            cell.append(provenance_line(provenance, name))
+    if title := next(doctree.findall(nodes.title), None):
+        title.parent.insert(title.parent.index(title) + 1, _run_box(provenance))
+
+
+def _element(node) -> bool:
+    return isinstance(node, nodes.Element)
+
+
+def _run_box(provenance: dict) -> nodes.paragraph:
+    """Return the line under a notebook's title: its parameters and how long it took."""
+    parameters = ", ".join(f"{name} = {value}" for name, value in provenance["parameters"].items())
+    text = (
+        f"Executed in {provenance['seconds']} s with {parameters} "
+        f"(parameter set {provenance['set']}, commit {provenance['commit']})."
+    )
+    return nodes.paragraph("", "", nodes.Text(text), classes=["provenance", "run"])
+
+
+def announce(app, config) -> None:
+    """Put a banner on every page when the book is not what it should be."""
+    path = Path(app.srcdir) / "results" / "dataset.json"
+    if not path.is_file():
+        logger.warning("results/dataset.json is missing: run `make book` first")
+        return
+    decided = json.loads(path.read_text(encoding="utf-8"))
+    parts = []
+    if decided["name"] == "digits":
+        why = "as params.yml asks" if not decided["reason"] else f"because {decided['asked']} could not be had"
+        parts.append(
+            f"This book was computed from {decided['note']}, {why}. No claim of a paper that used MNIST is judged."
+        )
+    if decided["set"] != "full":
+        parts.append("This book was made with the smoke parameters, for tests: its numbers mean little.")
+    if parts:
+        config.html_theme_options["announcement"] = " ".join(parts)
+
+
+def stay_offline(app, pagename, templatename, context, doctree) -> None:
+    """Drop the scripts of thebe, which name other machines and do nothing here, from a page."""
+    context["script_files"] = [
+        script
+        for script in context.get("script_files", [])
+        if "thebe" not in (str(script) + str(getattr(script, "attributes", "")))
+    ]
+
+
+def one_search_bar(app, config) -> None:
+    """Remove the theme's second search bar."""
+    for part in ("persistent", "start", "center", "end"):
+        config.html_theme_options[f"navbar_{part}"] = []
+
+
+def setup(app) -> dict:
+    """Register everything."""
+    app.add_role("result", ResultRole())
+    for name, directive in {
+        "result-figure": ResultFigure,
+        "scorecard": Scorecard,
+        "runs": Runs,
+        "versions": Versions,
+        "explorable": Explorable,
+    }.items():
+        app.add_directive(name, directive)
+    app.connect("config-inited", announce)
+    app.connect("config-inited", one_search_bar)
+    app.connect("doctree-read", tie_cells)
+    app.connect("html-page-context", stay_offline, priority=900)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,36 @@
+"""Decide from which dataset the book is computed, and write that to ``results/dataset.json``.
+
+The dataset asked for in ``params.yml`` is used when it can be had. When it is nowhere to be had the embedded digits
+take its place and the file says why; a file that is there but wrong stops everything.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from bea import datasets
+from bea.results import write_atomically
+from workflow.plan import load_parameters, resolve_data_folder
+
+
+def main(set_name: str) -> None:
+    """Write ``results/dataset.json`` with the keys ``asked``, ``name``, ``note`` and ``reason``."""
+    resolve_data_folder()
+    asked = load_parameters(set_name)["dataset"]
+    reason = None
+    try:
+        data = datasets.load(asked)
+    except datasets.DatasetUnavailableError as error:
+        reason = str(error)
+        print(f"dataset: {reason}\ndataset: going on with the embedded digits", file=sys.stderr)
+        data = datasets.load("digits")
+    content = {"asked": asked, "name": data.name, "note": data.note, "reason": reason, "set": set_name}
+    Path("results").mkdir(exist_ok=True)
+    write_atomically(Path("results/dataset.json"), json.dumps(content, indent=1, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1])
+    except ValueError as error:
+        sys.exit(f"dataset: {error}")

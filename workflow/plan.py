@@ -1,0 +1,67 @@
+"""Read ``params.yml`` and find out what a notebook depends on."""
+
+import ast
+import json
+import os
+from pathlib import Path
+
+import yaml
+
+SETS = ("full", "smoke")
+DONE = ".done"  # in results: one file a notebook, the checksums of what its last good run made
+
+
+def load_parameters(name: str) -> dict:
+    """Return one of the two parameter sets of ``params.yml``."""
+    sets = yaml.safe_load(Path("params.yml").read_text(encoding="utf-8"))
+    if name not in SETS or name not in sets:
+        raise ValueError(f"set: expected one of {SETS}, in params.yml, received {name!r}")
+    return sets[name]
+
+
+def resolve_data_folder() -> None:
+    """Make ``BEA_DATA`` absolute, so that it means the same in the folder where a notebook runs."""
+    if os.environ.get("BEA_DATA"):
+        os.environ["BEA_DATA"] = str(Path(os.environ["BEA_DATA"]).resolve())
+    else:
+        os.environ.pop("BEA_DATA", None)
+
+
+def forget_incomplete(results=Path("results")) -> None:
+    """Remove the record of every notebook some of whose files are missing, so that it runs again."""
+    for record in (results / DONE).glob("*"):
+        names = [line.split("  ", 1)[1] for line in record.read_text(encoding="utf-8").splitlines()]
+        if not all((results / name).is_file() for name in names):
+            record.unlink()
+
+
+def modules_of(notebook: str) -> list[str]:
+    """Return the files of ``bea`` that a notebook imports, directly or not, in alphabetical order."""
+    cells = json.loads(Path(f"notebooks/{notebook}.ipynb").read_text(encoding="utf-8"))["cells"]
+    waiting = set()
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            waiting |= _imports("".join(cell["source"]))
+    found = set()
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found.add(path)
+            waiting |= _imports(Path(path).read_text(encoding="utf-8"))
+    return sorted(found)
+
+
+def _imports(code: str) -> set[str]:
+    """Return the files of ``bea`` that a piece of code imports itself."""
+    names = set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    paths = set()
+    for name in names:
+        if name == "bea" or name.startswith("bea."):
+            paths.add(Path("bea/__init__.py"))
+            paths.add(Path(*name.split(".")).with_suffix(".py"))
+    return {str(path) for path in paths if path.is_file()}
