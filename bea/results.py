@@ -158,18 +158,19 @@ def scorecard(claims: dict[str, dict], folder) -> list[dict]:
 
 
 def summary(rows: list[dict]) -> dict[str, dict[str, int]]:
-    """Return how many claims have which verdict: paper → verdict → count, with the row "all" last."""
-    counts = {paper: Counter(row["verdict"] for row in rows if row["paper"] == paper) for paper in "BDRP"}
-    counts["all"] = Counter(row["verdict"] for row in rows)
-    return {paper: {verdict: count[verdict] for verdict in VERDICTS} for paper, count in counts.items()}
+    """Return how many claims have which verdict: verdict → paper → count, the papers' sum under "all"."""
+    papers = list(dict.fromkeys(row["paper"] for row in rows))
+    counts = Counter((row["verdict"], row["paper"]) for row in rows)
+    table = {verdict: {paper: counts[verdict, paper] for paper in papers} for verdict in VERDICTS}
+    return {verdict: row | {"all": sum(row.values())} for verdict, row in table.items()}
 
 
-def summary_table(rows: list[dict], papers: dict[str, str]) -> str:
-    """Return the summary as a Markdown table; ``papers`` gives each paper's letter a name."""
+def summary_table(rows: list[dict]) -> str:
+    """Return the summary as a Markdown table."""
     counts = summary(rows)
-    names = papers | {"all": "**all four**"}
-    body = [[names[paper], *count.values(), sum(count.values())] for paper, count in counts.items()]
-    return tabulate(body, ["paper", *VERDICTS, "claims"], tablefmt="github")
+    totals = {paper: sum(row[paper] for row in counts.values()) for paper in counts[OPEN]}
+    body = [[verdict, *row.values()] for verdict, row in counts.items()]
+    return tabulate([*body, ["claims", *totals.values()]], ["verdict", *totals], tablefmt="github")
 
 
 def _plain(value):

@@ -22,7 +22,7 @@ def main(set_name: str) -> None:
         data = datasets.load(asked)
     except datasets.DatasetUnavailableError as error:
         reason = str(error)
-        print(f"dataset: {reason}\ndataset: going on with the embedded digits", file=sys.stderr)
+        print(f"companion: {reason}\ncompanion: going on with the embedded digits", flush=True)
         data = datasets.load("digits")
     content = {"asked": asked, "name": data.name, "note": data.note, "reason": reason, "set": set_name}
     Path("results").mkdir(exist_ok=True)
@@ -33,4 +33,4 @@ if __name__ == "__main__":
     try:
         main(sys.argv[1])
     except ValueError as error:
-        sys.exit(f"dataset: {error}")
+        sys.exit(f"companion: {error}")

@@ -82,6 +82,7 @@ def execute(name: str, parameters: dict, provenance: dict, to=Path("results")) -
     running.mkdir(parents=True)
     parameters = parameters | {"output": os.path.relpath(running, "notebooks")}
     logging.getLogger("papermill").setLevel(logging.ERROR)
+    os.environ["PYTHONPATH"] = str(Path.cwd())  # the kernel runs in another folder and shall find this very bea
     executed = running / f"{name}.ipynb"
     try:
         papermill.execute_notebook(
@@ -158,7 +159,7 @@ def main() -> None:
         provenance = {"set": arguments.set_name, "dataset": chosen.get("dataset")}
         execute(arguments.notebook, chosen, provenance, arguments.to)
     except (OSError, RuntimeError, TypeError, ValueError) as error:
-        sys.exit(f"\n{error}\n")
+        sys.exit("\n".join(f"companion: {line}" for line in str(error).splitlines()))
 
 
 if __name__ == "__main__":

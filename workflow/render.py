@@ -17,7 +17,8 @@ def main() -> None:
     if code:
         lines = log.read_text(encoding="utf-8").splitlines()
         important = [line for line in lines if "WARNING" in line or "ERROR" in line or "rror:" in line]
-        sys.exit("\n".join(["jupyter-book build failed:", *(important or lines)[-30:], f"all of it: {log}"]))
+        report = ["jupyter-book build failed:", *(important or lines)[-30:], f"all of it: {log}"]
+        sys.exit("\n".join(f"companion: {line}" for line in report))
 
 
 if __name__ == "__main__":

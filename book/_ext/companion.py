@@ -19,12 +19,6 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 from bea.results import load_claims, scorecard, shown, summary_table
 
 logger = logging.getLogger(__name__)
-PAPERS = {
-    "B": "B, Beuzeville et al. (2021)",
-    "D": "D, Dauphine report (2024)",
-    "R": "R, Report 2",
-    "P": "P, Peck et al. (2017)",
-}
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 MEASURED = ("image/", "text/html", "text/markdown")  # outputs that get a line of provenance
 
@@ -130,7 +124,7 @@ class Scorecard(FromMarkdown):
         """Return the table."""
         rows = self.rows()
         if not self.arguments:
-            return self.parse(summary_table(rows, PAPERS), "scorecard-summary")
+            return self.parse(summary_table(rows), "scorecard-summary")
         paper = self.arguments[0]
         lines = ["| claim | published | ours | verdict |", "|---|---|---|---|"]
         for row in rows:
