@@ -16,10 +16,15 @@ CHANGE = LinearSegmentedColormap.from_list("change", [BLUE, "#ffffff", VERMILLIO
 
 STYLE = {
     "axes.edgecolor": INK,
+    "axes.facecolor": "none",
     "axes.labelcolor": INK,
     "axes.prop_cycle": mpl.cycler(color=[BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY]),
     "axes.spines.right": False,
     "axes.spines.top": False,
+    "boxplot.boxprops.color": INK,
+    "boxplot.capprops.color": INK,
+    "boxplot.medianprops.color": BLUE,
+    "boxplot.whiskerprops.color": INK,
     "figure.constrained_layout.use": True,
     "font.family": "sans-serif",
     "font.size": 11,
@@ -34,9 +39,9 @@ STYLE = {
 
 def new_figure(width=5.6, height=3.4, rows=1, columns=1, **keywords) -> tuple[Figure, np.ndarray]:
     """Return a figure in the book's style and its axes, (rows, columns); sizes in inches."""
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        return figure, figure.subplots(rows, columns, squeeze=False, **keywords)
+    mpl.rcParams.update(STYLE)  # for good: what is drawn into the figure later shall have this style too
+    figure = Figure(figsize=(width, height))
+    return figure, figure.subplots(rows, columns, squeeze=False, **keywords)
 
 
 def show_image(axes, image, title="", change=False) -> None:
@@ -55,7 +60,7 @@ def show_image(axes, image, title="", change=False) -> None:
 def to_svg(figure: Figure, name: str, alt: str) -> str:
     """Return the figure as one ``<svg>`` element with alternative text, its ids prefixed by ``name``."""
     buffer = io.StringIO()
-    with mpl.rc_context(STYLE | {"svg.hashsalt": name}):
+    with mpl.rc_context({"svg.hashsalt": name}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]

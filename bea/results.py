@@ -79,9 +79,9 @@ class Results:
         self._write()
         display(HTML(f'<figure class="bea-figure">{svg}</figure>'))
 
-    def table(self, rows, headers, **options) -> None:
+    def table(self, rows, headers) -> None:
         """Show a table; cells may hold MyST Markdown."""
-        display(Markdown(tabulate(rows, headers, tablefmt="github", **options)))
+        display(Markdown(tabulate(rows, [str(name) for name in headers], tablefmt="github", disable_numparse=True)))
 
     def judge(self, cell: str, claim: str, verdict: str, ours: str, label: str, because: str) -> None:
         """Show and keep the verdict on a claim.
