@@ -71,3 +71,8 @@ def to_svg(figure: Figure, name: str, alt: str) -> str:
     svg = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"|height="[\d.]+pt" width="[\d.]+pt"', "", svg, count=1)
     label = html.escape(alt, quote=True)
     return svg.replace("<svg", f'<svg role="img" aria-label="{label}" style="width: 100%; max-width: {width}pt"', 1)
+
+
+def to_png(figure: Figure, path) -> None:
+    """Write the figure to ``path`` as pixels on white, for slides and for pages that cannot show vector graphics."""
+    figure.savefig(path, format="png", dpi=150, transparent=False, facecolor="white", metadata={"Software": None})

@@ -69,12 +69,13 @@ class Results:
         self._write()
 
     def figure(self, cell: str, figure, alt: str) -> None:
-        """Show a figure and keep it as ``figures/<notebook>-<cell>.svg``; ``alt`` says in words what it shows."""
-        from bea.figures import to_svg
+        """Show a figure and keep it as ``figures/<notebook>-<cell>.svg`` and ``.png``; ``alt`` says what it shows."""
+        from bea.figures import to_png, to_svg
 
         name = f"{self.notebook}-{cell}"
         svg = to_svg(figure, name, alt)
         write_atomically(self.folder / "figures" / f"{name}.svg", svg)
+        to_png(figure, self.folder / "figures" / f"{name}.png")
         self.content["figures"][cell] = f"figures/{name}.svg"
         self._write()
         display(HTML(f'<figure class="bea-figure">{svg}</figure>'))

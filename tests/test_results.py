@@ -1,0 +1,111 @@
+"""Results, verdicts and the scorecard."""
+
+import json
+
+import numpy as np
+import pytest
+import yaml
+
+from bea import figures
+from bea.results import CONTRADICTED, OPEN, REPRODUCED, UNDECIDED, Results, scorecard, shown, summary, summary_table
+
+CLAIM = {"paper": "B", "place": "§1", "statement": "s", "published": {"p": 0.5}, "shown": "{p:.0%}", "judged": "j"}
+
+
+@pytest.fixture
+def claims(tmp_path):
+    """A file with two claims, one of them about MNIST."""
+    path = tmp_path / "claims.yml"
+    path.write_text(yaml.safe_dump([CLAIM | {"id": "B1", "data": None}, CLAIM | {"id": "B2", "data": "mnist"}]))
+    return path
+
+
+def judge(results, claim, verdict=REPRODUCED):
+    results.judge("cell", claim, verdict, ours="1", label="exact", because="so")
+
+
+def test_numbers_come_back_as_they_were_saved(tmp_path, claims):
+    """Scalars, arrays and lists of NumPy survive the way through the file, to the last bit."""
+    results = Results("some", tmp_path, claims)
+    results.save("cell", a=np.float64(0.1), b=np.arange(3), c=[np.int64(2), "x"], d={"e": 1 / 3})
+    content = json.loads((tmp_path / "some.json").read_text())
+    assert content["cells"]["cell"] == {"a": 0.1, "b": [0, 1, 2], "c": [2, "x"], "d": {"e": 1 / 3}}
+
+
+def test_numbers_that_are_not_finite_are_refused(tmp_path, claims):
+    """A NaN stops the notebook and leaves the last good file."""
+    results = Results("some", tmp_path, claims)
+    results.save("cell", a=1)
+    with pytest.raises(ValueError, match=r"results of some: expected finite numbers"):
+        results.save("cell", a=np.nan)
+    assert json.loads((tmp_path / "some.json").read_text())["cells"]["cell"] == {"a": 1}
+
+
+def test_claims_about_mnist_are_undecided_on_other_data(tmp_path, claims):
+    """Whatever the notebook says, and only for claims that depend on the data."""
+    results = Results("some", tmp_path, claims, dataset="digits")
+    judge(results, "B1")
+    judge(results, "B2", CONTRADICTED)
+    rows = {row["id"]: row for row in scorecard(results.claims, tmp_path)}
+    assert rows["B1"]["verdict"] == REPRODUCED
+    assert rows["B2"]["verdict"] == UNDECIDED
+    assert "digits" in rows["B2"]["because"]
+
+
+def test_claims_nobody_judged_are_not_yet_examined(tmp_path, claims):
+    """The scorecard has every claim of the file, judged or not, and the summary counts them all."""
+    results = Results("some", tmp_path, claims, dataset="mnist")
+    judge(results, "B2")
+    rows = scorecard(results.claims, tmp_path)
+    assert [row["verdict"] for row in rows] == [OPEN, REPRODUCED]
+    counts = summary(rows)
+    assert counts[OPEN] == {"B": 1, "all": 1}
+    assert counts[REPRODUCED] == {"B": 1, "all": 1}
+    assert "| claims" in summary_table(rows).splitlines()[-1]
+
+
+def test_two_verdicts_on_one_claim_are_an_error(tmp_path, claims):
+    """The message names the claim and both notebooks."""
+    for name in ("one", "two"):
+        judge(Results(name, tmp_path, claims), "B1")
+    with pytest.raises(ValueError, match=r"B1: .* from one and two"):
+        scorecard({"B1": CLAIM | {"id": "B1"}}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"claim": "B99"}, "claim: .* received 'B99'"),
+        ({"verdict": "true"}, "verdict: .* received 'true'"),
+        ({"verdict": OPEN}, "verdict: .* received 'not yet examined'"),
+        ({"label": "sure"}, "label: .* received 'sure'"),
+    ],
+)
+def test_a_verdict_needs_known_words(tmp_path, claims, change, message):
+    """Unknown claims, verdicts and labels are refused."""
+    arguments = {"cell": "c", "claim": "B1", "verdict": REPRODUCED, "ours": "1", "label": "exact", "because": "so"}
+    with pytest.raises(ValueError, match=message):
+        Results("some", tmp_path, claims).judge(**(arguments | change))
+
+
+def test_published_numbers_fill_their_template():
+    """The text in the scorecard is made from the numbers, which are typed once."""
+    assert shown(CLAIM) == "50%"
+
+
+def test_figures_are_reproducible_and_follow_the_theme(tmp_path, claims):
+    """The same figure gives the same bytes; ink is drawn in the colour of the text; the alternative text is there."""
+
+    def draw():
+        figure, ((ax,),) = figures.new_figure(4, 3)
+        ax.plot([1, 2], [3, 4], label="line")
+        ax.set(xlabel="x", ylabel="y")
+        ax.legend()
+        return figures.to_svg(figure, "name", 'what "it" shows')
+
+    svg = draw()
+    assert svg == draw()
+    assert figures.INK not in svg
+    assert "currentColor" in svg
+    assert 'aria-label="what &quot;it&quot; shows"' in svg
+    assert 'id="name-figure_1"' in svg
