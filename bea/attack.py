@@ -9,6 +9,7 @@ from bea.network import Network
 from bea.perturbation import Perturbation
 from bea.quadratic import smallest_feasible
 
+METHODS = ("first-order",)
 # Samples a block: bounds the memory of the linearisation, (block, classes, pixels) numbers for deep networks.
 BLOCK = 2048
 
@@ -46,7 +47,7 @@ class AttackResult:
     kkt_residual: np.ndarray
 
 
-def attack(net: Network, x, target, on="weights", margin=1e-3) -> AttackResult:
+def attack(net: Network, x, target, on="weights", *, method="first-order", margin=1e-3) -> AttackResult:
     """Smallest perturbation, to first order, after which ``target`` wins (paper B, eqs. 5 and 6).
 
     Minimises ``Σ_i ‖ΔA_i‖²/‖A_i‖² + ‖Δx‖²/‖x‖²`` over first-order perturbations subject to
@@ -63,6 +64,8 @@ def attack(net: Network, x, target, on="weights", margin=1e-3) -> AttackResult:
         Class that shall win, different from the present one.
     on : {"weights", "input", "both"}
         What may change.
+    method : {"first-order"}
+        How the problem is solved: linearised once, at the unperturbed network.
     margin : float
         By how much, in units of the logits, the target must lead; positive, so that no tie is left to ``argmax``.
 
@@ -74,16 +77,19 @@ def attack(net: Network, x, target, on="weights", margin=1e-3) -> AttackResult:
     ------
     ValueError
         For images of wrong shape or range, targets out of range or equal to the present class, a margin that is not
-        positive, an unknown ``on``.
+        positive, an unknown ``on`` or ``method``.
     TypeError
         For targets that are not integers.
     """
     x = net.check_images(x)
     target = check_targets(net, x, target)
+    if method not in METHODS:
+        raise ValueError(f"method: expected one of {METHODS}, received {method!r}")
     if not (np.isfinite(margin) and margin > 0):
         raise ValueError(f"margin: expected a positive number, received {margin!r}")
-    blocks = [_attack_block(net, x[i : i + BLOCK], target[i : i + BLOCK], on, margin) for i in range(0, len(x), BLOCK)]
-    return blocks[0] if len(blocks) == 1 else _join(blocks)
+    starts = range(0, max(len(x), 1), BLOCK)
+    blocks = [_attack_block(net, x[i : i + BLOCK], target[i : i + BLOCK], on, margin) for i in starts]
+    return blocks[0] if len(blocks) == 1 else _join(blocks, x)
 
 
 def check_targets(net: Network, x, target) -> np.ndarray:
@@ -126,20 +132,20 @@ def _attack_block(net, x, target, on, margin) -> AttackResult:
     g = np.zeros((n, classes))
     g[rows, others] = -multipliers
     g[rows, target[:, None]] = multipliers.sum(axis=1, keepdims=True)
-    perturbation = problem.perturbation(g, net, x, solved)
+    perturbation = problem.perturbation(*problem.pull_back(g), net, x, solved)
 
     slack = np.einsum("nij,nj->ni", K, multipliers) - c
     infeasibility = np.maximum(-slack, 0.0).max(axis=1) / np.abs(c).max(axis=1)
     complementarity = np.abs(multipliers * slack).max(axis=1) / np.sum(c * multipliers, axis=1)
 
-    reached = net.perturbed_logits(x, perturbation)
+    reached = net.perturbed_logits(perturbation)
     leads = reached[rows, target[:, None]] - reached[rows, others]
     lead = leads.min(axis=1)
     rounding = 1e-9 * np.abs(logits).max(axis=1)
     return AttackResult(
         perturbation=perturbation,
         target=target,
-        success=lead >= margin - rounding,
+        success=(lead >= margin - rounding) & (lead > 0),
         objective=perturbation.objective,
         margin=lead,
         margin_asked=margin,
@@ -148,7 +154,7 @@ def _attack_block(net, x, target, on, margin) -> AttackResult:
     )
 
 
-def _join(blocks) -> AttackResult:
+def _join(blocks, x) -> AttackResult:
     """Put the results of consecutive blocks together."""
 
     def stack(pick):
@@ -162,8 +168,8 @@ def _join(blocks) -> AttackResult:
             for i, pair in enumerate(first.dA)
         ],
         dx=None if first.dx is None else np.concatenate([part.dx for part in parts]),
+        x=x,
         weight_norms=first.weight_norms,
-        input_norms=stack(lambda block: block.perturbation.input_norms),
         attained=stack(lambda block: block.perturbation.attained),
     )
     return AttackResult(

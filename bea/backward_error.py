@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from bea.network import Linearisation, Network
-from bea.perturbation import Perturbation
+from bea.perturbation import Perturbation, image_norms
 
 ON = ("weights", "input", "both")
+CORRECTIONS = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,14 +74,14 @@ class FirstOrder:
             change += _times(dx, lin.jacobian.swapaxes(1, 2))
         return change
 
-    def perturbation(self, g, net: Network, x, attained) -> Perturbation:
-        """Return θ = 𝒜ᵀ g as a ``Perturbation``; NaN where it is not attained."""
-        pairs, dx = self.pull_back(np.where(attained[:, None], g, np.nan))
+    def perturbation(self, pairs, dx, net: Network, x, attained) -> Perturbation:
+        """Return θ as a ``Perturbation``; NaN where it is not attained."""
+        seen = np.where(attained, 1.0, np.nan)[:, None]
         return Perturbation(
-            dA=pairs,
-            dx=None if dx is None else dx.reshape(x.shape),
+            dA=[pair and (pair[0] * seen, pair[1]) for pair in pairs],
+            dx=None if dx is None else (dx * seen).reshape(x.shape),
+            x=x,
             weight_norms=net.weight_norms,
-            input_norms=np.linalg.norm(x.reshape(len(x), -1), axis=1),
             attained=attained,
         )
 
@@ -89,7 +90,7 @@ def first_order(net: Network, x, on="weights", relative=True) -> FirstOrder:
     """Linearise the logits of ``net`` at the images ``x`` (n, *input_shape) and choose the norm."""
     if on not in ON:
         raise ValueError(f"on: expected one of {ON}, received {on!r}")
-    sizes = np.linalg.norm(x.reshape(len(x), -1), axis=1)
+    sizes = image_norms(x)
     return FirstOrder(
         net.linearise(x),
         on,
@@ -145,13 +146,23 @@ def backward_error(net: Network, x, y_hat, on="weights", relative=True) -> Pertu
     def solve(right_hand_side):
         return np.einsum("nij,nj,nkj,nk->ni", vectors, inverse, vectors, right_hand_side, optimize=True)
 
-    # Correct the normal equations once with the residual of 𝒜 θ itself: 𝒜𝒜ᵀ has the square of its condition.
-    g = solve(change)
-    residual = change - problem.push_forward(*problem.pull_back(g))
-    g += solve(residual)
-    residual = change - problem.push_forward(*problem.pull_back(g))
-    attained = np.linalg.norm(residual, axis=1) <= 1e-8 * np.linalg.norm(change, axis=1)
-    return problem.perturbation(g, net, x, attained)
+    # 𝒜𝒜ᵀ has the square of the condition of 𝒜: correct θ by the residual of 𝒜 θ itself until that is rounding.
+    theta, residual, wanted = None, change, np.linalg.norm(change, axis=1)
+    for _ in range(CORRECTIONS):
+        theta = _add(theta, problem.pull_back(solve(residual)))
+        residual = change - problem.push_forward(*theta)
+        if (np.linalg.norm(residual, axis=1) <= 4 * np.finfo(float).eps * wanted).all():
+            break
+    attained = np.linalg.norm(residual, axis=1) <= 1e-8 * wanted
+    return problem.perturbation(*theta, net, x, attained)
+
+
+def _add(theta, step):
+    """Add two θ in factored form; the right factors h_{i-1} are the same."""
+    if theta is None:
+        return step
+    pairs = [one and (one[0] + other[0], one[1]) for one, other in zip(theta[0], step[0], strict=True)]
+    return pairs, None if step[1] is None else theta[1] + step[1]
 
 
 def _times(vectors, matrices) -> np.ndarray:

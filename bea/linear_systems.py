@@ -37,6 +37,8 @@ class SolutionError:
 def rigal_gaches(A, b, x_hat, sizes=None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return η, ΔA, Δb: the backward error of ``x_hat`` and a perturbation that attains it.
 
+    η is infinite, and ΔA and Δb do not explain ``x_hat``, when nothing that may change can change the residual.
+
     Parameters
     ----------
     A : array (..., m, n)
@@ -57,10 +59,11 @@ def rigal_gaches(A, b, x_hat, sizes=None) -> tuple[np.ndarray, np.ndarray, np.nd
     share = size_A * length
     total = share + size_b
     with np.errstate(divide="ignore", invalid="ignore"):
-        backward = np.where(total > 0, np.linalg.norm(residual, axis=-1) / total, np.inf)
+        wanted = np.linalg.norm(residual, axis=-1)
+        backward = np.where(wanted > 0, wanted / total, 0.0)
         direction = np.where(length[..., None] > 0, x_hat / length[..., None] ** 2, 0.0)
-        dA = (share / total)[..., None, None] * residual[..., :, None] * direction[..., None, :]
-        db = -(size_b / total)[..., None] * residual
+        dA = np.where(total > 0, share / total, 0.0)[..., None, None] * residual[..., :, None] * direction[..., None, :]
+        db = -np.where(total > 0, size_b / total, 0.0)[..., None] * residual
     return backward, dA, db
 
 
@@ -82,9 +85,11 @@ def system_error(A, b, x_hat, x=None) -> SolutionError:
     numpy.linalg.LinAlgError
         If A is singular.
     """
-    A, b, x_hat = _check(A, b, x_hat)
+    A, b, x_hat = _check(A, b, x_hat, square=True)
     if x is None:
         x = np.linalg.solve(A, b[..., None])[..., 0]
+    elif np.shape(x) != b.shape:
+        raise ValueError(f"x: expected shape {b.shape}, received {np.shape(x)}")
     backward, dA, db = rigal_gaches(A, b, x_hat)
     length = np.linalg.norm(x_hat, axis=-1)
     smallest = np.linalg.svd(A, compute_uv=False)[..., -1]
@@ -95,7 +100,7 @@ def system_error(A, b, x_hat, x=None) -> SolutionError:
 
 
 def eliminate(A, b, pivoting=True) -> np.ndarray:
-    """Solve ``A x = b`` by Gaussian elimination in the precision of the data, with or without row exchanges.
+    """Solve ``A x = b`` by Gaussian elimination in double precision, with or without row exchanges.
 
     Parameters
     ----------
@@ -109,7 +114,7 @@ def eliminate(A, b, pivoting=True) -> np.ndarray:
     ValueError
         If shapes do not match or something is not finite.
     """
-    A, b, _ = _check(A, b, b)
+    A, b, _ = _check(A, b, b, square=True)
     tableau = np.concatenate([A, b[..., None]], axis=-1)
     n = A.shape[-1]
     flat = tableau.reshape(-1, n, n + 1)
@@ -125,15 +130,14 @@ def eliminate(A, b, pivoting=True) -> np.ndarray:
     return x.reshape(b.shape)
 
 
-def _check(A, b, x_hat):
+def _check(A, b, x_hat, square=False):
     A, b, x_hat = (np.asarray(array, dtype=float) for array in (A, b, x_hat))
-    rows, columns = A.shape[-2:] if A.ndim >= 2 else (None, None)
-    if b.shape != (*A.shape[:-2], rows):
-        raise ValueError(f"b: expected shape {(*A.shape[:-2], rows)} for A of shape {A.shape}, received {b.shape}")
-    if x_hat.shape != (*A.shape[:-2], columns):
-        raise ValueError(
-            f"x_hat: expected shape {(*A.shape[:-2], columns)} for A of shape {A.shape}, received {x_hat.shape}"
-        )
+    if A.ndim < 2 or (square and A.shape[-1] != A.shape[-2]):
+        raise ValueError(f"A: expected shape (..., {'n, n' if square else 'm, n'}), received {A.shape}")
+    for name, vector, length in (("b", b, A.shape[-2]), ("x_hat", x_hat, A.shape[-1])):
+        if vector.shape != (*A.shape[:-2], length):
+            expected = (*A.shape[:-2], length)
+            raise ValueError(f"{name}: expected shape {expected} for A of shape {A.shape}, received {vector.shape}")
     for name, array in (("A", A), ("b", b), ("x_hat", x_hat)):
         if not np.isfinite(array).all():
             raise ValueError(f"{name}: expected finite numbers, received NaN or Inf")

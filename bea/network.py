@@ -10,7 +10,6 @@ A new kind of layer (convolution, pooling) needs the three methods of ``Layer`` 
 import json
 import math
 import os
-import zipfile
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -56,7 +55,7 @@ class Flatten(Layer):
         return (math.prod(shape),)
 
     def forward(self, y):
-        return y.reshape(len(y), -1)
+        return _flat(y)
 
     def pull_back(self, rows, y, output):
         return rows.reshape(*rows.shape[:2], *y.shape[1:])
@@ -190,6 +189,10 @@ class Network:
             raise ValueError(
                 f"output_activation: expected one of {OUTPUT_ACTIVATIONS}, received {self.output_activation!r}"
             )
+        if self.input_range is not None:
+            limits = np.asarray(self.input_range, dtype=float)
+            if limits.shape != (2,) or not limits[0] < limits[1]:
+                raise ValueError(f"input_range: expected (low, high) with low < high, received {self.input_range!r}")
         if not self.layers or not isinstance(self.layers[-1], Dense):
             raise ValueError("layers: expected a last layer with weights, whose output is the logits")
         shape = self.input_shape
@@ -202,9 +205,9 @@ class Network:
             raise ValueError(f"layers: expected at least two classes, received {shape[0]}")
 
     @cached_property
-    def weighted(self) -> list[Dense]:
+    def weighted(self) -> tuple[Dense, ...]:
         """The weighted layers, i = 1, …, p."""
-        return [layer for layer in self.layers if isinstance(layer, Dense)]
+        return tuple(layer for layer in self.layers if isinstance(layer, Dense))
 
     @property
     def classes(self) -> int:
@@ -214,7 +217,9 @@ class Network:
     @cached_property
     def weight_norms(self) -> np.ndarray:
         """‖A_i‖ (Frobenius) of every weighted layer, (p,)."""
-        return np.array([np.linalg.norm(layer.matrix) for layer in self.weighted])
+        norms = np.array([np.linalg.norm(layer.matrix) for layer in self.weighted])
+        norms.flags.writeable = False
+        return norms
 
     def check_images(self, x, name="x") -> np.ndarray:
         """Return ``x`` as a float64 batch ``(n, *input_shape)``, or raise ``ValueError``."""
@@ -251,13 +256,11 @@ class Network:
                 inputs.insert(0, layer.augment(y))
                 sensitivities.insert(0, rows)
             rows = layer.pull_back(rows, y, output)
-        return Linearisation(values[-1], inputs, sensitivities, rows.reshape(*rows.shape[:2], -1))
+        return Linearisation(values[-1], inputs, sensitivities, _flat(rows, keep=2))
 
-    def perturbed_logits(self, x, perturbation: Perturbation) -> np.ndarray:
+    def perturbed_logits(self, perturbation: Perturbation) -> np.ndarray:
         """Return the logits (n, classes) when sample i goes through the network perturbed for sample i."""
-        y = np.asarray(x, dtype=float)
-        if perturbation.dx is not None:
-            y = y + perturbation.dx
+        y = perturbation.x if perturbation.dx is None else perturbation.x + perturbation.dx
         factors = iter(perturbation.dA)
         for layer in self.layers:
             output = layer.forward(y)
@@ -267,11 +270,9 @@ class Network:
             y = output
         return y
 
-    def perturbed(self, perturbation: Perturbation, x, i: int) -> tuple["Network", np.ndarray]:
+    def perturbed(self, perturbation: Perturbation, i: int) -> tuple["Network", np.ndarray]:
         """Return network and image of sample ``i`` with its perturbation put in."""
-        image = np.array(x[i], dtype=float)
-        if perturbation.dx is not None:
-            image += perturbation.dx[i]
+        image = perturbation.x[i] if perturbation.dx is None else perturbation.x[i] + perturbation.dx[i]
         factors = iter(perturbation.dA)
         layers = []
         for layer in self.layers:
@@ -350,40 +351,30 @@ class Network:
             If the file is truncated, not a network, or holds weights that are not finite or of the wrong shape.
         """
         path = Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: expected a network file, found none")
         try:
             with np.load(path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             header = json.loads(str(arrays["header"]))
             if header["format"] != FORMAT:
                 raise ValueError(f"format {header['format']!r}")
+            entries = [dict(entry) for entry in header["layers"]]
             input_range = header["input_range"] and tuple(header["input_range"])
-        except (zipfile.BadZipFile, EOFError, KeyError, TypeError, AttributeError, ValueError) as error:
+            arguments = tuple(header["input_shape"]), header["output_activation"], input_range
+        except Exception as error:  # a damaged file may fail in any way
             raise ValueError(
                 f"{path}: expected a complete network file ({FORMAT}), found {path.stat().st_size} bytes "
                 f"that are not one ({type(error).__name__}: {error})"
             ) from None
-        layers, weighted = [], 0
-        for entry in header["layers"]:
-            if entry["kind"] == "Dense":
-                weighted += 1
-                matrix = arrays.get(f"A{weighted}")
-                found = None if matrix is None else list(matrix.shape)
-                if found != entry["shape"]:
-                    raise ValueError(f"{path}: expected A{weighted} of shape {entry['shape']}, found {found}")
+        layers, matrices = [], iter(range(1, len(entries) + 1))
+        for number, entry in enumerate(entries):
             try:
-                match entry["kind"]:
-                    case "Dense":
-                        layers.append(Dense(matrix, entry["bias"]))
-                    case "Activation":
-                        layers.append(Activation(entry["name"]))
-                    case "Flatten":
-                        layers.append(Flatten())
-                    case other:
-                        raise ValueError(f"unknown kind of layer {other!r}")
-            except ValueError as error:
-                raise ValueError(f"{path}: layer {len(layers)}: {error}") from None
+                layers.append(_restore(entry, arrays, matrices))
+            except (KeyError, TypeError, ValueError) as error:
+                raise ValueError(f"{path}: layer {number}: {error}") from None
         try:
-            return cls(tuple(layers), header["input_shape"], header["output_activation"], input_range)
+            return cls(tuple(layers), *arguments)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
 
@@ -405,6 +396,27 @@ def _describe(layer) -> dict:
     elif isinstance(layer, Activation):
         entry |= {"name": layer.name}
     return entry
+
+
+def _restore(entry: dict, arrays: dict, numbers) -> Layer:
+    """Return the layer that ``_describe`` described; matrices are numbered in their order."""
+    match entry:
+        case {"kind": "Dense", "shape": shape, "bias": bias}:
+            name = f"A{next(numbers)}"
+            found = list(arrays[name].shape) if name in arrays else None
+            if found != shape:
+                raise ValueError(f"expected {name} of shape {shape}, found {found}")
+            return Dense(arrays[name], bias)
+        case {"kind": "Activation", "name": name}:
+            return Activation(name)
+        case {"kind": "Flatten"}:
+            return Flatten()
+    raise ValueError(f"expected a known kind of layer, found {entry}")
+
+
+def _flat(y, keep=1) -> np.ndarray:
+    """Reshape all axes but the first ``keep`` ones to a single one; empty batches have no ``-1``."""
+    return y.reshape(*y.shape[:keep], math.prod(y.shape[keep:]))
 
 
 def _first(mask) -> int:

@@ -5,6 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 
+def image_norms(x) -> np.ndarray:
+    """Return the Euclidean norm of every image of a batch (n, …), (n,)."""
+    return np.sqrt(np.sum(x * x, axis=tuple(range(1, x.ndim))))
+
+
 @dataclass(frozen=True, eq=False)
 class Perturbation:
     """A batch of n perturbations of weights and input.
@@ -16,18 +21,18 @@ class Perturbation:
         ``ΔA_i = left rightᵀ``, with the change of the bias in the last column. None where a layer is untouched.
     dx : array (n, *input_shape) or None
         Change of the input; None where it is untouched.
+    x : array (n, *input_shape)
+        The unperturbed inputs.
     weight_norms : array (p,)
         ‖A_i‖, Frobenius, of the unperturbed layers.
-    input_norms : array (n,)
-        ‖x‖ of the unperturbed inputs.
     attained : bool array (n,)
         False where no first-order perturbation exists; the factors of such a sample are NaN.
     """
 
     dA: list[tuple[np.ndarray, np.ndarray] | None]
     dx: np.ndarray | None
+    x: np.ndarray
     weight_norms: np.ndarray
-    input_norms: np.ndarray
     attained: np.ndarray
 
     @property
@@ -38,7 +43,7 @@ class Perturbation:
             np.zeros(n) if pair is None else np.linalg.norm(pair[0], axis=1) * np.linalg.norm(pair[1], axis=1)
             for pair in self.dA
         ]
-        columns.append(np.zeros(n) if self.dx is None else np.linalg.norm(self.dx.reshape(n, -1), axis=1))
+        columns.append(np.zeros(n) if self.dx is None else image_norms(self.dx))
         return np.stack(columns, axis=1)
 
     @property
@@ -48,7 +53,7 @@ class Perturbation:
         Infinite where something that is zero changes.
         """
         norms = self.norms
-        sizes = np.column_stack([np.broadcast_to(self.weight_norms, norms[:, :-1].shape), self.input_norms])
+        sizes = np.column_stack([np.broadcast_to(self.weight_norms, norms[:, :-1].shape), image_norms(self.x)])
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(norms == 0.0, 0.0, norms / sizes)
 

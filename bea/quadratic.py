@@ -11,6 +11,7 @@ K, and finds out when no θ exists.
 import numpy as np
 
 EPS = np.finfo(float).eps
+TOLERANCE = 1e-9  # by how much a constraint may be violated, relative to ‖g_i‖ ‖θ‖ + |c_i|
 
 
 def smallest_feasible(K, c) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -28,7 +29,7 @@ def smallest_feasible(K, c) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     multipliers : array (n, k)
         λ; NaN where there is no solution.
     solved : bool array (n,)
-        False where no θ satisfies the constraints.
+        False where no θ satisfies the constraints, or none can be told from rounding.
     iterations : int array (n,)
         Constraints added or given up.
     """
@@ -65,9 +66,12 @@ def smallest_feasible(K, c) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         r = np.linalg.solve(np.where(both, K_r, np.eye(k)), column[..., None])[..., 0]
         pivot = K_r[rows, q, q]
         z = pivot - np.sum(column * r, axis=1)
+        # K carries errors of u·√(K_ii K_jj); what they do to z is all that tells a dependent constraint from others.
+        lengths = size[~done]
+        noise = 8 * k * EPS * (lengths[rows, q] + np.sum(np.abs(r) * lengths, axis=1)) ** 2
         with np.errstate(divide="ignore", invalid="ignore"):
             ratios = np.where(act & (r > 0), lam / r, np.inf)
-            full = np.where(z > 64 * k * EPS * pivot, -slack[rows, q] / z, np.inf)
+            full = np.where(z > noise, -slack[rows, q] / z, np.inf)
         outgoing = ratios.argmin(axis=1)
         partial = ratios[rows, outgoing]
         step = np.minimum(full, partial)
@@ -86,7 +90,16 @@ def smallest_feasible(K, c) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         multipliers[running[impossible]] = np.nan
         running = running[~impossible]
     multipliers[~solved] = np.nan
-    return _polish(K, c, multipliers, active, solved), solved, iterations
+    multipliers = _polish(K, c, multipliers, active, solved)
+    # θ = Σ λ_i g_i: where its terms cancel too far, as nearly dependent rows make them do, rounding is all there is.
+    products = np.einsum("nij,nj->ni", K, multipliers)
+    square = np.maximum(np.sum(multipliers * products, axis=1), 0.0)
+    terms = np.sum(np.sqrt(diagonal) * multipliers, axis=1)
+    solved &= 8 * k * EPS * terms**2 <= 0.01 * square
+    allowed = TOLERANCE * (np.sqrt(diagonal * square[:, None]) + np.abs(c))
+    solved &= (products - c >= -allowed).all(axis=1)
+    multipliers[~solved] = np.nan
+    return multipliers, solved, iterations
 
 
 def _polish(K, c, multipliers, active, solved):

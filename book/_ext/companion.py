@@ -135,7 +135,8 @@ class Scorecard(FromMarkdown):
                 link = f" [{row['notebook']}, cell {row['cell']}](cell-{row['notebook']}-{row['cell']})"
             ours = f"{row['ours']} ({row['label']})" if row["ours"] else "–"
             because = f" {row['because']}" if row["because"] else ""
-            claim = f"**{row['id']}** {row['place']}. {row['statement'].strip()} *How judged:* {row['judged'].strip()}"
+            criterion = f"<details><summary>How it is judged</summary>{row['judged'].strip()}</details>"
+            claim = f"**{row['id']}** {row['place']}. {row['statement'].strip()} {criterion}"
             lines.append(f"| {claim} | {shown(row)} | {ours} | **{row['verdict']}**.{because}{link} |")
         return self.parse("\n".join(lines), "scorecard")
 
