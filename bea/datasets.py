@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from bea.files import replacing
+
 NAMES = ("mnist", "cifar10", "digits")
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 SHAPES = {
@@ -124,10 +126,8 @@ def download(name: str) -> Path:
     path = keras_cache() / f"{name}.npz"
     if not path.is_file():
         # Keras keeps CIFAR-10 as an archive of pickles; from now on the plain arrays are read instead.
-        partial = path.with_name(path.name + ".partial")
-        with open(partial, "wb") as file:
+        with replacing(path) as partial, open(partial, "wb") as file:
             np.savez_compressed(file, **dict(zip(KEYS, [array for split in splits for array in split], strict=True)))
-        os.replace(partial, path)
     return path
 
 

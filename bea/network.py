@@ -9,13 +9,13 @@ A new kind of layer (convolution, pooling) needs the three methods of ``Layer`` 
 
 import json
 import math
-import os
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from bea.files import replacing
 from bea.perturbation import Perturbation
 
 FORMAT = "bea network 1"
@@ -97,6 +97,8 @@ class Dense(Layer):
     bias: bool = True
 
     def __post_init__(self):
+        if np.iscomplexobj(self.matrix):
+            raise ValueError("matrix: expected real weights, received complex ones")
         matrix = np.array(self.matrix, dtype=float)
         if matrix.ndim != 2:
             raise ValueError(f"matrix: expected two dimensions (rows, columns), received shape {matrix.shape}")
@@ -193,6 +195,7 @@ class Network:
             limits = np.asarray(self.input_range, dtype=float)
             if limits.shape != (2,) or not limits[0] < limits[1]:
                 raise ValueError(f"input_range: expected (low, high) with low < high, received {self.input_range!r}")
+            object.__setattr__(self, "input_range", tuple(limits.tolist()))
         if not self.layers or not isinstance(self.layers[-1], Dense):
             raise ValueError("layers: expected a last layer with weights, whose output is the logits")
         shape = self.input_shape
@@ -233,7 +236,7 @@ class Network:
             outside = (x < low) | (x > high)
             if outside.any():
                 raise ValueError(
-                    f"{name}: expected pixels between {low} and {high}, "
+                    f"{name}: expected pixels between {low:g} and {high:g}, "
                     f"received values from {x.min():g} to {x.max():g} (first in image {_first(outside)})"
                 )
         return x
@@ -295,13 +298,13 @@ class Network:
         Raises
         ------
         ValueError
-            For a layer that has no counterpart, naming it.
+            For a layer that has no counterpart, naming it, and for a model whose layers are no plain sequence.
         """
         layers, output_activation = [], "linear"
         for layer in model.layers:
             kind, config = type(layer).__name__, layer.get_config()
             activation = config.get("activation", "linear")
-            if kind == "Flatten":
+            if kind == "Flatten" and config.get("data_format") != "channels_first":
                 layers.append(Flatten())
             elif kind == "Dense":
                 weights = [np.asarray(array, dtype=float) for array in layer.get_weights()]
@@ -315,17 +318,21 @@ class Network:
                 continue
             if layer is model.layers[-1]:
                 output_activation = activation
-            elif activation in ACTIVATIONS:
+            elif isinstance(activation, str) and activation in ACTIVATIONS:
                 layers.append(Activation(activation))
             else:
                 raise ValueError(
-                    f"model: activation {activation!r} of layer {layer.name!r}, expected one of {sorted(ACTIVATIONS)}"
+                    f"model: layer {layer.name!r}: expected an activation out of {sorted(ACTIVATIONS)}, "
+                    f"received {activation!r}"
                 )
-        return cls(tuple(layers), model.input_shape[1:], output_activation, input_range)
+        if not isinstance(model.input_shape, tuple) or not isinstance(model.output_shape, tuple):
+            raise ValueError("model: expected one input and one output, received several")
+        net = cls(tuple(layers), model.input_shape[1:], output_activation, input_range)
+        _check_copy(net, model)
+        return net
 
     def save(self, path) -> None:
-        """Write the network to ``path`` (.npz, without pickle), through a temporary file beside it."""
-        path = Path(path)
+        """Write the network to ``path`` (.npz, without pickle)."""
         header = {
             "format": FORMAT,
             "layers": [_describe(layer) for layer in self.layers],
@@ -334,10 +341,8 @@ class Network:
             "input_range": self.input_range,
         }
         matrices = {f"A{i}": layer.matrix for i, layer in enumerate(self.weighted, start=1)}
-        temporary = path.with_name(path.name + ".partial")
-        with open(temporary, "wb") as file:
+        with replacing(path) as partial, open(partial, "wb") as file:
             np.savez(file, header=np.array(json.dumps(header)), **matrices)
-        os.replace(temporary, path)
 
     @classmethod
     def load(cls, path) -> "Network":
@@ -387,6 +392,24 @@ class Network:
         for layer in self.layers:
             values.append(layer.forward(values[-1]))
         return values
+
+
+def _check_copy(net: Network, model) -> None:
+    """Raise ``ValueError`` unless the Keras model computes the same outputs as ``net`` on two random images."""
+    probe = np.random.default_rng(0).random((2, *net.input_shape))
+    theirs = np.asarray(model(probe.astype(model.compute_dtype)), dtype=float)
+    ours = net(probe)
+    if net.output_activation == "softmax":
+        ours = np.exp(ours - ours.max(axis=1, keepdims=True))
+        ours /= ours.sum(axis=1, keepdims=True)
+    else:
+        ours = ACTIVATIONS[net.output_activation][0](ours)
+    gap = np.abs(ours - theirs).max() / max(np.abs(theirs).max(), 1.0)
+    if not gap <= 1e-3:  # single precision leaves about 1e-6; a wrong order of layers or pixels leaves about one
+        raise ValueError(
+            f"model: expected a plain sequence of layers with the channels last, received one whose outputs "
+            f"differ from those of its layers in sequence by {gap:.1e}"
+        )
 
 
 def _describe(layer) -> dict:

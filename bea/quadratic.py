@@ -90,7 +90,6 @@ def smallest_feasible(K, c) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         multipliers[running[impossible]] = np.nan
         running = running[~impossible]
     multipliers[~solved] = np.nan
-    multipliers = _polish(K, c, multipliers, active, solved)
     # θ = Σ λ_i g_i: where its terms cancel too far, as nearly dependent rows make them do, rounding is all there is.
     products = np.einsum("nij,nj->ni", K, multipliers)
     square = np.maximum(np.sum(multipliers * products, axis=1), 0.0)
@@ -100,13 +99,3 @@ def smallest_feasible(K, c) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     solved &= (products - c >= -allowed).all(axis=1)
     multipliers[~solved] = np.nan
     return multipliers, solved, iterations
-
-
-def _polish(K, c, multipliers, active, solved):
-    """Solve once more on the final active sets, which takes out the rounding of the steps."""
-    both = active[:, :, None] & active[:, None, :]
-    right_hand_side = np.where(active, c, 0.0)
-    again = np.linalg.solve(np.where(both & solved[:, None, None], K, np.eye(c.shape[1])), right_hand_side[..., None])
-    again = again[..., 0]
-    better = solved & (again >= 0).all(axis=1)
-    return np.where(better[:, None], again, multipliers)

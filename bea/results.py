@@ -5,7 +5,6 @@ The file ``<notebook>.json`` has three parts: ``cells`` (cell → values), ``fig
 """
 
 import json
-import os
 from collections import Counter
 from pathlib import Path
 
@@ -13,6 +12,8 @@ import numpy as np
 import yaml
 from IPython.display import HTML, Markdown, display
 from tabulate import tabulate
+
+from bea.files import write_text
 
 REPRODUCED, CORRECTED, CONTRADICTED, UNDECIDED, OPEN = VERDICTS = (
     "reproduced",
@@ -27,13 +28,6 @@ LABELS = ("exact", "linearised", "locally optimal")
 def load_claims(path) -> dict[str, dict]:
     """Return the claims of the papers by their id, in the order of the file."""
     return {claim["id"]: claim for claim in yaml.safe_load(Path(path).read_text(encoding="utf-8"))}
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write ``text`` to a temporary file and move it into place, so that no reader ever sees half of it."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
 
 
 class Results:
@@ -74,7 +68,7 @@ class Results:
 
         name = f"{self.notebook}-{cell}"
         svg = to_svg(figure, name, alt)
-        write_atomically(self.folder / "figures" / f"{name}.svg", svg)
+        write_text(self.folder / "figures" / f"{name}.svg", svg)
         to_png(figure, self.folder / "figures" / f"{name}.png")
         self.content["figures"][cell] = f"figures/{name}.svg"
         self._write()
@@ -131,7 +125,7 @@ class Results:
             text = json.dumps(self.content, default=_plain, allow_nan=False, indent=1, ensure_ascii=False)
         except ValueError as error:
             raise ValueError(f"results of {self.notebook}: expected finite numbers, {error}") from None
-        write_atomically(self.folder / f"{self.notebook}.json", text)
+        write_text(self.folder / f"{self.notebook}.json", text)
 
 
 def shown(claim: dict) -> str:

@@ -4,7 +4,6 @@ Importing this module imports Keras (seconds); nothing else in ``bea`` does.
 """
 
 import os
-from pathlib import Path
 
 import numpy as np
 
@@ -12,6 +11,7 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 import keras
 
 from bea.datasets import Dataset
+from bea.files import replacing
 from bea.network import Network
 
 
@@ -61,11 +61,9 @@ def train(model, data: Dataset, epochs: int, batch_size: int) -> dict[str, np.nd
 
 
 def save(model, path) -> None:
-    """Write the Keras model to ``path`` (.keras), through a temporary file beside it."""
-    path = Path(path)
-    partial = path.with_name("partial-" + path.name)
-    model.save(partial)
-    os.replace(partial, path)
+    """Write the Keras model to ``path`` (.keras)."""
+    with replacing(path) as partial:
+        model.save(partial)
 
 
 def load(path):
@@ -90,6 +88,6 @@ def put_weights(model, net: Network) -> None:
     model.set_weights(weights)
 
 
-def logits(model, x) -> np.ndarray:
-    """Return what the Keras model computes for a batch of images, in its own precision."""
+def outputs(model, x) -> np.ndarray:
+    """Return what the Keras model computes for a batch, in its precision: logits, if its last layer is linear."""
     return np.asarray(model(np.asarray(x, dtype=model.compute_dtype)))

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from bea import datasets
-from bea.results import write_atomically
+from bea.files import write_text
 from workflow.plan import load_parameters, resolve_data_folder
 
 
@@ -26,7 +26,7 @@ def main(set_name: str) -> None:
         data = datasets.load("digits")
     content = {"asked": asked, "name": data.name, "note": data.note, "reason": reason, "set": set_name}
     Path("results").mkdir(exist_ok=True)
-    write_atomically(Path("results/dataset.json"), json.dumps(content, indent=1, ensure_ascii=False))
+    write_text(Path("results/dataset.json"), json.dumps(content, indent=1, ensure_ascii=False))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import papermill
 import yaml
 from papermill.exceptions import PapermillExecutionError
 
-from bea.results import write_atomically
+from bea.files import write_text
 from workflow.plan import DONE, load_parameters, resolve_data_folder
 
 TYPES = {"int": int, "float": (int, float), "str": str, "bool": bool}
@@ -121,7 +121,7 @@ def execute(name: str, parameters: dict, provenance: dict, to=Path("results")) -
     results = running / f"{name}.json"
     if results.is_file():
         written = json.loads(results.read_text(encoding="utf-8")) | {"provenance": provenance}
-        write_atomically(results, json.dumps(written, indent=1, ensure_ascii=False))
+        write_text(results, json.dumps(written, indent=1, ensure_ascii=False))
     move_into_place(made, running, to, name)
 
 
@@ -138,7 +138,7 @@ def move_into_place(made: list[Path], running: Path, to: Path, name: str) -> Non
     lines = [f"{hashlib.sha256((to / path).read_bytes()).hexdigest()}  {path.as_posix()}\n" for path in made]
     done = to / DONE / name
     done.parent.mkdir(exist_ok=True)
-    write_atomically(done, "".join(lines))
+    write_text(done, "".join(lines))
 
 
 def main() -> None:

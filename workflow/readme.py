@@ -6,7 +6,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from bea.results import load_claims, scorecard, summary_table, write_atomically
+from bea.files import write_text
+from bea.results import load_claims, scorecard, summary_table
 
 README = Path("README.md")
 BLOCK = re.compile(r"(<!-- scorecard: [^\n]*-->\n)(.*?)(<!-- end of scorecard -->)", re.DOTALL)
@@ -24,7 +25,7 @@ def main() -> None:
     if (decided["name"], decided["set"]) != ("mnist", "full"):
         sys.exit(f"readme: expected the full book on mnist, found {decided['set']} on {decided['name']}")
     table = summary_table(scorecard(load_claims("book/claims.yml"), "results"))
-    write_atomically(README, with_counts(README.read_text(encoding="utf-8"), table))
+    write_text(README, with_counts(README.read_text(encoding="utf-8"), table))
     shutil.copyfile(*PICTURE)
 
 

@@ -1,0 +1,85 @@
+"""What the tests of the built pages share: the smoke book, a server for it, a browser, and an eye on its traffic."""
+
+import functools
+import http.server
+import os
+import re
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+
+from workflow import check
+
+ROOT = Path(__file__).resolve().parents[1]
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = (
+    *("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+)
+
+
+@pytest.fixture(scope="session")
+def smoke() -> Path:
+    """Return the copy of the tree that holds the book made with smoke parameters."""
+    folder = ROOT / check.COPY
+    if not (folder / "_build" / "html" / "index.html").is_file():
+        pytest.fail(f"no book in {folder}: run `make test`, which makes the smoke book first")
+    return folder
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        """Say nothing."""
+
+
+@pytest.fixture(scope="session")
+def site(smoke):
+    """Return the address of a server for the smoke book, ending in a slash."""
+    handler = functools.partial(_Quiet, directory=smoke / "_build" / "html")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")  # no longer than a module: a running Playwright occupies the worker's event loop
+def browser():
+    """Return Chromium. Without one, skip; with BEA_REQUIRE_BROWSER in the environment, fail."""
+    missing = pytest.fail if os.environ.get("BEA_REQUIRE_BROWSER") else pytest.skip
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        missing("Playwright is not installed, so the pages were not looked at in a browser")
+    with sync_playwright() as playwright:
+        found = [path for path in map(shutil.which, BROWSERS) if path]
+        path = Path(found[0] if found else playwright.chromium.executable_path)
+        if not path.is_file():
+            missing(f"none of {', '.join(BROWSERS)} was found, so the pages were not looked at in a browser")
+        chromium = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+def _watch(context, base: str) -> list[str]:
+    problems = []
+    elsewhere = re.compile(f"^(?!{re.escape(base)}|data:|blob:|about:)")
+    context.route(elsewhere, lambda route: route.abort())
+    context.on("request", lambda r: elsewhere.match(r.url) and problems.append(f"asked for {r.url}"))
+    context.on("requestfailed", lambda r: problems.append(f"did not get {r.url}: {r.failure}"))
+    context.on("response", lambda r: r.status >= 400 and problems.append(f"status {r.status} for {r.url}"))
+    context.on("weberror", lambda e: problems.append(f"uncaught: {e.error}"))
+    context.on("console", lambda m: m.type == "error" and problems.append(f"console: {m.text}"))
+    context.on("page", lambda page: page.on("websocket", lambda w: problems.append(f"opened {w.url}")))
+    return problems
+
+
+@pytest.fixture(scope="session")
+def watch():
+    """Return a function of a browser context and an address.
+
+    It returns a list that collects every error on the context's pages, and every request that fails or goes anywhere
+    but below the address; the latter are also stopped.
+    """
+    return _watch

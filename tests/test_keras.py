@@ -1,0 +1,243 @@
+"""`bea.training` and `Network.from_keras`: Keras and `bea` compute the same, in values and in derivatives."""
+
+import importlib
+
+import numpy as np
+import pytest
+
+from bea import Activation, Dense, Flatten, Network, attack, training
+from bea.datasets import Dataset
+from oracles import relative_error
+
+keras, jax = training.keras, pytest.importorskip("jax")
+layers = keras.layers
+RNG = np.random.default_rng
+
+
+def set_precision(floatx, policy, x64):
+    keras.config.set_floatx(floatx)
+    keras.config.set_dtype_policy(policy)
+    jax.config.update("jax_enable_x64", x64)
+
+
+@pytest.fixture
+def double(monkeypatch):
+    """Let Keras and JAX compute in float64."""
+    before = keras.config.floatx(), keras.config.dtype_policy(), jax.config.jax_enable_x64
+    # Keras computes tanh, among others, of float64 in float32, whatever its floatx.
+    monkeypatch.setattr(importlib.import_module("keras.src.backend.common.dtypes"), "BIT64_TO_BIT32_DTYPE", {})
+    set_precision("float64", "float64", True)
+    yield
+    set_precision(*before)
+
+
+# What each model consists of after its input of shape (2, 3).
+MODELS = {
+    "one layer": lambda: [layers.Flatten(), layers.Dense(4)],
+    "hidden": lambda: [layers.Flatten(), layers.Dense(5, "tanh"), layers.Dense(6, "sigmoid"), layers.Dense(4)],
+    "no bias": lambda: [layers.Flatten(), layers.Dense(5, "relu", use_bias=False), layers.Dense(4, use_bias=False)],
+    "activation layers": lambda: [
+        layers.Activation("tanh"),
+        layers.Flatten(),
+        layers.Dense(5),
+        layers.Activation("sigmoid"),
+        layers.Dense(5),
+        layers.ReLU(),
+        layers.Dropout(0.5),
+        layers.Dense(4),
+    ],
+    "linear": lambda: [layers.Flatten(), layers.Dense(5, "linear"), layers.Activation("linear"), layers.Dense(4)],
+}
+
+
+def build(name, ending=()):
+    """Return a model with random weights, biases included."""
+    model = keras.Sequential([keras.Input((2, 3)), *MODELS[name](), *ending])
+    rng = RNG(1)
+    model.set_weights([rng.standard_normal(array.shape) / 2 for array in model.get_weights()])
+    return model
+
+
+def images(n):
+    return RNG(2).random((n, 2, 3))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_logits_agree_with_keras_in_float64(name, double):
+    """A converted model computes what Keras computes, to rounding."""
+    model = build(name)
+    assert relative_error(Network.from_keras(model)(images(20)), training.outputs(model, images(20))) <= 1e-14
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid", "tanh"])
+def test_an_output_activation_is_set_aside(name, activation, double):
+    """Whether in the last layer or after it, it is named, and applied to bea's logits gives Keras' output."""
+    function = {
+        "softmax": lambda y: np.exp(y) / np.exp(y).sum(axis=1, keepdims=True),
+        "sigmoid": lambda y: 1 / (1 + np.exp(-y)),
+        "tanh": np.tanh,
+    }[activation]
+    x = images(20)
+    for ending in ([layers.Dense(3, activation)], [layers.Dense(3), layers.Activation(activation)]):
+        model = build(name, ending)
+        net = Network.from_keras(model)
+        assert net.output_activation == activation
+        assert relative_error(function(net(x)), training.outputs(model, x)) <= 1e-14
+        assert net.classify(x).tolist() == training.outputs(model, x).argmax(axis=1).tolist()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_linearisation_agrees_with_automatic_differentiation(name, double):
+    """J, and S_i h_{i-1}ᵀ for every kernel and bias, are the Jacobians that JAX finds for the Keras model."""
+    model, x = build(name), images(4)
+    net = Network.from_keras(model)
+    lin = net.linearise(x)
+    variables = [variable.value for variable in model.trainable_variables]
+    state = [variable.value for variable in model.non_trainable_variables]
+
+    def logits(weights, image):
+        return model.stateless_call(weights, state, image[None], training=False)[0][0]
+
+    for i, image in enumerate(x):
+        derivatives, jacobian = jax.jacobian(logits, argnums=(0, 1))(variables, image)
+        assert relative_error(lin.jacobian[i % len(lin.jacobian)], np.reshape(jacobian, (4, 6))) <= 1e-14
+        derivatives = iter(derivatives)
+        for layer, S, h in zip(net.weighted, lin.sensitivities, lin.inputs, strict=True):
+            found = np.einsum("cr,k->ckr", S[i % len(S)], h[i])
+            columns = layer.kernel.shape[1]
+            assert relative_error(found[:, :columns], next(derivatives)) <= 1e-14
+            if layer.bias:
+                assert relative_error(found[:, columns], next(derivatives)) <= 1e-14
+        assert next(derivatives, None) is None
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: [layers.Conv2D(3, 2, name="c"), layers.Flatten(), layers.Dense(4)], "'c' of type Conv2D"),
+        (lambda: [layers.Flatten(), layers.BatchNormalization(name="b"), layers.Dense(4)], "'b' of type BatchNorm"),
+        (lambda: [layers.Flatten(), layers.LeakyReLU(name="l"), layers.Dense(4)], "'l' of type LeakyReLU"),
+        (lambda: [layers.Flatten(), layers.ReLU(6.0, name="r"), layers.Dense(4)], "'r' of type ReLU.*max_value': 6"),
+        (lambda: [layers.Flatten(), layers.Dense(4, "elu", name="e"), layers.Dense(4)], "'e': expected an activation .*'tanh'.* received 'elu'"),
+        (lambda: [layers.Flatten(), layers.Dense(4, layers.ReLU(6.0), name="d"), layers.Dense(4)], "'d'.*ReLU"),
+        (lambda: [layers.Flatten(), layers.Dense(4, "relu")], "output_activation: expected .*received 'relu'"),
+        (lambda: [layers.Flatten(data_format="channels_first", name="f"), layers.Dense(4)], "'f'.*channels_first"),
+    ],
+)
+def test_a_layer_without_counterpart_is_refused(make, message):
+    """One ValueError that names the layer and its type or what about it is not known."""
+    model = keras.Sequential([keras.Input((4, 4, 2)), *make()])
+    with pytest.raises(ValueError, match=message):
+        Network.from_keras(model)
+
+
+def test_a_graph_that_is_no_sequence_is_refused_or_right():
+    """A layer used twice, or two outputs: never a network that computes something else."""
+    image = keras.Input((3,))
+    shared = layers.Dense(3, "tanh")
+    twice = keras.Model(image, layers.Dense(2)(shared(shared(image))))
+    with pytest.raises(ValueError, match="model"):
+        Network.from_keras(twice)
+    with pytest.raises(ValueError, match="model"):
+        Network.from_keras(keras.Model(image, [layers.Dense(3)(image), layers.Dense(2)(image)]))
+
+
+@pytest.mark.parametrize(("on", "name"), [("weights", "one layer"), ("weights", "hidden"), ("input", "no bias")])
+def test_keras_is_fooled_by_the_perturbed_network(on, name, double):
+    """The perturbed weights, put into the Keras model, or the perturbed image, shown to it, give the target."""
+    model, x = build(name), images(12)
+    net = Network.from_keras(model)
+    target = (net.classify(x) + 1) % 4
+    result = attack(net, x, target, on, margin=0.3)
+    wins = result.margin > 0
+    assert wins.sum() >= 3
+    for i in np.flatnonzero(result.perturbation.attained):
+        other, image = net.perturbed(result.perturbation, i)
+        training.put_weights(model, other)
+        found = training.outputs(model, image[None])[0]
+        assert relative_error(found, net.perturbed_logits(result.perturbation)[i]) <= 1e-14
+        assert (found.argmax() == target[i]) == wins[i]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_putting_weights_back_restores_the_model(name):
+    """`put_weights` is the inverse of `from_keras`, in float32 bit for bit."""
+    model = build(name)
+    before = model.get_weights()
+    assert before[0].dtype == np.float32
+    net = Network.from_keras(model)
+    model.set_weights([0 * array for array in before])
+    training.put_weights(model, net)
+    for found, array in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(found, array)
+
+
+def test_a_classifier_is_built_as_asked():
+    """Widths, activations and input shape are those asked for, and the seed fixes the weights."""
+    model = training.dense_classifier([5, 3], ["tanh", "softmax"], (2, 4), seed=7)
+    net = Network.from_keras(model)
+    kinds = [type(layer) for layer in net.layers]
+    assert kinds == [Flatten, Dense, Activation, Dense]
+    assert [layer.matrix.shape for layer in net.weighted] == [(5, 9), (3, 6)]
+    assert (net.input_shape, net.output_activation) == ((2, 4), "softmax")
+    for seed, equal in ((7, True), (8, False)):
+        other = Network.from_keras(training.dense_classifier([5, 3], ["tanh", "softmax"], (2, 4), seed=seed))
+        assert np.array_equal(other.weighted[0].matrix, net.weighted[0].matrix) is equal
+    with pytest.raises(ValueError, match="activations: expected 2, one a layer, received 1"):
+        training.dense_classifier([5, 3], ["tanh"])
+
+
+def blobs(n=400):
+    """A data set of two classes that a straight line separates."""
+    rng = RNG(3)
+    labels = rng.integers(0, 2, n)
+    x = np.clip(0.25 + 0.5 * labels[:, None, None] + 0.05 * rng.standard_normal((n, 2, 2)), 0, 1).astype(np.float32)
+    return Dataset("blobs", "", x[:300], labels[:300], x[300:], labels[300:])
+
+
+@pytest.mark.parametrize("activation", ["linear", "softmax"])
+def test_training_learns_and_reports_every_epoch(activation):
+    """Separable classes are learnt from logits and from probabilities alike; one number a quantity and epoch."""
+    model = training.dense_classifier([8, 2], ["tanh", activation], (2, 2))
+    history = training.train(model, blobs(), epochs=12, batch_size=10)
+    assert {name: values.shape for name, values in history.items()} == {
+        name: (12,) for name in ("accuracy", "loss", "val_accuracy", "val_loss")
+    }
+    assert history["val_accuracy"][-1] == 1.0
+    assert history["loss"][-1] < history["loss"][0] / 2
+
+
+@pytest.mark.parametrize(("name", "value"), [("epochs", 0), ("epochs", -1), ("batch_size", 0)])
+def test_training_for_nothing_is_refused(name, value):
+    """No epoch, or no image in a batch: one ValueError, before the model is compiled."""
+    model = training.dense_classifier([2], ["linear"], (2, 2))
+    with pytest.raises(ValueError, match=f"{name}: expected at least 1, received {value}"):
+        training.train(model, blobs(), **({"epochs": 1, "batch_size": 10} | {name: value}))
+    assert not model.compiled
+
+
+def test_saving_and_loading_a_model_changes_nothing(tmp_path):
+    """The weights come back bit for bit, and no other file is left."""
+    model, path = build("hidden"), tmp_path / "model.keras"
+    training.save(model, path)
+    for found, array in zip(training.load(path).get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(found, array)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.3, 0.9, 0.999])
+def test_a_truncated_model_is_refused(tmp_path, keep):
+    """One ValueError that names the path and what was expected."""
+    path = tmp_path / "model.keras"
+    training.save(build("hidden"), path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(keep * len(whole))])
+    with pytest.raises(ValueError, match=f"{path}: expected a complete Keras model, found"):
+        training.load(path)
+
+
+def test_a_missing_model_is_refused(tmp_path):
+    """One ValueError that names the path."""
+    with pytest.raises(ValueError, match=f"{tmp_path / 'no.keras'}: expected a complete Keras model"):
+        training.load(tmp_path / "no.keras")

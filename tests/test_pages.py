@@ -1,0 +1,390 @@
+"""The pages of the smoke book, as a browser shows them and as plain HTML."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urljoin, urlsplit
+
+import pytest
+import yaml
+from bs4 import BeautifulSoup
+
+TOC = yaml.safe_load((Path(__file__).resolve().parents[1] / "_toc.yml").read_text(encoding="utf-8"))
+
+
+def _files(node):
+    """Yield every file that a table of contents names."""
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+        if key in ("root", "file"):
+            yield value
+        elif isinstance(value, dict | list):
+            yield from _files(value)
+
+
+CHAPTERS = [f"{file}.html" for file in _files(TOC)]
+NOTEBOOKS = [page for page in CHAPTERS if page.startswith("results/")]
+PAGES = [*CHAPTERS, "search.html", "genindex.html"]
+
+
+# ---- in the browser ----------------------------------------------------------
+
+SETTLE = """async () => {
+  if (window.MathJax?.startup?.promise) await MathJax.startup.promise;
+  for (const image of document.images) image.loading = "eager";
+  await Promise.all([...document.images].map((image) => image.decode().catch(() => null)));
+  await document.fonts.ready;
+}"""
+
+# Every helper below works on what a reader can see, so not in folded boxes and not on text for screen readers only.
+HELPERS = """
+  const seen = (e) => e.checkVisibility({ visibilityProperty: true, opacityProperty: true });
+  const name = (e) => e.tagName.toLowerCase() + [...e.classList].map((c) => "." + c).join("") + " «"
+    + e.textContent.trim().replace(/\\s+/g, " ").slice(0, 40) + "»";
+"""
+
+OVERFLOW = f"""() => {{
+  {HELPERS}
+  const problems = [];
+  const width = document.documentElement.scrollWidth;
+  if (width > innerWidth) problems.push(`the page is ${{width}} px wide in a window of ${{innerWidth}} px`);
+  // What keeps the right end of e from the reader: the window, or a box that neither grows nor scrolls.
+  const limit = (e, right) => {{
+    for (let a = e.parentElement; a && a !== document.body; a = a.parentElement) {{
+      const style = getComputedStyle(a), box = a.getBoundingClientRect();
+      if (style.clip !== "auto" || style.clipPath !== "none") return null; // hidden on purpose
+      if (style.display === "inline" || style.overflowX === "visible") continue;
+      if (/auto|scroll/.test(style.overflowX)) return null;
+      if (a instanceof SVGElement || box.width <= 2) return null;
+      if (right > box.right + 1) return a;
+    }}
+    return right > innerWidth + 1 ? document.documentElement : null;
+  }};
+  for (const e of document.body.querySelectorAll("*")) {{
+    const box = e.getBoundingClientRect();
+    if (!(box.width && box.height && seen(e)) || getComputedStyle(e).clip !== "auto") continue;
+    if (e.parentElement.closest("mjx-container")) continue; // boxes of accents are larger than their ink
+    const by = limit(e, box.right);
+    if (by) problems.push(`${{name(e)}} ends at ${{box.right.toFixed()}} px, beyond ${{name(by).slice(0, 40)}}`);
+  }}
+  return problems;
+}}"""
+
+FORMULAS = f"""() => {{
+  {HELPERS}
+  const errors = document.querySelectorAll("mjx-merror, mjx-container [mathcolor=red]"); // red: unknown macros
+  const problems = [...errors].map((e) => "error in a formula: " + name(e));
+  for (const e of document.querySelectorAll(".math.notranslate")) {{
+    const set = e.querySelector("mjx-container"), box = set && set.getBoundingClientRect();
+    if (!set) problems.push("not set: " + name(e));
+    else if (seen(set) && !(box.width && box.height)) problems.push("empty: " + name(e));
+  }}
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {{
+    const text = walker.currentNode;
+    if (text.parentElement.closest("script, style, code, pre, .highlight, mjx-container")) continue;
+    if (/\\\\[([]|\\$\\$|\\$[^\\s$][^$]*\\$/.test(text.data)) {{
+      problems.push("raw TeX: " + text.data.trim().slice(0, 60));
+    }}
+  }}
+  return problems;
+}}"""
+
+IMAGES = f"""() => {{
+  {HELPERS}
+  const problems = [];
+  for (const image of document.images) {{
+    if (!(image.complete && image.naturalWidth > 0)) problems.push("not loaded: " + image.src.slice(0, 80));
+    if (!image.alt.trim()) problems.push("no alt: " + image.src.slice(0, 80));
+  }}
+  for (const svg of document.querySelectorAll(".bea-figure svg")) {{
+    const box = svg.getBoundingClientRect(), label = (svg.getAttribute("aria-label") || "").trim();
+    if (!label) problems.push("a figure without aria-label: " + name(svg));
+    if (!(box.width > 50 && box.height > 20)) problems.push("a figure without size: " + label);
+    for (const text of svg.querySelectorAll("text")) {{
+      const ink = text.getBoundingClientRect();
+      const slack = parseFloat(getComputedStyle(text).fontSize) / 2; // boxes of text are larger than its ink
+      if (Math.max(box.left - ink.left, ink.right - box.right, box.top - ink.top, ink.bottom - box.bottom) > slack) {{
+        problems.push(`cut off at the edge of a figure: ${{name(text)}} in «${{label.slice(0, 40)}}»`);
+      }}
+    }}
+  }}
+  return problems;
+}}"""
+
+CONTRAST = f"""(dark) => {{
+  {HELPERS}
+  const parse = (colour) => {{
+    const [r, g, b, alpha = 1] = (colour.match(/^rgba?\\((.*)\\)$/)?.[1] ?? "").split(/[\\s,/]+/).map(Number);
+    return {{ rgb: [r, g, b], alpha }};
+  }};
+  const luminance = ({{ rgb }}) => rgb.map((c) => c / 255)
+    .map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+  const ground = (e) => {{
+    for (; e; e = e.parentElement) {{
+      const colour = parse(getComputedStyle(e).backgroundColor);
+      if (colour.alpha > 0) return colour;
+    }}
+    return parse("rgb(255, 255, 255)");
+  }};
+  const problems = [];
+  const compare = (e, colour, least) => {{
+    const [a, b] = [luminance(parse(colour)), luminance(ground(e))];
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (!(ratio >= least)) problems.push(`${{name(e)}} in ${{colour}} has a contrast of ${{ratio.toFixed(1)}}`);
+  }};
+  for (const text of document.querySelectorAll(".bea-figure svg text, .explorable svg text")) {{
+    compare(text, getComputedStyle(text).fill, 4.5);
+  }}
+  for (const e of dark ? document.querySelectorAll(".bea-figure svg :is(path, line, use)") : []) {{
+    const {{ stroke }} = getComputedStyle(e);
+    if (stroke !== "none") compare(e, stroke, 1.5); // faint is a choice, black on black is not
+  }}
+  return [...new Set(problems)];
+}}"""
+
+THEME = """async (scheme) => {
+  const page = document.documentElement.dataset;
+  for (let i = 0; page.theme !== scheme && i < 100; i++) await new Promise((resume) => setTimeout(resume, 50));
+  return page.theme;
+}"""
+
+SOLUTIONS = """() => [...document.querySelectorAll(".admonition")]
+  .filter((e) => /^Exercise/.test(e.querySelector(".admonition-title")?.textContent.trim() ?? ""))
+  .map((e) => e.nextElementSibling)
+  .map((e) => e?.matches(".cell") ? e.firstElementChild : e)"""
+
+
+@dataclass
+class Visit:
+    """What was wrong on a page, by kind."""
+
+    traffic: list
+    overflow: list
+    formulas: list
+    images: list
+    contrast: list
+    solutions: list
+
+
+@pytest.fixture(
+    scope="module", params=[(page, width) for page in PAGES for width in (1280, 390)], ids="{0[0]}-{0[1]}".format
+)
+def visit(request, site, browser, watch):
+    """Load a page once in a window of some width, unfold everything, and write down what is wrong."""
+    name, width = request.param
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme="light", reduced_motion="reduce"
+    )
+    traffic = watch(context, site)
+    page = context.new_page()
+    page.goto(site + name)
+    page.evaluate(SETTLE)
+    overflow = page.evaluate(OVERFLOW)
+
+    solutions = []
+    for index, solution in enumerate(page.evaluate_handle(SOLUTIONS).get_properties().values(), start=1):
+        box = solution.as_element()
+        if box is None or box.evaluate("e => e.tagName") != "DETAILS":
+            solutions.append(f"exercise {index} is not followed by a folded solution")
+            continue
+        if box.evaluate("e => e.open"):
+            solutions.append(f"solution {index} is open from the start")
+        box.query_selector("summary").click()
+        if not box.evaluate("e => e.open && e.lastElementChild.checkVisibility()"):
+            solutions.append(f"solution {index} does not open on a click")
+
+    page.evaluate("for (const box of document.querySelectorAll('details')) box.open = true")
+    overflow += [f"unfolded: {problem}" for problem in page.evaluate(OVERFLOW) if problem not in overflow]
+    formulas, images = page.evaluate(FORMULAS), page.evaluate(IMAGES)
+    contrast = []
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        if page.evaluate(THEME, scheme) != scheme:
+            contrast.append(f"the page does not turn {scheme} for a reader who prefers that")
+        contrast += [f"{scheme}: {problem}" for problem in page.evaluate(CONTRAST, scheme == "dark")]
+    context.close()
+    return Visit(traffic, overflow, formulas, images, contrast, solutions)
+
+
+def fail_with(problems):
+    """Fail where there are problems, and name all of them."""
+    if problems:
+        pytest.fail("\n".join(problems), pytrace=False)
+
+
+def test_a_page_loads_without_error_and_asks_no_other_machine(visit):
+    """No error in the console, no request that fails, none that leaves the site: the book works offline."""
+    fail_with(visit.traffic)
+
+
+def test_nothing_on_a_page_is_too_wide(visit):
+    """The page does not scroll sideways, and whatever is wider than its place scrolls there, folded parts included."""
+    fail_with(visit.overflow)
+
+
+def test_every_formula_of_a_page_is_set(visit):
+    """MathJax has set every formula without error, and no TeX is left in the text."""
+    fail_with(visit.formulas)
+
+
+def test_images_and_figures_are_drawn_and_described(visit):
+    """Images load and figures have a size; both have a text for those who cannot see them; no label is cut off."""
+    fail_with(visit.images)
+
+
+def test_figures_can_be_read_on_light_and_dark(visit):
+    """The page follows the reader's preference, and in both cases the text of figures stands out (4.5 to 1)."""
+    fail_with(visit.contrast)
+
+
+def test_solutions_are_folded_and_open_on_a_click(visit):
+    """Every exercise is followed by its solution, which shows only when the reader asks."""
+    fail_with(visit.solutions)
+
+
+def test_the_front_door_leads_into_the_book(site, browser, watch):
+    """The address of the book alone opens its first page."""
+    context = browser.new_context()
+    problems = watch(context, site)
+    page = context.new_page()
+    page.goto(site)
+    page.wait_for_url(site + CHAPTERS[0], timeout=10_000)
+    context.close()
+    fail_with(problems)
+
+
+@pytest.mark.parametrize("page", [CHAPTERS[0], "book/plane.html", NOTEBOOKS[0]])
+def test_a_page_works_without_a_server(page, smoke, browser, watch):
+    """Opened from the disk, a page asks for nothing but files, has no error, and shows its formulas."""
+    base = (smoke / "_build" / "html").as_uri() + "/"
+    context = browser.new_context()
+    problems = watch(context, base)
+    tab = context.new_page()
+    tab.goto(base + page)
+    tab.evaluate(SETTLE)
+    problems += tab.evaluate(FORMULAS) + tab.evaluate(IMAGES)
+    context.close()
+    fail_with(problems)
+
+
+@pytest.mark.parametrize("place", ["server", "disk"])
+def test_the_search_finds_a_word_of_the_book(place, site, smoke, browser, watch):
+    """A search for a word that is in the book lists pages that exist, with and without a server."""
+    base = site if place == "server" else (smoke / "_build" / "html").as_uri() + "/"
+    context = browser.new_context()
+    problems = watch(context, base)
+    page = context.new_page()
+    page.goto(base + "search.html?q=residual")
+    page.wait_for_selector("#search-results li a", timeout=10_000)
+    target = page.get_attribute("#search-results li a", "href")
+    context.close()
+    assert (smoke / "_build" / "html" / urlsplit(target).path).is_file(), target
+    if place == "server":  # from the disk, Sphinx cannot fetch the excerpts and says so
+        fail_with(problems)
+
+
+# ---- as plain HTML -----------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def parsed(smoke) -> dict[str, BeautifulSoup]:
+    """Return every page of the book, parsed, by its path."""
+    folder = smoke / "_build" / "html"
+    return {
+        page: BeautifulSoup((folder / page).read_text(encoding="utf-8"), "html.parser")
+        for page in ["index.html", *PAGES]
+    }
+
+
+def _target(page: str, href: str) -> tuple[str, str] | None:
+    """Return file and fragment that a link of a page leads to; None if that is not in the book."""
+    here = f"http://book/{page}"
+    parts = urlsplit(urljoin(here, href))
+    if (parts.scheme, parts.netloc) != ("http", "book"):
+        return None
+    return unquote(parts.path).removeprefix("/"), unquote(parts.fragment)
+
+
+def _anchors(soup) -> set[str]:
+    return {tag["id"] for tag in soup.find_all(id=True)}
+
+
+def test_links_within_the_book_lead_somewhere(parsed, smoke):
+    """Every link, script, style and image of the book names a file that is there and an anchor that is in it."""
+    anchors = {page: _anchors(soup) for page, soup in parsed.items()}
+    broken = set()
+    for page, soup in parsed.items():
+        for tag in soup.select("[href], [src]"):
+            href = tag.get("href") or tag.get("src") or ""
+            if tag.find_parent("svg") or not (target := _target(page, href)):
+                continue
+            path, fragment = target
+            if not (smoke / "_build" / "html" / path).is_file():
+                broken.add(f"{page}: {href} is not there")
+            elif fragment and path in anchors and fragment not in anchors[path]:
+                broken.add(f"{page}: {href} has no such anchor")
+    fail_with(sorted(broken))
+
+
+def test_no_page_names_a_script_style_or_image_on_another_machine(parsed):
+    """Not even a hint to prefetch: only links that a reader follows may lead out of the book."""
+    outside = {
+        f"{page}: {tag}"[:200]
+        for page, soup in parsed.items()
+        for tag in soup.select("[src], link[href]")
+        if (href := tag.get("src") or tag.get("href") or "")
+        and not _target(page, href)
+        and not href.startswith("data:")
+    }
+    fail_with(sorted(outside))
+
+
+def test_ids_are_unique_within_a_page(parsed):
+    """Two cells or figures with the same id would break links and the clip paths of figures."""
+    for page, soup in parsed.items():
+        ids = [tag["id"] for tag in soup.select("[id]:not(image)")]  # Matplotlib names images by their content
+        assert sorted({i for i in ids if ids.count(i) > 1}) == [], page
+
+
+@pytest.mark.parametrize("page", NOTEBOOKS)
+def test_figures_and_tables_of_a_notebook_name_their_cell(page, parsed):
+    """Below the output of a cell that shows a figure or table stands a line that links to that cell."""
+    wrong, shown = [], 0
+    for cell in parsed[page].select(".cell"):
+        if not cell.select(".cell_output :is(.bea-figure, table, img)"):
+            continue
+        shown += 1
+        output = cell.select(".cell_output")[-1]
+        links = [link["href"] for line in output.find_next_siblings(class_="provenance") for link in line.select("a")]
+        if not cell.get("id", "").startswith("cell-") or f"#{cell['id']}" not in links:
+            wrong.append(f"cell {cell.get('id')}: {links}")
+    assert shown, "no figure and no table on this page"
+    fail_with(wrong)
+
+
+@pytest.mark.parametrize("page", NOTEBOOKS)
+def test_a_notebook_says_how_it_was_executed(page, parsed):
+    """Under the title of a notebook stands one line with its parameters and how long it took."""
+    (line,) = parsed[page].select(".provenance.run")
+    assert re.match(r"Executed in [\d.]+ s with .* \(parameter set smoke, commit \S+\)\.$", line.get_text()), line
+
+
+def test_figures_in_the_prose_name_the_cell_that_made_them(parsed):
+    """A figure on a prose page links to an executed cell of a notebook that shows this very figure."""
+    figures = [(page, box) for page in parsed if page not in NOTEBOOKS for box in parsed[page].select(".bea-figure")]
+    assert any(page == CHAPTERS[0] for page, _ in figures), "no figure on the first page"
+    for page, figure in figures:
+        link = figure.parent.select_one(".provenance a")
+        assert link, f"{page}: a figure without provenance"
+        path, fragment = _target(page, link["href"])
+        cell = parsed[path].find(id=fragment)
+        assert cell, f"{page}: {link['href']} does not exist"
+        labels = [svg.get("aria-label") for svg in cell.select(".bea-figure svg")]
+        assert figure.svg["aria-label"] in labels, f"{page}: {link['href']} does not show this figure"
+
+
+def test_the_book_has_exercises(parsed):
+    """A student finds at least five."""
+    titles = [title.get_text() for soup in parsed.values() for title in soup.select(".admonition-title")]
+    assert sum(title.startswith("Exercise") for title in titles) >= 5
