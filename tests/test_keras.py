@@ -119,7 +119,10 @@ def test_linearisation_agrees_with_automatic_differentiation(name, double):
         (lambda: [layers.Flatten(), layers.BatchNormalization(name="b"), layers.Dense(4)], "'b' of type BatchNorm"),
         (lambda: [layers.Flatten(), layers.LeakyReLU(name="l"), layers.Dense(4)], "'l' of type LeakyReLU"),
         (lambda: [layers.Flatten(), layers.ReLU(6.0, name="r"), layers.Dense(4)], "'r' of type ReLU.*max_value': 6"),
-        (lambda: [layers.Flatten(), layers.Dense(4, "elu", name="e"), layers.Dense(4)], "'e': expected an activation .*'tanh'.* received 'elu'"),
+        (
+            lambda: [layers.Flatten(), layers.Dense(4, "elu", name="e"), layers.Dense(4)],
+            "'e': expected an activation .*'tanh'.* received 'elu'",
+        ),
         (lambda: [layers.Flatten(), layers.Dense(4, layers.ReLU(6.0), name="d"), layers.Dense(4)], "'d'.*ReLU"),
         (lambda: [layers.Flatten(), layers.Dense(4, "relu")], "output_activation: expected .*received 'relu'"),
         (lambda: [layers.Flatten(data_format="channels_first", name="f"), layers.Dense(4)], "'f'.*channels_first"),

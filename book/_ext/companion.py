@@ -124,7 +124,14 @@ class Scorecard(FromMarkdown):
         """Return the table."""
         rows = self.rows()
         if not self.arguments:
-            return self.parse(summary_table(rows), "scorecard-summary")
+            judges = dict.fromkeys(row["notebook"] for row in rows if row["notebook"])
+            pages = ", ".join(f"{{doc}}`{name} <../results/{name}>`" for name in judges)
+            commits = {read_results(self.env, name)["provenance"]["commit"] for name in judges}
+            source = f"Counted from the verdicts of {pages} · commit {', '.join(sorted(commits))}"
+            return [
+                *self.parse(summary_table(rows), "scorecard-summary"),
+                *self.parse(source, "provenance"),
+            ]
         paper = self.arguments[0]
         lines = ["| claim | published | ours | verdict |", "|---|---|---|---|"]
         for row in rows:

@@ -1,0 +1,74 @@
+"""What the book says in its headlines holds in the smoke book too: the numbers behind the verdicts."""
+
+import json
+
+import pytest
+
+from bea.results import LABELS, OPEN, VERDICTS
+
+
+@pytest.fixture(scope="module")
+def read(smoke):
+    """A function that reads the result file of a notebook."""
+    return lambda notebook: json.loads((smoke / "results" / f"{notebook}.json").read_text())
+
+
+def test_all_attacks_of_table_1_succeed_in_keras(read):
+    """Four digits, nine targets, on every network; a witness counts only in the original model."""
+    table = read("one_layer")["cells"]["table-1"]
+    networks = len(read("training")["provenance"]["parameters"]["seeds"])
+    assert table["succeed"] == table["attempts"] == 36 * networks
+    assert table["kkt"] <= 1e-12
+
+
+def test_no_optimiser_finds_a_smaller_perturbation(read):
+    """Neither than Table 1's norms, nor than the backward error of a linear system, by more than 1e-8."""
+    assert read("one_layer")["cells"]["optimiser"]["gain"] <= 1e-8
+    assert read("primer")["cells"]["optimiser"]["gain"] <= 1e-8
+
+
+def test_the_optimisers_are_no_straw_men(read):
+    """They come within a millionth of our value, so they would have found something smaller."""
+    assert read("one_layer")["cells"]["optimiser"]["loss"] <= 1e-6
+    assert read("primer")["cells"]["optimiser"]["loss"] <= 1e-6
+
+
+def test_the_closed_form_agrees_with_the_pseudo_inverse(read):
+    """To 1e-10 relative on 100 layers, for weights, input and both."""
+    differences = read("one_layer")["cells"]["pseudo-inverse"]
+    assert {"weights", "input", "both"} < set(differences)
+    assert max(differences.values()) <= 1e-10
+
+
+def test_the_whole_test_set_can_be_attacked(read):
+    """Every correctly classified image, nine targets each, without a failure."""
+    cell = read("one_layer")["cells"]["distribution"]
+    assert cell["success"] == cell["attacks"] > 1000
+
+
+def test_single_precision_stays_below_the_margin(read):
+    """What Keras and bea disagree by is small against the lead that an attack gives its target."""
+    margin = read("one_layer")["provenance"]["parameters"]["margin"]
+    assert read("training")["cells"]["files"]["difference"] < 0.1 * margin
+
+
+@pytest.mark.parametrize("notebook", ["training", "primer", "one_layer"])
+def test_verdicts_are_complete(read, notebook):
+    """Each has one of the known verdicts and labels, our number and a reason."""
+    claims = read(notebook)["claims"]
+    assert claims
+    for entry in claims.values():
+        assert entry["verdict"] in set(VERDICTS) - {OPEN}
+        assert entry["label"] in LABELS
+        assert entry["ours"]
+        assert entry["because"]
+
+
+def test_mathematical_claims_get_the_same_verdict_with_any_parameters(read):
+    """They depend on no training run, so small parameters decide them as well."""
+    verdicts = {
+        claim: entry["verdict"] for name in ("primer", "one_layer") for claim, entry in read(name)["claims"].items()
+    }
+    expected = {"B1": "reproduced", "B2": "reproduced", "B10": "reproduced", "B22": "reproduced"}
+    corrected = dict.fromkeys(("B7", "B9"), "reproduced with a correction")
+    assert {claim: verdicts[claim] for claim in expected | corrected} == expected | corrected
