@@ -2,7 +2,8 @@
 
 from bea.attack import AttackResult, attack
 from bea.backward_error import backward_error
-from bea.network import Activation, Dense, Flatten, Network
+from bea.layers import Activation, Dense, Flatten
+from bea.network import Network
 from bea.perturbation import Perturbation
 
 __all__ = [

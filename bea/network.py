@@ -3,135 +3,18 @@
 A network is the map ``x -> y_p`` with ``y_i = f_i(A_i h_{i-1})``, where ``h_{i-1}`` is ``y_{i-1}`` with a one
 appended when the layer has a bias, so that the bias is the last column of ``A_i``. Here the affine maps, the
 activations and the reshapes are separate layers in one sequence; the *weighted* ones carry the index i.
-
-A new kind of layer (convolution, pooling) needs the three methods of ``Layer`` and nothing else here.
 """
 
-import json
-import math
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
-from bea.files import replacing
+from bea.layers import Dense, flat
 from bea.perturbation import Perturbation
 
-FORMAT = "bea network 1"
-
-# f and f', the latter written in terms of (v, f(v)); all of them act elementwise.
-ACTIVATIONS = {
-    "linear": (lambda v: v, lambda v, y: np.ones_like(v)),
-    "relu": (lambda v: np.maximum(v, 0.0), lambda v, y: (v > 0.0).astype(v.dtype)),
-    "sigmoid": (lambda v: 0.5 * (1.0 + np.tanh(0.5 * v)), lambda v, y: y * (1.0 - y)),
-    "tanh": (np.tanh, lambda v, y: 1.0 - y * y),
-}
 # Maps after the logits that leave the order of the classes as it is, so that attacks may work on the logits.
 OUTPUT_ACTIVATIONS = ("linear", "sigmoid", "softmax", "tanh")
-
-
-class Layer:
-    """One map of the sequence. Batches have the sample as their first axis."""
-
-    def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the shape of one output for one input of ``shape``, or raise ``ValueError``."""
-        raise NotImplementedError
-
-    def forward(self, y: np.ndarray) -> np.ndarray:
-        """Map a batch (n, *shape)."""
-        raise NotImplementedError
-
-    def pull_back(self, rows: np.ndarray, y: np.ndarray, output: np.ndarray) -> np.ndarray:
-        """Multiply rows (n or 1, classes, *output shape) by the Jacobian at y; the result ends in ``shape``."""
-        raise NotImplementedError
-
-
-@dataclass(frozen=True)
-class Flatten(Layer):
-    """Reshape a batch of arrays to a batch of vectors, last index fastest."""
-
-    def output_shape(self, shape):
-        return (math.prod(shape),)
-
-    def forward(self, y):
-        return _flat(y)
-
-    def pull_back(self, rows, y, output):
-        return rows.reshape(*rows.shape[:2], *y.shape[1:])
-
-
-@dataclass(frozen=True)
-class Activation(Layer):
-    """An elementwise function, by its name in ``ACTIVATIONS``."""
-
-    name: str
-
-    def __post_init__(self):
-        if self.name not in ACTIVATIONS:
-            raise ValueError(f"activation: expected one of {sorted(ACTIVATIONS)}, received {self.name!r}")
-
-    def output_shape(self, shape):
-        return shape
-
-    def forward(self, y):
-        return ACTIVATIONS[self.name][0](y)
-
-    def pull_back(self, rows, y, output):
-        return rows * ACTIVATIONS[self.name][1](y, output)[:, None]
-
-
-@dataclass(frozen=True, eq=False)
-class Dense(Layer):
-    """The affine map ``y -> A h``, h being y with a one appended if there is a bias.
-
-    Parameters
-    ----------
-    matrix : array (rows, columns)
-        A, with the bias as its last column when there is one.
-    bias : bool
-        Whether the last column of ``matrix`` is a bias.
-    """
-
-    matrix: np.ndarray
-    bias: bool = True
-
-    def __post_init__(self):
-        if np.iscomplexobj(self.matrix):
-            raise ValueError("matrix: expected real weights, received complex ones")
-        matrix = np.array(self.matrix, dtype=float)
-        if matrix.ndim != 2:
-            raise ValueError(f"matrix: expected two dimensions (rows, columns), received shape {matrix.shape}")
-        if not np.isfinite(matrix).all():
-            bad = np.argwhere(~np.isfinite(matrix))[0]
-            raise ValueError(
-                f"matrix: expected finite weights, received {matrix[tuple(bad)]} at {tuple(map(int, bad))}"
-            )
-        matrix.flags.writeable = False
-        object.__setattr__(self, "matrix", matrix)
-
-    @property
-    def kernel(self):
-        """A without its bias column: what multiplies the input, (rows, inputs)."""
-        return self.matrix[:, :-1] if self.bias else self.matrix
-
-    def augment(self, y):
-        """Return h: y (n, inputs) with a column of ones when there is a bias, (n, columns)."""
-        return np.column_stack([y, np.ones(len(y))]) if self.bias else y
-
-    def output_shape(self, shape):
-        if shape != (self.kernel.shape[1],):
-            raise ValueError(
-                f"matrix: expected {math.prod(shape)} input columns for an input of shape {shape}"
-                f"{' and one bias column' if self.bias else ''}, received shape {self.matrix.shape}"
-            )
-        return (len(self.matrix),)
-
-    def forward(self, y):
-        return self.augment(y) @ self.matrix.T
-
-    def pull_back(self, rows, y, output):
-        return rows @ self.kernel
 
 
 @dataclass(frozen=True, eq=False)
@@ -259,7 +142,7 @@ class Network:
                 inputs.insert(0, layer.augment(y))
                 sensitivities.insert(0, rows)
             rows = layer.pull_back(rows, y, output)
-        return Linearisation(values[-1], inputs, sensitivities, _flat(rows, keep=2))
+        return Linearisation(values[-1], inputs, sensitivities, flat(rows, keep=2))
 
     def perturbed_logits(self, perturbation: Perturbation) -> np.ndarray:
         """Return the logits (n, classes) when sample i goes through the network perturbed for sample i."""
@@ -286,102 +169,23 @@ class Network:
 
     @classmethod
     def from_keras(cls, model, input_range=None) -> "Network":
-        """Convert a built Keras model whose layers are all known here.
+        """Convert a built Keras model: see ``bea.conversion.from_keras``."""
+        from bea.conversion import from_keras
 
-        Parameters
-        ----------
-        model : keras.Model
-            A sequence of ``Flatten``, ``Dense``, ``Activation``, ``ReLU`` and ``Dropout`` layers.
-        input_range : pair of float, optional
-            As in the constructor; Keras does not store it.
-
-        Raises
-        ------
-        ValueError
-            For a layer that has no counterpart, naming it, and for a model whose layers are no plain sequence.
-        """
-        layers, output_activation = [], "linear"
-        for layer in model.layers:
-            kind, config = type(layer).__name__, layer.get_config()
-            activation = config.get("activation", "linear")
-            if kind == "Flatten" and config.get("data_format") != "channels_first":
-                layers.append(Flatten())
-            elif kind == "Dense":
-                weights = [np.asarray(array, dtype=float) for array in layer.get_weights()]
-                matrix = np.column_stack([weights[0].T, *weights[1:]])
-                layers.append(Dense(matrix, bias=config["use_bias"]))
-            elif kind == "ReLU" and not (config["max_value"] or config["negative_slope"] or config["threshold"]):
-                activation = "relu"
-            elif kind not in ("Activation", "Dropout", "InputLayer"):
-                raise ValueError(f"model: layer {layer.name!r} of type {kind} with {config} has no counterpart in bea")
-            if activation == "linear":
-                continue
-            if layer is model.layers[-1]:
-                output_activation = activation
-            elif isinstance(activation, str) and activation in ACTIVATIONS:
-                layers.append(Activation(activation))
-            else:
-                raise ValueError(
-                    f"model: layer {layer.name!r}: expected an activation out of {sorted(ACTIVATIONS)}, "
-                    f"received {activation!r}"
-                )
-        if not isinstance(model.input_shape, tuple) or not isinstance(model.output_shape, tuple):
-            raise ValueError("model: expected one input and one output, received several")
-        net = cls(tuple(layers), model.input_shape[1:], output_activation, input_range)
-        _check_copy(net, model)
-        return net
-
-    def save(self, path) -> None:
-        """Write the network to ``path`` (.npz, without pickle)."""
-        header = {
-            "format": FORMAT,
-            "layers": [_describe(layer) for layer in self.layers],
-            "input_shape": self.input_shape,
-            "output_activation": self.output_activation,
-            "input_range": self.input_range,
-        }
-        matrices = {f"A{i}": layer.matrix for i, layer in enumerate(self.weighted, start=1)}
-        with replacing(path) as partial, open(partial, "wb") as file:
-            np.savez(file, header=np.array(json.dumps(header)), **matrices)
+        return from_keras(model, input_range)
 
     @classmethod
     def load(cls, path) -> "Network":
-        """Read a network written by ``save``.
+        """Read a network from a file: see ``bea.storage.load``."""
+        from bea.storage import load
 
-        Raises
-        ------
-        FileNotFoundError
-            If there is no such file.
-        ValueError
-            If the file is truncated, not a network, or holds weights that are not finite or of the wrong shape.
-        """
-        path = Path(path)
-        if not path.is_file():
-            raise FileNotFoundError(f"{path}: expected a network file, found none")
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-            header = json.loads(str(arrays["header"]))
-            if header["format"] != FORMAT:
-                raise ValueError(f"format {header['format']!r}")
-            entries = [dict(entry) for entry in header["layers"]]
-            input_range = header["input_range"] and tuple(header["input_range"])
-            arguments = tuple(header["input_shape"]), header["output_activation"], input_range
-        except Exception as error:  # a damaged file may fail in any way
-            raise ValueError(
-                f"{path}: expected a complete network file ({FORMAT}), found {path.stat().st_size} bytes "
-                f"that are not one ({type(error).__name__}: {error})"
-            ) from None
-        layers, matrices = [], iter(range(1, len(entries) + 1))
-        for number, entry in enumerate(entries):
-            try:
-                layers.append(_restore(entry, arrays, matrices))
-            except (KeyError, TypeError, ValueError) as error:
-                raise ValueError(f"{path}: layer {number}: {error}") from None
-        try:
-            return cls(tuple(layers), *arguments)
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from None
+        return load(path)
+
+    def save(self, path) -> None:
+        """Write the network to a file: see ``bea.storage.save``."""
+        from bea.storage import save
+
+        save(self, path)
 
     def _run(self, x) -> list[np.ndarray]:
         """Return the input and the output of every layer."""
@@ -392,54 +196,6 @@ class Network:
         for layer in self.layers:
             values.append(layer.forward(values[-1]))
         return values
-
-
-def _check_copy(net: Network, model) -> None:
-    """Raise ``ValueError`` unless the Keras model computes the same outputs as ``net`` on two random images."""
-    probe = np.random.default_rng(0).random((2, *net.input_shape))
-    theirs = np.asarray(model(probe.astype(model.compute_dtype)), dtype=float)
-    ours = net(probe)
-    if net.output_activation == "softmax":
-        ours = np.exp(ours - ours.max(axis=1, keepdims=True))
-        ours /= ours.sum(axis=1, keepdims=True)
-    else:
-        ours = ACTIVATIONS[net.output_activation][0](ours)
-    gap = np.abs(ours - theirs).max() / max(np.abs(theirs).max(), 1.0)
-    if not gap <= 1e-3:  # single precision leaves about 1e-6; a wrong order of layers or pixels leaves about one
-        raise ValueError(
-            f"model: expected a plain sequence of layers with the channels last, received one whose outputs "
-            f"differ from those of its layers in sequence by {gap:.1e}"
-        )
-
-
-def _describe(layer) -> dict:
-    entry = {"kind": type(layer).__name__}
-    if isinstance(layer, Dense):
-        entry |= {"shape": list(layer.matrix.shape), "bias": bool(layer.bias)}
-    elif isinstance(layer, Activation):
-        entry |= {"name": layer.name}
-    return entry
-
-
-def _restore(entry: dict, arrays: dict, numbers) -> Layer:
-    """Return the layer that ``_describe`` described; matrices are numbered in their order."""
-    match entry:
-        case {"kind": "Dense", "shape": shape, "bias": bias}:
-            name = f"A{next(numbers)}"
-            found = list(arrays[name].shape) if name in arrays else None
-            if found != shape:
-                raise ValueError(f"expected {name} of shape {shape}, found {found}")
-            return Dense(arrays[name], bias)
-        case {"kind": "Activation", "name": name}:
-            return Activation(name)
-        case {"kind": "Flatten"}:
-            return Flatten()
-    raise ValueError(f"expected a known kind of layer, found {entry}")
-
-
-def _flat(y, keep=1) -> np.ndarray:
-    """Reshape all axes but the first ``keep`` ones to a single one; empty batches have no ``-1``."""
-    return y.reshape(*y.shape[:keep], math.prod(y.shape[keep:]))
 
 
 def _first(mask) -> int:

@@ -1,0 +1,90 @@
+"""Network files: one ``.npz`` with the matrices and a header in JSON, never pickle."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from bea.files import replacing
+from bea.layers import Activation, Dense, Flatten, Layer
+from bea.network import Network
+
+FORMAT = "bea network 1"
+
+
+def save(net: Network, path) -> None:
+    """Write the network to ``path`` (.npz, without pickle)."""
+    header = {
+        "format": FORMAT,
+        "layers": [_describe(layer) for layer in net.layers],
+        "input_shape": net.input_shape,
+        "output_activation": net.output_activation,
+        "input_range": net.input_range,
+    }
+    matrices = {f"A{i}": layer.matrix for i, layer in enumerate(net.weighted, start=1)}
+    with replacing(path) as partial, open(partial, "wb") as file:
+        np.savez(file, header=np.array(json.dumps(header)), **matrices)
+
+
+def load(path) -> Network:
+    """Read a network written by ``save``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is truncated, not a network, or holds weights that are not finite or of the wrong shape.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: expected a network file, found none")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        header = json.loads(str(arrays["header"]))
+        if header["format"] != FORMAT:
+            raise ValueError(f"format {header['format']!r}")
+        entries = [dict(entry) for entry in header["layers"]]
+        input_range = header["input_range"] and tuple(header["input_range"])
+        arguments = tuple(header["input_shape"]), header["output_activation"], input_range
+    except Exception as error:  # a damaged file may fail in any way
+        raise ValueError(
+            f"{path}: expected a complete network file ({FORMAT}), found {path.stat().st_size} bytes "
+            f"that are not one ({type(error).__name__}: {error})"
+        ) from None
+    layers, matrices = [], iter(range(1, len(entries) + 1))
+    for number, entry in enumerate(entries):
+        try:
+            layers.append(_restore(entry, arrays, matrices))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path}: layer {number}: {error}") from None
+    try:
+        return Network(tuple(layers), *arguments)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _describe(layer) -> dict:
+    entry = {"kind": type(layer).__name__}
+    if isinstance(layer, Dense):
+        entry |= {"shape": list(layer.matrix.shape), "bias": bool(layer.bias)}
+    elif isinstance(layer, Activation):
+        entry |= {"name": layer.name}
+    return entry
+
+
+def _restore(entry: dict, arrays: dict, numbers) -> Layer:
+    """Return the layer that ``_describe`` described; matrices are numbered in their order."""
+    match entry:
+        case {"kind": "Dense", "shape": shape, "bias": bias}:
+            name = f"A{next(numbers)}"
+            found = list(arrays[name].shape) if name in arrays else None
+            if found != shape:
+                raise ValueError(f"expected {name} of shape {shape}, found {found}")
+            return Dense(arrays[name], bias)
+        case {"kind": "Activation", "name": name}:
+            return Activation(name)
+        case {"kind": "Flatten"}:
+            return Flatten()
+    raise ValueError(f"expected a known kind of layer, found {entry}")
