@@ -115,10 +115,8 @@ class Results:
             "because": because,
         }
         self._write()
-        self.table(
-            [[f"**{claim}**, {entry['place']}", shown(entry), f"{ours} ({label})", f"**{verdict}**. {because}"]],
-            ["Claim", "Published", "Ours", "Verdict"],
-        )
+        lines = {"published": shown(entry), "ours": f"{ours} ({label})", "verdict": f"**{verdict}**. {because}"}
+        self.table(lines.items(), [f"claim {claim}", entry["place"]])
 
     def _write(self) -> None:
         try:

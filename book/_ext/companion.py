@@ -48,7 +48,9 @@ def link_to_cell(notebook: str, cell: str, *children, **attributes) -> nodes.Nod
 def provenance_line(provenance: dict, cell: str) -> nodes.paragraph:
     """Return the small line under a figure or table: where it comes from, with a link to the cell."""
     notebook, parameters = provenance["notebook"], provenance["parameters"]
-    settings = ", ".join(f"{name} = {value}" for name, value in parameters.items() if name not in ("dataset", "seed"))
+    settings = ", ".join(
+        f"{name} = {value}" for name, value in parameters.items() if name not in ("dataset", "seed", "seeds")
+    )
     seed = parameters.get("seed", parameters.get("seeds"))
     facts = [settings, f"seed {seed}", f"data {provenance['dataset'] or 'none'}", f"commit {provenance['commit']}"]
     link = link_to_cell(notebook, cell, nodes.Text(f"{notebook}, cell {cell}"))
