@@ -45,7 +45,7 @@ def new_figure(width=5.6, height=3.4, rows=1, columns=1, **keywords) -> tuple[Fi
 
 
 def show_image(axes, image, title="", change=False) -> None:
-    """Draw an image of pixels in grey between 0 and 1, or a change in blue (less) and red (more) about zero."""
+    """Draw an image of pixels in grey between 0 and 1, or a change in blue (less) and orange (more) about zero."""
     scale = {"cmap": "gray_r", "vmin": 0.0, "vmax": 1.0}
     if change:
         limit = np.abs(image).max() or 1.0
@@ -66,7 +66,7 @@ def to_svg(figure: Figure, name: str, alt: str) -> str:
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", svg)
-    svg = svg.replace(INK, "currentColor")
+    svg = svg.replace(INK, "currentColor").replace(BLUE.lower(), f"var(--figure-blue, {BLUE})")
     width = re.search(r'width="([\d.]+)pt"', svg).group(1)
     svg = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"|height="[\d.]+pt" width="[\d.]+pt"', "", svg, count=1)
     label = html.escape(alt, quote=True)

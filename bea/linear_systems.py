@@ -54,7 +54,7 @@ def rigal_gaches(A, b, x_hat, sizes=None) -> tuple[np.ndarray, np.ndarray, np.nd
     """
     A, b, x_hat = _check(A, b, x_hat)
     size_A, size_b = (np.linalg.norm(A, axis=(-2, -1)), np.linalg.norm(b, axis=-1)) if sizes is None else sizes
-    residual = b - (A @ x_hat[..., None])[..., 0]
+    residual = _residual(A, b, x_hat)
     length = np.linalg.norm(x_hat, axis=-1)
     share = size_A * length
     total = share + size_b
@@ -128,6 +128,30 @@ def eliminate(A, b, pivoting=True) -> np.ndarray:
     for k in reversed(range(n)):
         x[:, k] = (flat[:, k, n] - np.sum(flat[:, k, k + 1 : n] * x[:, k + 1 :], axis=1)) / flat[:, k, k]
     return x.reshape(b.shape)
+
+
+def _residual(A, b, x_hat) -> np.ndarray:
+    """Return b - A x̂ as if computed in twice the precision: for a good x̂ it is all cancellation."""
+    high, low = b, np.zeros_like(b)
+    for j in range(A.shape[-1]):
+        product, error = _two_product(A[..., j], x_hat[..., j, None])
+        total = high - product
+        moved = total - high
+        low = low + ((high - (total - moved)) - (product + moved)) - error
+        high = total
+    return high + low
+
+
+def _two_product(a, b):
+    """Return the rounded product and its rounding error, which is a floating-point number (Dekker and Veltkamp)."""
+    product = a * b
+    halves = []
+    for factor in (a, b):
+        scaled = 134217729.0 * factor  # 2^27 + 1 splits 53 bits into two halves
+        upper = scaled - (scaled - factor)
+        halves += [upper, factor - upper]
+    a1, a2, b1, b2 = halves
+    return product, a2 * b2 - (((product - a1 * b1) - a2 * b1) - a1 * b2)
 
 
 def _check(A, b, x_hat, square=False):

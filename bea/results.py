@@ -5,6 +5,7 @@ The file ``<notebook>.json`` has three parts: ``cells`` (cell → values), ``fig
 """
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from IPython.display import HTML, Markdown, display
 from tabulate import tabulate
 
 from bea.files import write_text
+
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 REPRODUCED, CORRECTED, CONTRADICTED, UNDECIDED, OPEN = VERDICTS = (
     "reproduced",
@@ -72,7 +75,7 @@ class Results:
         to_png(figure, self.folder / "figures" / f"{name}.png")
         self.content["figures"][cell] = f"figures/{name}.svg"
         self._write()
-        display(HTML(f'<figure class="bea-figure">{svg}</figure>'))
+        display(HTML(f'<figure class="bea-figure">{svg}<figcaption>{alt}</figcaption></figure>'))
 
     def table(self, rows, headers) -> None:
         """Show a table; cells may hold MyST Markdown."""
@@ -124,6 +127,15 @@ class Results:
         except ValueError as error:
             raise ValueError(f"results of {self.notebook}: expected finite numbers, {error}") from None
         write_text(self.folder / f"{self.notebook}.json", text)
+
+
+def tidy(value, form=".0e") -> str:
+    """Return a number formatted by ``form``, its exponent written as on paper: 3·10⁻⁷."""
+    if value == 0:
+        return "0"
+    return re.sub(
+        r"e([-+])0*(\d+)$", lambda m: f"·10{(m[1] + m[2]).lstrip('+').translate(SUPERSCRIPTS)}", format(value, form)
+    )
 
 
 def shown(claim: dict) -> str:

@@ -1,6 +1,7 @@
 """`bea.training` and `Network.from_keras`: Keras and `bea` compute the same, in values and in derivatives."""
 
 import importlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -244,3 +245,13 @@ def test_a_missing_model_is_refused(tmp_path):
     """One ValueError that names the path."""
     with pytest.raises(ValueError, match=f"{tmp_path / 'no.keras'}: expected a complete Keras model"):
         training.load(tmp_path / "no.keras")
+
+
+def test_the_example_of_the_book_runs_as_printed(capsys):
+    """The Python block of the page on re-running, with a model and images of the reader's own."""
+    page = (Path(__file__).parents[1] / "book" / "rerun.md").read_text(encoding="utf-8")
+    code = page.split("```python\n")[1].split("```")[0]
+    layers = [keras.layers.Flatten(), keras.layers.Dense(8, "relu"), keras.layers.Dense(4, "softmax")]
+    model = keras.Sequential([keras.Input((3, 3)), *layers])
+    exec(code, {"model": model, "images": RNG(0).random((5, 3, 3))})
+    assert "True" in capsys.readouterr().out

@@ -16,10 +16,9 @@ from sphinx import addnodes
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
-from bea.results import load_claims, scorecard, shown, summary_table
+from bea.results import load_claims, scorecard, shown, summary_table, tidy
 
 logger = logging.getLogger(__name__)
-SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 MEASURED = ("image/", "text/html", "text/markdown")  # outputs that get a line of provenance
 
 
@@ -52,7 +51,12 @@ def provenance_line(provenance: dict, cell: str) -> nodes.paragraph:
         f"{name} = {value}" for name, value in parameters.items() if name not in ("dataset", "seed", "seeds")
     )
     seed = parameters.get("seed", parameters.get("seeds"))
-    facts = [settings, f"seed {seed}", f"data {provenance['dataset'] or 'none'}", f"commit {provenance['commit']}"]
+    facts = [
+        settings,
+        f"seed {seed}",
+        provenance["dataset"] and f"data {provenance['dataset']}",
+        f"commit {provenance['commit']}",
+    ]
     link = link_to_cell(notebook, cell, nodes.Text(f"{notebook}, cell {cell}"))
     text = nodes.Text(" · " + " · ".join(fact for fact in facts if fact))
     return nodes.paragraph("", "", link, text, classes=["provenance"])
@@ -72,11 +76,10 @@ class ResultRole(SphinxRole):
             value = read_results(self.env, notebook)["cells"][cell]
             for key in keys.split("."):
                 value = value[int(key)] if isinstance(value, list) else value[key]
-            text = format(value, form or "")
+            text = tidy(value, form) if form else str(value)
         except (OSError, LookupError, ValueError) as error:
             message = f"result: nothing for {self.text!r} ({type(error).__name__}: {error})"
             return [], [self.inliner.reporter.warning(message, line=self.lineno)]
-        text = re.sub(r"e([-+])0*(\d+)$", lambda m: f"·10{(m[1] + m[2]).lstrip('+').translate(SUPERSCRIPTS)}", text)
         return [link_to_cell(notebook, cell, nodes.Text(text), classes=["result"])], []
 
 

@@ -188,7 +188,7 @@
       role: "group", axes: ["x₁", "x₂"],
       label: "Plane of solutions: the exact solution, the computed one, and the ellipse of equal residual",
     }, ["Drag the ring. ", ["Ellipse", "computed"], " (a mere line where A is nearly singular): all points with a residual "
-      + "of the same size as that of x̂; inside it the residual is smaller. Dashed: the forward error."]);
+      + "of the same size as that of x̂; inside it the residual is smaller. Dashed: x̂ − x; its length over that of x̂ is the forward error."]);
     const right = panel("Data: the b-plane", {
       axes: ["b₁", "b₂"],
       label: "Plane of data: b, A x̂, the residual, the columns of A, and the changed data; the table has the numbers",
