@@ -251,7 +251,7 @@ def test_the_example_of_the_book_runs_as_printed(capsys):
     """The Python block of the page on re-running, with a model and images of the reader's own."""
     page = (Path(__file__).parents[1] / "book" / "rerun.md").read_text(encoding="utf-8")
     code = page.split("```python\n")[1].split("```")[0]
-    layers = [keras.layers.Flatten(), keras.layers.Dense(8, "relu"), keras.layers.Dense(4, "softmax")]
+    layers = [keras.layers.Flatten(), keras.layers.Dense(4, "softmax")]
     model = keras.Sequential([keras.Input((3, 3)), *layers])
     exec(code, {"model": model, "images": RNG(0).random((5, 3, 3))})
-    assert "True" in capsys.readouterr().out
+    assert capsys.readouterr().out.startswith("[ True  True  True  True  True] [[")
