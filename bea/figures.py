@@ -44,14 +44,14 @@ def new_figure(width=5.6, height=3.4, rows=1, columns=1, **keywords) -> tuple[Fi
     return figure, figure.subplots(rows, columns, squeeze=False, **keywords)
 
 
-def show_image(axes, image, title="", change=False) -> None:
+def show_image(axes, image, title="", change=False, size=10) -> None:
     """Draw an image of pixels in grey between 0 and 1, or a change in blue (less) and orange (more) about zero."""
     scale = {"cmap": "gray_r", "vmin": 0.0, "vmax": 1.0}
     if change:
         limit = np.abs(image).max() or 1.0
         scale = {"cmap": CHANGE, "vmin": -limit, "vmax": limit}
     axes.imshow(image, interpolation="nearest", **scale)
-    axes.set_title(title, fontsize=10)
+    axes.set_title(title, fontsize=size)
     axes.set(xticks=[], yticks=[])
     for spine in axes.spines.values():
         spine.set(visible=True, linewidth=0.5, edgecolor=INK)
