@@ -5,15 +5,13 @@
 # a notebook that fails loses its record, and leaves the files of the last good run as they were.
 import sys
 
-from bea import datasets
 from workflow.plan import forget_incomplete, load_parameters, modules_of, resolve_data_folder
 
 resolve_data_folder()
 forget_incomplete()
+# `make book` has decided on the dataset before: python -m workflow.dataset full
 SET = config.get("set", "full")
 PARAMETERS = load_parameters(SET)
-ASKED = PARAMETERS.pop("dataset")
-FILE = None if ASKED == "digits" else datasets.locate(ASKED)
 # What a notebook needs besides its own source and the modules it imports.
 NEEDS = {
     "training": ["results/dataset.json"],
@@ -38,19 +36,12 @@ rule book:
     shell: "{sys.executable:q} -m workflow.render"
 
 
-rule dataset:
-    input: [str(FILE)] if FILE else [], "bea/datasets.py"
-    params: asked=ASKED, file=str(FILE)
-    output: "results/dataset.json"
-    shell: "{sys.executable:q} -m workflow.dataset {SET}"
-
-
 for notebook, needs in NEEDS.items():
 
     rule:
         name: notebook
         input:
             needs, f"notebooks/{notebook}.ipynb", modules_of(notebook), "workflow/execute.py", "book/claims.yml",
-        params: notebook=notebook, values=PARAMETERS.get(notebook, {})
+        params: notebook=notebook, values=PARAMETERS[notebook]
         output: f"results/.done/{notebook}"
         shell: "{sys.executable:q} -m workflow.execute {params.notebook} --set {SET}"

@@ -1,17 +1,17 @@
 """Attacks by backward error (paper B, section 3): the smallest perturbation after which a chosen class wins."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from bea.backward_error import first_order
-from bea.network import Network
+from bea.network import Linearisation, Network
 from bea.perturbation import Perturbation
 from bea.quadratic import smallest_feasible
 
 METHODS = ("first-order",)
 # Samples a block: bounds the memory of the linearisation, (block, classes, pixels) numbers for deep networks.
-BLOCK = 2048
+BLOCK = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,33 +121,36 @@ def _attack_block(net, x, target, on, margin) -> AttackResult:
     # The classes other than the target, in ascending order, (n, classes - 1).
     others = np.arange(classes - 1) + (np.arange(classes - 1) >= target[:, None])
 
-    # K = D 𝒜𝒜ᵀ Dᵀ, D the differences "target minus other", written out to avoid forming D.
-    gram = problem.gram()
-    cross = gram[rows, others, target[:, None]]
-    own = gram[np.arange(n), target, target][:, None, None]
-    K = gram[rows[..., None], others[:, :, None], others[:, None, :]] - cross[:, :, None] - cross[:, None, :] + own
-    c = margin - (logits[rows, target[:, None]] - logits[rows, others])
+    def lead(values):
+        """Apply D, "target minus other", along the axis of the classes."""
+        values = np.broadcast_to(values, (n, *values.shape[1:]))
+        return values[rows, target[:, None]] - values[rows, others]
 
+    # D is applied before the Gram matrix is formed: the other way round close classes cancel.
+    lin = problem.linearisation
+    programme = replace(
+        problem,
+        linearisation=Linearisation(
+            lead(logits), lin.inputs, [lead(rows_i) for rows_i in lin.sensitivities], lead(lin.jacobian)
+        ),
+    )
+    K, c = programme.gram(), margin - programme.linearisation.logits
     multipliers, solved, iterations = smallest_feasible(K, c)
-    g = np.zeros((n, classes))
-    g[rows, others] = -multipliers
-    g[rows, target[:, None]] = multipliers.sum(axis=1, keepdims=True)
-    perturbation = problem.perturbation(*problem.pull_back(g), net, x, solved)
+    theta = programme.pull_back(multipliers)
+    perturbation = problem.perturbation(*theta, net, x, solved)
 
-    slack = np.einsum("nij,nj->ni", K, multipliers) - c
+    slack = programme.push_forward(*theta) - c
     infeasibility = np.maximum(-slack, 0.0).max(axis=1) / np.abs(c).max(axis=1)
     complementarity = np.abs(multipliers * slack).max(axis=1) / np.sum(c * multipliers, axis=1)
 
-    reached = net.perturbed_logits(perturbation)
-    leads = reached[rows, target[:, None]] - reached[rows, others]
-    lead = leads.min(axis=1)
-    rounding = 1e-9 * np.abs(logits).max(axis=1)
+    reached = lead(net.perturbed_logits(perturbation)).min(axis=1)
+    rounding = np.minimum(1e-9 * np.abs(logits).max(axis=1), 1e-3 * margin)
     return AttackResult(
         perturbation=perturbation,
         target=target,
-        success=(lead >= margin - rounding) & (lead > 0),
+        success=(reached >= margin - rounding) & (reached > 0),
         objective=perturbation.objective,
-        margin=lead,
+        margin=reached,
         margin_asked=margin,
         iterations=iterations,
         kkt_residual=np.maximum(infeasibility, complementarity),

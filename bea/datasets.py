@@ -7,7 +7,6 @@ downloaded by Keras into that cache. Whatever is found is checked before it is u
 import hashlib
 import io
 import os
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,7 +93,9 @@ def locate(name: str) -> Path | None:
     if "BEA_DATA" in os.environ:
         folder = Path(os.environ["BEA_DATA"])
         if not folder.is_dir():
-            raise ValueError(f"BEA_DATA: expected a folder, received {str(folder)!r}, which is not one")
+            raise ValueError(
+                f"BEA_DATA: expected a folder, received {str(folder)!r}, which is none ({folder.resolve()})"
+            )
         folders.insert(0, folder)
     names = [f"{name}.npz"] + (["cifar10_jpeg.npz"] if name == "cifar10" else [])
     return next((folder / file for folder in folders for file in names if (folder / file).is_file()), None)
@@ -135,7 +136,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {key: file[key] for key in file.files}
-    except (zipfile.BadZipFile, EOFError, ValueError, OSError, AttributeError) as error:
+    except Exception as error:  # a damaged file may fail in any way
         raise ValueError(
             f"{path}: expected a complete .npz file with the arrays {', '.join(KEYS)}, "
             f"found {path.stat().st_size} bytes that cannot be read ({error})"

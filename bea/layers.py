@@ -1,6 +1,6 @@
 """The layers that a network is made of (paper B, eq. 3).
 
-A new kind (convolution, pooling) needs the three methods of ``Layer`` and nothing else here.
+A new kind needs the three methods of ``Layer``; a kind with weights also what ``Dense`` offers to the linearisation.
 """
 
 import math

@@ -54,6 +54,8 @@ def rigal_gaches(A, b, x_hat, sizes=None) -> tuple[np.ndarray, np.ndarray, np.nd
     """
     A, b, x_hat = _check(A, b, x_hat)
     size_A, size_b = (np.linalg.norm(A, axis=(-2, -1)), np.linalg.norm(b, axis=-1)) if sizes is None else sizes
+    if not (np.all(np.asarray(size_A) >= 0) and np.all(np.asarray(size_b) >= 0)):
+        raise ValueError(f"sizes: expected two numbers or arrays that are not negative, received {sizes!r}")
     residual = _residual(A, b, x_hat)
     length = np.linalg.norm(x_hat, axis=-1)
     share = size_A * length

@@ -93,7 +93,7 @@ def smallest_feasible(K, c) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     # θ = Σ λ_i g_i: where its terms cancel too far, as nearly dependent rows make them do, rounding is all there is.
     products = np.einsum("nij,nj->ni", K, multipliers)
     square = np.maximum(np.sum(multipliers * products, axis=1), 0.0)
-    terms = np.sum(np.sqrt(diagonal) * multipliers, axis=1)
+    terms = np.sum(np.sqrt(np.maximum(diagonal, 0.0)) * multipliers, axis=1)
     solved &= 8 * k * EPS * terms**2 <= 0.01 * square
     allowed = TOLERANCE * (np.sqrt(diagonal * square[:, None]) + np.abs(c))
     solved &= (products - c >= -allowed).all(axis=1)

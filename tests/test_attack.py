@@ -220,3 +220,19 @@ def test_a_call_that_makes_no_sense_is_refused_before_any_work(change, error, me
     monkeypatch.setattr(Network, "linearise", lambda *_: pytest.fail("work was done"))
     with pytest.raises(error, match=message):
         attack(net, **(call | change))
+
+
+@pytest.mark.parametrize("gap", [1e-3, 1e-6, 1e-9])
+def test_classes_that_are_nearly_alike_cost_no_accuracy(gap):
+    """Two classes whose kernels differ by ``gap``: Δx = (c / ‖w_t - w_s‖²) (w_t - w_s), however small the difference."""
+    rng = RNG(0)
+    one = rng.standard_normal(30)
+    matrix = np.column_stack([np.stack([one, one + gap * rng.standard_normal(30)]), [0.0, 0.0]])
+    net, x = Network((Dense(matrix),), (30,)), rng.standard_normal((20, 30))
+    target = 1 - net.classify(x)
+    result = attack(net, x, target, "input", margin=1e-3)
+    w = (matrix[target] - matrix[1 - target])[:, :-1]
+    needed = 1e-3 - np.sum(w * x, axis=1)
+    expected = needed / np.linalg.norm(w, axis=1) / np.linalg.norm(x, axis=1)
+    assert relative_error(np.sqrt(result.objective), expected) <= 1e-15 / gap + 1e-14
+    assert result.perturbation.attained.all()

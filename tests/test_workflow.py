@@ -117,6 +117,11 @@ def test_a_rendering_error_stops_the_build(copy):
         ({"epochs": True}, TypeError, "parameter 'epochs' must be of type int, received True of type bool"),
         ({"epochs": 1.5}, TypeError, "parameter 'epochs' must be of type int"),
         ({"seeds": 3}, TypeError, r"parameter 'seeds' must be of type list\[int\], received 3"),
+        ({"epochs": 0}, ValueError, "parameter 'epochs' must be at least 1, received 0"),
+        ({"seeds": []}, ValueError, "parameter 'seeds' must be a list of different values"),
+        ({"seeds": [0, 0]}, ValueError, "parameter 'seeds' must be a list of different values"),
+        ({"seeds": [0, -1]}, ValueError, "parameter 'seeds' must be at least 0"),
+        ({"dataset": "cifar10"}, ValueError, "parameter 'dataset' must be one out of mnist, digits"),
         ({"seeds": [1, "2"]}, TypeError, r"parameter 'seeds' must be of type list\[int\]"),
     ],
 )

@@ -1,13 +1,17 @@
 """``make book``: let Snakemake run what has to run, show its progress, and print the page to open."""
 
 import argparse
+import fcntl
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
+from workflow.dataset import decide
 from workflow.plan import SETS, resolve_data_folder
 
 PREFIX = "companion: "  # how the steps mark what a reader should see
@@ -16,14 +20,24 @@ PREFIX = "companion: "  # how the steps mark what a reader should see
 def build(set_name: str, cores: int) -> int:
     """Run the workflow in the present folder and return its exit status."""
     start = time.monotonic()
-    Path("_build").mkdir(exist_ok=True)
+    try:
+        decide(set_name)
+    except ValueError as error:
+        print(error)
+        return 1
     log = Path("_build/make.log")
-    command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--config", f"set={set_name}"]
+    snakemake = [sys.executable, "-m", "snakemake"]
+    if any(Path(".snakemake/locks").glob("*")):  # ours is the only build here, so a killed one left them
+        subprocess.run([*snakemake, "--unlock", "--config", f"set={set_name}"], capture_output=True, check=False)
+    command = [*snakemake, "--cores", str(cores), "--config", f"set={set_name}"]
     command += ["--quiet", "host", "reason", "rules", "--rerun-incomplete"]
     steps, said, rule = 0, False, ""
     with (
         open(log, "w", encoding="utf-8") as file,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        ) as process,
+        _stopped_with(process),
     ):
         for line in process.stdout:
             file.write(line)
@@ -48,14 +62,39 @@ def build(set_name: str, cores: int) -> int:
     return process.returncode
 
 
+@contextmanager
+def _stopped_with(process):
+    """Stop the process and all it started when this one is interrupted or told to end."""
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    except KeyboardInterrupt:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        print("\ninterrupted; what had finished is kept, and the next call goes on from there", file=sys.stderr)
+        sys.exit(130)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def main() -> None:
-    """Read the command line and build."""
+    """Read the command line and build; one build at a time in a folder."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--set", default="full", choices=SETS, dest="set_name")
     parser.add_argument("--cores", type=int, default=os.cpu_count())
     arguments = parser.parse_args()
     resolve_data_folder()
-    sys.exit(build(arguments.set_name, arguments.cores))
+    Path("_build").mkdir(exist_ok=True)
+    with open("_build/make.lock", "w", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.exit("another `make book` is running in this folder")
+        sys.exit(build(arguments.set_name, arguments.cores))
 
 
 if __name__ == "__main__":

@@ -13,8 +13,12 @@ from bea.files import write_text
 from workflow.plan import load_parameters, resolve_data_folder
 
 
-def main(set_name: str) -> None:
-    """Write ``results/dataset.json`` with the keys ``asked``, ``name``, ``note`` and ``reason``."""
+def decide(set_name: str) -> None:
+    """Write ``results/dataset.json``: what was asked for, what is used, what to say about it, and why it is used.
+
+    The file is left alone when nothing in it changes, so that what depends on it does not run again. A dataset that
+    could not be had is asked for again every time.
+    """
     resolve_data_folder()
     asked = load_parameters(set_name)["dataset"]
     reason = None
@@ -22,15 +26,17 @@ def main(set_name: str) -> None:
         data = datasets.load(asked)
     except datasets.DatasetUnavailableError as error:
         reason = str(error)
-        print(f"companion: {reason}\ncompanion: going on with the embedded digits", flush=True)
+        print(f"{reason}\ngoing on with the embedded digits", flush=True)
         data = datasets.load("digits")
     content = {"asked": asked, "name": data.name, "note": data.note, "reason": reason, "set": set_name}
-    Path("results").mkdir(exist_ok=True)
-    write_text(Path("results/dataset.json"), json.dumps(content, indent=1, ensure_ascii=False))
+    path, text = Path("results/dataset.json"), json.dumps(content, indent=1, ensure_ascii=False)
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        path.parent.mkdir(exist_ok=True)
+        write_text(path, text)
 
 
 if __name__ == "__main__":
     try:
-        main(sys.argv[1])
+        decide(sys.argv[1])
     except ValueError as error:
-        sys.exit(f"companion: {error}")
+        sys.exit(str(error))

@@ -9,6 +9,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -42,7 +43,7 @@ def check_parameters(name: str, parameters: dict) -> None:
     Raises
     ------
     ValueError
-        For an unknown name.
+        For an unknown name, and a value outside the range that the comment beside the parameter states.
     TypeError
         For a value of the wrong type.
     """
@@ -56,6 +57,21 @@ def check_parameters(name: str, parameters: dict) -> None:
                 f"{name}: parameter {key!r} must be of type {expected}, "
                 f"received {value!r} of type {type(value).__name__}"
             )
+        _check_value(name, key, value, declared[key]["help"])
+
+
+def _check_value(name: str, key: str, value, meaning: str) -> None:
+    """Check a value against what the comment in the parameters cell says: "at least 1", "out of a, b"."""
+    values = value if isinstance(value, list) else [value]
+    problem = None
+    if isinstance(value, list) and not (values and len(set(values)) == len(values)):
+        problem = "a list of different values, one or more"
+    if (least := re.search(r"at least ([-\d.e]*\d)", meaning)) and any(not item >= float(least[1]) for item in values):
+        problem = least[0]
+    if (allowed := re.search(r"out of ([\w, ]+)", meaning)) and not set(values) <= set(allowed[1].split(", ")):
+        problem = f"one {allowed[0]}"
+    if problem:
+        raise ValueError(f"{name}: parameter {key!r} must be {problem}, received {value!r}")
 
 
 def _has_type(value, expected: str) -> bool:
@@ -76,6 +92,8 @@ def commit() -> str:
 
 def execute(name: str, parameters: dict, provenance: dict, to=Path("results")) -> None:
     """Run ``notebooks/<name>.ipynb`` and put the executed notebook and what it wrote into the folder ``to``."""
+    if "output" in parameters:
+        raise ValueError(f"{name}: parameter 'output' is set by the workflow; use --to for another folder")
     check_parameters(name, parameters)
     running = to / ".running" / name
     shutil.rmtree(running, ignore_errors=True)
@@ -100,6 +118,8 @@ def execute(name: str, parameters: dict, provenance: dict, to=Path("results")) -
         raise RuntimeError(
             f"notebook {name}, cell {failed!r}: {error.ename}: {error.evalue}\nthe notebook up to this cell: {executed}"
         ) from None
+    except Exception as error:  # a kernel that dies, a notebook that cannot be read
+        raise RuntimeError(f"notebook {name}: {type(error).__name__}: {error}") from error
 
     content = nbformat.read(executed, as_version=4)
     times = content.metadata.pop("papermill")

@@ -1,8 +1,10 @@
 """Read ``params.yml`` and find out what a notebook depends on."""
 
 import ast
+import hashlib
 import json
 import os
+import re
 from pathlib import Path
 
 import yaml
@@ -16,6 +18,12 @@ def load_parameters(name: str) -> dict:
     sets = yaml.safe_load(Path("params.yml").read_text(encoding="utf-8"))
     if name not in SETS or name not in sets:
         raise ValueError(f"set: expected one of {SETS}, in params.yml, received {name!r}")
+    expected = {"dataset"} | {path.stem for path in Path("notebooks").glob("*.ipynb")}
+    if set(sets[name]) != expected:
+        raise ValueError(
+            f"params.yml, set {name}: expected the sections {', '.join(sorted(expected))}, "
+            f"received {', '.join(sorted(sets[name]))}"
+        )
     return sets[name]
 
 
@@ -27,12 +35,18 @@ def resolve_data_folder() -> None:
         os.environ.pop("BEA_DATA", None)
 
 
-def forget_incomplete(results=Path("results")) -> None:
-    """Remove the record of every notebook some of whose files are missing, so that it runs again."""
+def forget_incomplete(results=Path("results"), book=Path("_build")) -> None:
+    """Remove the record of everything whose files are missing or not what was made, so that it is made again."""
     for record in (results / DONE).glob("*"):
-        names = [line.split("  ", 1)[1] for line in record.read_text(encoding="utf-8").splitlines()]
-        if not all((results / name).is_file() for name in names):
-            record.unlink()
+        for line in record.read_text(encoding="utf-8").splitlines():
+            digest, name = line.split("  ", 1)
+            path = results / name
+            if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+                record.unlink()
+                break
+    pages = re.findall(r"(?:root|file): (\S+)", Path("_toc.yml").read_text(encoding="utf-8"))
+    if not all((book / "html" / f"{page}.html").is_file() for page in [*pages, "index"]):
+        (book / "book.done").unlink(missing_ok=True)
 
 
 def modules_of(notebook: str) -> list[str]:

@@ -248,9 +248,7 @@ def announce(app, config) -> None:
     parts = []
     if decided["name"] == "digits":
         why = "as params.yml asks" if not decided["reason"] else f"because {decided['asked']} could not be had"
-        parts.append(
-            f"This book was computed from {decided['note']}, {why}. No claim of a paper that used MNIST is judged."
-        )
+        parts.append(f"This book was computed from {decided['note']}, {why}. No claim about MNIST is judged.")
     if decided["set"] != "full":
         parts.append("This book was made with the smoke parameters, for tests: its numbers mean little.")
     if parts:
