@@ -224,7 +224,7 @@ def test_a_call_that_makes_no_sense_is_refused_before_any_work(change, error, me
 
 @pytest.mark.parametrize("gap", [1e-3, 1e-6, 1e-9])
 def test_classes_that_are_nearly_alike_cost_no_accuracy(gap):
-    """Two classes whose kernels differ by ``gap``: Δx = (c / ‖w_t - w_s‖²) (w_t - w_s), however small the difference."""
+    """Two classes whose kernels differ by w, of any size: Δx = (c / ‖w‖²) w."""
     rng = RNG(0)
     one = rng.standard_normal(30)
     matrix = np.column_stack([np.stack([one, one + gap * rng.standard_normal(30)]), [0.0, 0.0]])
