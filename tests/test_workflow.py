@@ -89,6 +89,17 @@ def test_a_lost_file_is_made_again(copy):
     assert "primer" in would_run(copy)
 
 
+def test_damaged_results_and_lost_pages_are_made_again(copy):
+    """Whatever was in the file; and an existing book is not taken for granted."""
+    (copy / "results" / "primer.json").write_text("{}")
+    page = copy / "_build" / "html" / "book" / "notation.html"
+    page.unlink()
+    result = build(copy)
+    assert result.returncode == 0, result.stdout
+    assert "stability-table" in json.loads((copy / "results" / "primer.json").read_text())["cells"]
+    assert page.is_file()
+
+
 def test_a_failing_notebook_stops_the_build_and_leaves_the_last_pages(copy):
     """The message has the notebook, the cell and the error; it fails again until it is mended; old files stay."""
     before = fingerprints(copy)

@@ -147,8 +147,10 @@ def execute(name: str, parameters: dict, provenance: dict, to=Path("results")) -
 
 def move_into_place(made: list[Path], running: Path, to: Path, name: str) -> None:
     """Replace what the last run of a notebook left in ``to`` by what this one made."""
-    last = to / f"{name}.json"
-    before = json.loads(last.read_text(encoding="utf-8"))["provenance"]["files"] if last.is_file() else []
+    try:
+        before = json.loads((to / f"{name}.json").read_text(encoding="utf-8"))["provenance"]["files"]
+    except (OSError, ValueError, KeyError):  # no last run, or a damaged file of it: nothing to tidy up
+        before = []
     for path in made:
         (to / path).parent.mkdir(parents=True, exist_ok=True)
         os.replace(running / path, to / path)
