@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bea.backward_error import first_order
+from bea.backward_error import changing, first_order
 from bea.network import Linearisation, Network
 from bea.perturbation import Perturbation
 from bea.quadratic import smallest_feasible

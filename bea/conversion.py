@@ -2,8 +2,11 @@
 
 import numpy as np
 
-from bea.layers import ACTIVATIONS, Activation, Dense, Flatten
+from bea.layers import ACTIVATIONS, Activation, AveragePool, Convolution, Dense, Flatten, Layer, MaxPool
 from bea.network import Network
+
+POOLS = {"MaxPooling2D": MaxPool, "AveragePooling2D": AveragePool}
+FUNCTIONS = {"ReLU": "relu", "Softmax": "softmax"}  # layers that are an activation and nothing else
 
 
 def from_keras(model, input_range=None) -> Network:
@@ -12,7 +15,9 @@ def from_keras(model, input_range=None) -> Network:
     Parameters
     ----------
     model : keras.Model
-        A sequence of ``Flatten``, ``Dense``, ``Activation``, ``ReLU`` and ``Dropout`` layers.
+        A sequence of ``Flatten``, ``Dense``, ``Conv2D`` (one group, no dilation), ``MaxPooling2D`` and
+        ``AveragePooling2D`` (without padding), ``Activation``, ``ReLU`` and ``Dropout`` layers, channels last. A final
+        ``Softmax`` layer, or other activation, becomes the output activation.
     input_range : pair of float, optional
         As in ``Network``; Keras does not store it.
 
@@ -21,36 +26,72 @@ def from_keras(model, input_range=None) -> Network:
     ValueError
         For a layer that has no counterpart, naming it, and for a model whose layers are no plain sequence.
     """
+    if not isinstance(model.input_shape, tuple) or not isinstance(model.output_shape, tuple):
+        raise ValueError("model: expected one input and one output, received several")
+    shape = model.input_shape[1:]
+    if None in shape:
+        raise ValueError(f"model: expected an input of fixed shape, received {shape}")
+    steps = [layer for layer in model.layers if type(layer).__name__ not in ("Dropout", "InputLayer")]
     layers, output_activation = [], "linear"
-    for layer in model.layers:
-        kind, config = type(layer).__name__, layer.get_config()
-        activation = config.get("activation", "linear")
-        if kind == "Flatten" and config.get("data_format") != "channels_first":
-            layers.append(Flatten())
-        elif kind == "Dense":
-            weights = [np.asarray(array, dtype=float) for array in layer.get_weights()]
-            matrix = np.column_stack([weights[0].T, *weights[1:]])
-            layers.append(Dense(matrix, bias=config["use_bias"]))
-        elif kind == "ReLU" and not (config["max_value"] or config["negative_slope"] or config["threshold"]):
-            activation = "relu"
-        elif kind not in ("Activation", "Dropout", "InputLayer"):
-            raise ValueError(f"model: layer {layer.name!r} of type {kind} with {config} has no counterpart in bea")
+    for step in steps:
+        kind, config = type(step).__name__, step.get_config()
+        if kind != "Activation" and not _is_function(kind, config):
+            layers.append(_convert(step, kind, config, shape))
+            try:
+                shape = layers[-1].output_shape(shape)
+            except ValueError as error:
+                raise ValueError(f"model: layer {step.name!r}: {error}") from None
+        activation = FUNCTIONS.get(kind) or config.get("activation", "linear")
         if activation == "linear":
             continue
-        if layer is model.layers[-1]:
+        if step is steps[-1]:
             output_activation = activation
         elif isinstance(activation, str) and activation in ACTIVATIONS:
             layers.append(Activation(activation))
         else:
             raise ValueError(
-                f"model: layer {layer.name!r}: expected an activation out of {sorted(ACTIVATIONS)}, "
+                f"model: layer {step.name!r}: expected an activation out of {sorted(ACTIVATIONS)}, "
                 f"received {activation!r}"
             )
-    if not isinstance(model.input_shape, tuple) or not isinstance(model.output_shape, tuple):
-        raise ValueError("model: expected one input and one output, received several")
     net = Network(tuple(layers), model.input_shape[1:], output_activation, input_range)
     _check_copy(net, model)
     return net
+
+
+def _is_function(kind, config) -> bool:
+    """Return whether a Keras layer is just one of ``FUNCTIONS``."""
+    if kind == "ReLU":
+        return not (config["max_value"] or config["negative_slope"] or config["threshold"])
+    return kind == "Softmax" and config["axis"] == -1
+
+
+def _convert(layer, kind, config, shape) -> Layer:
+    """Return the counterpart of a Keras layer, without its activation, for inputs of ``shape``."""
+    match config | {"kind": kind, "data_format": config.get("data_format", "channels_last")}:
+        case {"kind": "Flatten", "data_format": "channels_last"}:
+            return Flatten()
+        case {"kind": "Dense"}:
+            return Dense(_matrix(layer), bias=config["use_bias"])
+        case {"kind": "Conv2D", "data_format": "channels_last", "dilation_rate": (1, 1), "groups": 1}:
+            size, stride, padding = config["kernel_size"], config["strides"], 0
+            if config["padding"] == "same":
+                padding = [_same(*lengths) for lengths in zip(shape, size, stride, strict=False)]
+            return Convolution(_matrix(layer), size, stride, padding, config["use_bias"])
+        case {"kind": "MaxPooling2D" | "AveragePooling2D", "data_format": "channels_last", "padding": "valid"}:
+            return POOLS[kind](config["pool_size"], config["strides"])
+    raise ValueError(f"model: layer {layer.name!r} of type {kind} with {config} has no counterpart in bea")
+
+
+def _matrix(layer) -> np.ndarray:
+    """Return the weights of a Keras layer with the outputs as rows, and the bias as last column if there is one."""
+    kernel, *bias = [np.asarray(array, dtype=float) for array in layer.get_weights()]
+    return np.column_stack([kernel.reshape(-1, kernel.shape[-1]).T, *bias])
+
+
+def _same(length, window, stride) -> tuple[int, int]:
+    """Return the zeros before and after ``length`` pixels that Keras' padding "same" means."""
+    total = max((-(-length // stride) - 1) * stride + window - length, 0)
+    return total // 2, total - total // 2
 
 
 def _check_copy(net: Network, model) -> None:

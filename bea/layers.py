@@ -1,10 +1,12 @@
 """The layers that a network is made of (paper B, eq. 3).
 
-A new kind needs the three methods of ``Layer``; a kind with weights also what ``Dense`` offers to the linearisation.
+A new kind needs the three methods of ``Layer``; a kind with weights is a ``Weighted`` and also offers what that class
+describes to the linearisation. Images have their channels last: (height, width, channels).
 """
 
+import functools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,6 +17,16 @@ ACTIVATIONS = {
     "sigmoid": (lambda v: 0.5 * (1.0 + np.tanh(0.5 * v)), lambda v, y: y * (1.0 - y)),
     "tanh": (np.tanh, lambda v, y: 1.0 - y * y),
 }
+
+
+def _smooth_relu(v, a):
+    # The two roots of t² - v t = a²/4 have the product -a²/4, and the one without cancellation gives the other.
+    twice = np.abs(v) + np.hypot(v, a)
+    return 0.5 * np.where(v < 0.0, a * (a / twice), twice)
+
+
+# The same with a parameter a > 0. f = (v + √(v² + a²))/2 has the derivative f/√(v² + a²), and is relu for a = 0.
+PARAMETRIC = {"smooth_relu": (_smooth_relu, lambda v, y, a: y / np.hypot(v, a))}
 
 
 class Layer:
@@ -49,38 +61,54 @@ class Flatten(Layer):
 
 @dataclass(frozen=True)
 class Activation(Layer):
-    """An elementwise function, by its name in ``ACTIVATIONS``."""
+    """An elementwise function, by its name in ``ACTIVATIONS`` or, with its parameter a > 0, in ``PARAMETRIC``."""
 
     name: str
+    parameter: float | None = None
 
     def __post_init__(self):
-        if self.name not in ACTIVATIONS:
-            raise ValueError(f"activation: expected one of {sorted(ACTIVATIONS)}, received {self.name!r}")
+        a = self.parameter
+        if self.name in PARAMETRIC:
+            if not (isinstance(a, int | float | np.number) and 0.0 < a < math.inf):
+                raise ValueError(f"parameter: expected a positive finite number for {self.name}, received {a!r}")
+            object.__setattr__(self, "parameter", float(a))
+        elif self.name not in ACTIVATIONS:
+            raise ValueError(
+                f"activation: expected one of {sorted([*ACTIVATIONS, *PARAMETRIC])}, received {self.name!r}"
+            )
+        elif a is not None:
+            raise ValueError(f"parameter: expected none for {self.name}, received {a!r}")
 
     def output_shape(self, shape):
         return shape
 
     def forward(self, y):
+        if self.name in PARAMETRIC:
+            return PARAMETRIC[self.name][0](y, self.parameter)
         return ACTIVATIONS[self.name][0](y)
 
     def pull_back(self, rows, y, output):
+        if self.name in PARAMETRIC:
+            return rows * PARAMETRIC[self.name][1](y, output, self.parameter)[:, None]
         return rows * ACTIVATIONS[self.name][1](y, output)[:, None]
 
 
-@dataclass(frozen=True, eq=False)
-class Dense(Layer):
-    """The affine map ``y -> A h``, h being y with a one appended if there is a bias.
+class Weighted(Layer):
+    """An affine map ``y -> A h``, the same matrix at every position.
 
-    Parameters
+    At a position, h holds the inputs that the matrix sees there, and a one if there is a bias. A dense layer has a
+    single position, a convolution one for every pixel of its output.
+
+    Attributes
     ----------
     matrix : array (rows, columns)
-        A, with the bias as its last column when there is one.
+        A, with the bias as its last column when there is one; read-only.
     bias : bool
         Whether the last column of ``matrix`` is a bias.
     """
 
     matrix: np.ndarray
-    bias: bool = True
+    bias: bool
 
     def __post_init__(self):
         if np.iscomplexobj(self.matrix):
@@ -95,22 +123,63 @@ class Dense(Layer):
             )
         matrix.flags.writeable = False
         object.__setattr__(self, "matrix", matrix)
+        object.__setattr__(self, "bias", bool(self.bias))
 
     @property
-    def kernel(self):
+    def kernel(self) -> np.ndarray:
         """A without its bias column: what multiplies the input, (rows, inputs)."""
         return self.matrix[:, :-1] if self.bias else self.matrix
+
+    def with_matrix(self, matrix) -> "Weighted":
+        """Return the same layer with another matrix."""
+        return replace(self, matrix=matrix)
+
+    def unfold(self, y: np.ndarray) -> np.ndarray:
+        """Return h at every position, (n, positions, columns)."""
+        raise NotImplementedError
+
+    def fold(self, rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """Apply the adjoint of ``unfold`` without the ones.
+
+        Takes ``rows`` (n, k, positions, inputs) to (n, k, *shape), where ``shape`` is that of one input of the layer.
+        """
+        raise NotImplementedError
+
+    def _columns_error(self, expected, shape):
+        return ValueError(
+            f"matrix: expected {expected} input columns for an input of shape {shape}"
+            f"{' and one bias column' if self.bias else ''}, received shape {self.matrix.shape}"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Dense(Weighted):
+    """The affine map of a vector, ``y -> A h``, h being y with a one appended if there is a bias.
+
+    Parameters
+    ----------
+    matrix : array (rows, columns)
+        A, with the bias as its last column when there is one.
+    bias : bool
+        Whether the last column of ``matrix`` is a bias.
+    """
+
+    matrix: np.ndarray
+    bias: bool = True
 
     def augment(self, y):
         """Return h: y (n, inputs) with a column of ones when there is a bias, (n, columns)."""
         return np.column_stack([y, np.ones(len(y))]) if self.bias else y
 
+    def unfold(self, y):
+        return self.augment(y)[:, None]
+
+    def fold(self, rows, shape):
+        return rows.reshape(*rows.shape[:2], *shape)
+
     def output_shape(self, shape):
         if shape != (self.kernel.shape[1],):
-            raise ValueError(
-                f"matrix: expected {math.prod(shape)} input columns for an input of shape {shape}"
-                f"{' and one bias column' if self.bias else ''}, received shape {self.matrix.shape}"
-            )
+            raise self._columns_error(math.prod(shape), shape)
         return (len(self.matrix),)
 
     def forward(self, y):
@@ -120,6 +189,177 @@ class Dense(Layer):
         return rows @ self.kernel
 
 
+@dataclass(frozen=True, eq=False)
+class Convolution(Weighted):
+    """The affine map of every window of an image, ``y -> A h`` (Keras' ``Conv2D``).
+
+    Output pixel (a, b) is A times the window with the corner (a s₁, b s₂) of the padded image, flattened with the
+    channel fastest, and a one if there is a bias. The positions are the output pixels, row by row.
+
+    Parameters
+    ----------
+    matrix : array (filters, columns)
+        A; column (i q₂ + j) channels + c multiplies channel c of pixel (i, j) of the window, the last one is the bias.
+    size : int or pair of int
+        Height q₁ and width q₂ of a window.
+    stride : int or pair of int
+        Steps s₁, s₂ from one window to the next.
+    padding : int, pair of int, or ((top, bottom), (left, right))
+        Pixels of zeros around the image.
+    bias : bool
+        Whether the last column of ``matrix`` is a bias.
+    """
+
+    matrix: np.ndarray
+    size: tuple[int, int]
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
+    bias: bool = True
+
+    def __post_init__(self):
+        super().__post_init__()
+        object.__setattr__(self, "size", _pair("size", self.size))
+        object.__setattr__(self, "stride", _pair("stride", self.stride))
+        sides = _two(self.padding)
+        if len(sides) != 2:
+            raise ValueError(f"padding: expected ((top, bottom), (left, right)), received {self.padding!r}")
+        object.__setattr__(self, "padding", tuple(_pair("padding", side, least=0) for side in sides))
+
+    def output_shape(self, shape):
+        height, width = _count_windows(shape, self.size, self.stride, self.padding)
+        inputs = math.prod(self.size) * shape[2]
+        if inputs != self.kernel.shape[1]:
+            raise self._columns_error(inputs, shape)
+        return height, width, len(self.matrix)
+
+    def unfold(self, y):
+        (top, bottom), (left, right) = self.padding
+        n, height, width, channels = y.shape
+        if any((top, bottom, left, right)):
+            padded = np.zeros((n, top + height + bottom, left + width + right, channels))
+            padded[:, top : top + height, left : left + width] = y
+            y = padded
+        windows = np.lib.stride_tricks.sliding_window_view(y, self.size, (1, 2))
+        windows = windows[:, :: self.stride[0], :: self.stride[1]].transpose(0, 1, 2, 4, 5, 3)
+        h = np.empty((*windows.shape[:3], self.matrix.shape[1]))
+        h[..., : self.kernel.shape[1]].reshape(windows.shape)[:] = windows  # a view, as only one axis is split
+        if self.bias:
+            h[..., -1] = 1.0
+        return h.reshape(n, math.prod(h.shape[1:3]), h.shape[3])
+
+    def fold(self, rows, shape):
+        return self._add_up(rows, lambda columns: rows[..., columns], shape)
+
+    def forward(self, y):
+        h = self.unfold(y)
+        product = h.reshape(math.prod(h.shape[:2]), h.shape[2]) @ self.matrix.T
+        return product.reshape(len(y), *self.output_shape(y.shape[1:]))
+
+    def pull_back(self, rows, y, output):
+        # One offset at a time: all columns together would take as many times the memory as a window has pixels.
+        each = rows.reshape(math.prod(rows.shape[:4]), rows.shape[4])
+        return self._add_up(rows, lambda columns: each @ self.kernel[:, columns], y.shape[1:])
+
+    def _add_up(self, rows, block, shape):
+        """Add ``block(columns)``, one pixel (channels,) for every row, to the pixels that these columns multiply."""
+        (top, bottom), (left, right) = self.padding
+        height, width, channels = shape
+        total = np.zeros((*rows.shape[:2], top + height + bottom, left + width + right, channels))
+        windows = _count_windows(shape, self.size, self.stride, self.padding)
+        for number, pixels in enumerate(_offsets(windows, self.size, self.stride)):
+            columns = slice(number * channels, (number + 1) * channels)
+            total[pixels] += block(columns).reshape(*rows.shape[:2], *windows, channels)
+        return total[:, :, top : top + height, left : left + width]
+
+
+@dataclass(frozen=True)
+class Pool(Layer):
+    """What the pooling layers share: every window of every channel becomes one number.
+
+    Parameters
+    ----------
+    size : int or pair of int
+        Height and width of a window.
+    stride : int or pair of int, optional
+        Steps from one window to the next, ``size`` unless given; windows may overlap. Pixels at the far edges that
+        fill no window are left out.
+    """
+
+    size: tuple[int, int]
+    stride: tuple[int, int] | None = None
+
+    def __post_init__(self):
+        object.__setattr__(self, "size", _pair("size", self.size))
+        object.__setattr__(self, "stride", self.size if self.stride is None else _pair("stride", self.stride))
+
+    def output_shape(self, shape):
+        return *_count_windows(shape, self.size, self.stride), shape[2]
+
+    def _offsets(self, y):
+        return _offsets(_count_windows(y.shape[1:], self.size, self.stride), self.size, self.stride)
+
+
+class MaxPool(Pool):
+    """The largest entry of every window of every channel; parameters as in ``Pool``."""
+
+    def forward(self, y):
+        return functools.reduce(np.maximum, (y[pixels] for pixels in self._offsets(y)))
+
+    def pull_back(self, rows, y, output):
+        # Where several entries are the largest, the first one, row by row, is taken to be the maximum.
+        total = np.zeros((len(y), rows.shape[1], *y.shape[1:]))
+        looking = np.ones(output.shape, dtype=bool)
+        for pixels in self._offsets(y):
+            found = looking & (y[pixels] == output)
+            looking &= ~found
+            total[pixels] += rows * found[:, None]
+        return total
+
+
+class AveragePool(Pool):
+    """The mean of every window of every channel; parameters as in ``Pool``."""
+
+    def forward(self, y):
+        return sum(y[pixels] for pixels in self._offsets(y)) / math.prod(self.size)
+
+    def pull_back(self, rows, y, output):
+        total = np.zeros((*rows.shape[:2], *y.shape[1:]))
+        share = rows / math.prod(self.size)
+        for pixels in self._offsets(y):
+            total[pixels] += share
+        return total
+
+
 def flat(y, keep=1) -> np.ndarray:
     """Reshape all axes but the first ``keep`` ones to a single one; empty batches have no ``-1``."""
     return y.reshape(*y.shape[:keep], math.prod(y.shape[keep:]))
+
+
+def _two(value):
+    return (value, value) if np.ndim(value) == 0 else tuple(value)
+
+
+def _pair(name, value, least=1) -> tuple[int, int]:
+    """Return one or two integers as two, or raise ``ValueError``."""
+    pair = _two(value)
+    if len(pair) != 2 or not all(isinstance(number, int | np.integer) and number >= least for number in pair):
+        raise ValueError(f"{name}: expected one or two integers from {least} on, received {value!r}")
+    return int(pair[0]), int(pair[1])
+
+
+def _count_windows(shape, size, stride, padding=((0, 0), (0, 0))) -> tuple[int, int]:
+    """Return how many windows fit into an image of ``shape`` below and beside each other, or raise ``ValueError``."""
+    if len(shape) != 3:
+        raise ValueError(f"input: expected images of shape (height, width, channels), received {shape}")
+    room = [length + sum(sides) - window for length, sides, window in zip(shape, padding, size, strict=False)]
+    if min(room) < 0:
+        raise ValueError(f"size: expected a window that fits into an image of shape {shape}, received {size}")
+    return room[0] // stride[0] + 1, room[1] // stride[1] + 1
+
+
+def _offsets(windows, size, stride):
+    """Yield, for every pixel of a window, row by row, the index of this pixel of all windows at once."""
+    for i in range(size[0]):
+        for j in range(size[1]):
+            down = slice(i, i + stride[0] * (windows[0] - 1) + 1, stride[0])
+            yield ..., down, slice(j, j + stride[1] * (windows[1] - 1) + 1, stride[1]), slice(None)

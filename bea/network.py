@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from bea.layers import Dense, flat
+from bea.layers import ACTIVATIONS, Dense, Weighted, flat
 from bea.perturbation import Perturbation
 
 # Maps after the logits that leave the order of the classes as it is, so that attacks may work on the logits.
@@ -22,14 +22,16 @@ class Linearisation:
     """First-order expansion of the logits of a batch in weights and input (section 2.4).
 
     ``logits(A + ΔA, x + Δx) ≈ logits + Σ_i S_i ΔA_i h_{i-1} + J Δx``, one sample at a time. Quantities that are the
-    same for every sample have a first axis of length one.
+    same for every sample have a first axis of length one. A convolution meets one h_{i-1} at every position and adds
+    up ``S_i ΔA_i h_{i-1}`` over the positions; there h and S_i have one more axis.
 
     Attributes
     ----------
     logits : array (n, classes)
-    inputs : list of arrays (n, columns_i)
+        Or the activated outputs, when these were asked for.
+    inputs : list of arrays (n, columns_i), for convolutions (n, positions_i, columns_i)
         h_{i-1}, what each weighted layer multiplies.
-    sensitivities : list of arrays (n or 1, classes, rows_i)
+    sensitivities : list of arrays (n or 1, classes, rows_i), for convolutions (n, classes, positions_i, rows_i)
         S_i, the derivative of the logits with respect to A_i h_{i-1}.
     jacobian : array (n or 1, classes, pixels)
         J, the derivative of the logits with respect to the input, flattened.
@@ -91,9 +93,9 @@ class Network:
             raise ValueError(f"layers: expected at least two classes, received {shape[0]}")
 
     @cached_property
-    def weighted(self) -> tuple[Dense, ...]:
+    def weighted(self) -> tuple[Weighted, ...]:
         """The weighted layers, i = 1, …, p."""
-        return tuple(layer for layer in self.layers if isinstance(layer, Dense))
+        return tuple(layer for layer in self.layers if isinstance(layer, Weighted))
 
     @property
     def classes(self) -> int:
@@ -132,39 +134,65 @@ class Network:
         """Return the class of every image, (n,): the index of the largest logit."""
         return self(x).argmax(axis=1)
 
-    def linearise(self, x) -> Linearisation:
-        """Expand the logits to first order in all weights and in the input (section 2.4)."""
+    def activate(self, logits) -> np.ndarray:
+        """Return the activated outputs (n, classes) that belong to the logits."""
+        if self.output_activation == "softmax":
+            powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+            return powers / powers.sum(axis=1, keepdims=True)
+        return ACTIVATIONS[self.output_activation][0](logits)
+
+    def linearise(self, x, activated=False) -> Linearisation:
+        """Expand the logits, or the activated outputs, to first order in all weights and in the input (section 2.4)."""
         values = self._run(x)
-        rows = np.eye(self.classes)[None]
+        outputs, rows = values[-1], np.eye(self.classes)[None]
+        if activated and self.output_activation != "linear":
+            outputs = self.activate(values[-1])
+            if self.output_activation == "softmax":
+                rows = outputs[:, :, None] * (rows - outputs[:, None])
+            else:
+                rows = rows * ACTIVATIONS[self.output_activation][1](values[-1], outputs)[:, None]
         inputs, sensitivities = [], []
         for layer, y, output in zip(reversed(self.layers), values[-2::-1], values[:0:-1], strict=True):
             if isinstance(layer, Dense):
                 inputs.insert(0, layer.augment(y))
                 sensitivities.insert(0, rows)
+            elif isinstance(layer, Weighted):
+                inputs.insert(0, layer.unfold(y))
+                sensitivities.insert(0, rows.reshape(*rows.shape[:2], inputs[0].shape[1], -1))
             rows = layer.pull_back(rows, y, output)
-        return Linearisation(values[-1], inputs, sensitivities, flat(rows, keep=2))
+        return Linearisation(outputs, inputs, sensitivities, flat(rows, keep=2))
+
+    def gradient(self, x, weights) -> np.ndarray:
+        """Return the derivative of ``Σ_k weights_k logits_k`` with respect to x, of its shape; weights (n, classes)."""
+        values = self._run(x)
+        rows = np.asarray(weights, dtype=float)[:, None]
+        for layer, y, output in zip(reversed(self.layers), values[-2::-1], values[:0:-1], strict=True):
+            rows = layer.pull_back(rows, y, output)
+        return rows[:, 0]
 
     def perturbed_logits(self, perturbation: Perturbation) -> np.ndarray:
         """Return the logits (n, classes) when sample i goes through the network perturbed for sample i."""
         y = perturbation.x if perturbation.dx is None else perturbation.x + perturbation.dx
-        factors = iter(perturbation.dA)
+        changes = iter(perturbation.dA)
         for layer in self.layers:
             output = layer.forward(y)
-            if isinstance(layer, Dense) and (pair := next(factors)) is not None:
-                left, right = pair
-                output = output + left * np.sum(right * layer.augment(y), axis=1, keepdims=True)
+            if isinstance(layer, Weighted) and (change := next(changes)) is not None:
+                if isinstance(layer, Dense):
+                    left, right = change
+                    output = output + left * np.sum(right * layer.augment(y), axis=1, keepdims=True)
+                else:
+                    output = output + (layer.unfold(y) @ change.swapaxes(1, 2)).reshape(output.shape)
             y = output
         return y
 
     def perturbed(self, perturbation: Perturbation, i: int) -> tuple["Network", np.ndarray]:
         """Return network and image of sample ``i`` with its perturbation put in."""
         image = perturbation.x[i] if perturbation.dx is None else perturbation.x[i] + perturbation.dx[i]
-        factors = iter(perturbation.dA)
-        layers = []
-        for layer in self.layers:
-            if isinstance(layer, Dense) and (pair := next(factors)) is not None:
-                layer = Dense(layer.matrix + np.outer(pair[0][i], pair[1][i]), layer.bias)
-            layers.append(layer)
+        changes = (perturbation.matrix(number, i) for number in range(len(self.weighted)))
+        layers = [
+            layer.with_matrix(layer.matrix + next(changes)) if isinstance(layer, Weighted) else layer
+            for layer in self.layers
+        ]
         return replace(self, layers=tuple(layers)), image
 
     @classmethod

@@ -16,9 +16,10 @@ class Perturbation:
 
     Attributes
     ----------
-    dA : list of (left, right) or None
-        One entry a weighted layer; ``left`` (n, rows) and ``right`` (n, columns) are the factors of
-        ``ΔA_i = left rightᵀ``, with the change of the bias in the last column. None where a layer is untouched.
+    dA : list of (left, right), arrays or None
+        One entry a weighted layer, None where it is untouched. For a dense layer ``left`` (n, rows) and ``right``
+        (n, columns) are the factors of ``ΔA_i = left rightᵀ``, with the change of the bias in the last column. The
+        change of a convolution, which meets many patches at once, is no product: an array (n, rows, columns).
     dx : array (n, *input_shape) or None
         Change of the input; None where it is untouched.
     x : array (n, *input_shape)
@@ -35,14 +36,18 @@ class Perturbation:
     weight_norms: np.ndarray
     attained: np.ndarray
 
+    def matrix(self, layer: int, i: int) -> np.ndarray | float:
+        """Return ΔA of weighted layer number ``layer`` (from 0) for sample ``i``, (rows, columns); 0.0 if untouched."""
+        change = self.dA[layer]
+        if change is None:
+            return 0.0
+        return np.outer(change[0][i], change[1][i]) if isinstance(change, tuple) else change[i]
+
     @property
     def norms(self) -> np.ndarray:
         """‖ΔA_1‖, …, ‖ΔA_p‖ (Frobenius) and ‖Δx‖, (n, p + 1)."""
         n = len(self.attained)
-        columns = [
-            np.zeros(n) if pair is None else np.linalg.norm(pair[0], axis=1) * np.linalg.norm(pair[1], axis=1)
-            for pair in self.dA
-        ]
+        columns = [np.zeros(n) if change is None else _norms(change) for change in self.dA]
         columns.append(np.zeros(n) if self.dx is None else image_norms(self.dx))
         return np.stack(columns, axis=1)
 
@@ -61,3 +66,11 @@ class Perturbation:
     def objective(self) -> np.ndarray:
         """The sum of squares of the relative norms, eq. (5) of paper B, (n,)."""
         return np.sum(self.relative_norms**2, axis=1)
+
+
+def _norms(change) -> np.ndarray:
+    """Return ‖ΔA‖ of every sample, from its factors or its entries."""
+    if isinstance(change, tuple):
+        left, right = change
+        return np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
+    return image_norms(change)

@@ -1,15 +1,17 @@
 """Network files: one ``.npz`` with the matrices and a header in JSON, never pickle."""
 
 import json
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 
 from bea.files import replacing
-from bea.layers import Activation, Dense, Flatten, Layer
+from bea.layers import Activation, AveragePool, Convolution, Dense, Flatten, Layer, MaxPool, Weighted
 from bea.network import Network
 
 FORMAT = "bea network 1"
+KINDS = {kind.__name__: kind for kind in (Activation, AveragePool, Convolution, Dense, Flatten, MaxPool)}
 
 
 def save(net: Network, path) -> None:
@@ -66,25 +68,27 @@ def load(path) -> Network:
 
 
 def _describe(layer) -> dict:
-    entry = {"kind": type(layer).__name__}
-    if isinstance(layer, Dense):
-        entry |= {"shape": list(layer.matrix.shape), "bias": bool(layer.bias)}
-    elif isinstance(layer, Activation):
-        entry |= {"name": layer.name}
-    return entry
+    entry = {field.name: getattr(layer, field.name) for field in fields(layer) if field.name != "matrix"}
+    if isinstance(layer, Weighted):
+        entry["shape"] = layer.matrix.shape
+    return {"kind": type(layer).__name__} | entry
 
 
 def _restore(entry: dict, arrays: dict, numbers) -> Layer:
     """Return the layer that ``_describe`` described; matrices are numbered in their order."""
-    match entry:
-        case {"kind": "Dense", "shape": shape, "bias": bias}:
-            name = f"A{next(numbers)}"
-            found = list(arrays[name].shape) if name in arrays else None
-            if found != shape:
-                raise ValueError(f"expected {name} of shape {shape}, found {found}")
-            return Dense(arrays[name], bias)
-        case {"kind": "Activation", "name": name}:
-            return Activation(name)
-        case {"kind": "Flatten"}:
-            return Flatten()
-    raise ValueError(f"expected a known kind of layer, found {entry}")
+    options = dict(entry)
+    kind = KINDS.get(options.pop("kind"))
+    if kind is None:
+        raise ValueError(f"expected a known kind of layer, found {entry}")
+    if kind is Activation:
+        options.setdefault("parameter", None)  # as files have it that are older than the parameter
+    if issubclass(kind, Weighted):
+        name, shape = f"A{next(numbers)}", options.pop("shape")
+        found = list(arrays[name].shape) if name in arrays else None
+        if found != shape:
+            raise ValueError(f"expected {name} of shape {shape}, found {found}")
+        options["matrix"] = arrays[name]
+    names = {field.name for field in fields(kind)}
+    if options.keys() != names:
+        raise ValueError(f"expected {sorted(names - {'matrix'})} of a {kind.__name__}, found {entry}")
+    return kind(**options)

@@ -235,8 +235,8 @@ def test_push_forward_is_the_explicit_map():
     [
         ({"y_hat": np.zeros(4)}, r"y_hat: expected shape \(2, 4\), received \(4,\)"),
         ({"y_hat": np.zeros((2, 3))}, r"y_hat: expected shape \(2, 4\), received \(2, 3\)"),
-        ({"y_hat": np.full((2, 4), np.nan)}, "y_hat: expected finite logits, received NaN"),
-        ({"y_hat": np.full((2, 4), np.inf)}, "y_hat: expected finite logits, received NaN or Inf"),
+        ({"y_hat": np.full((2, 4), np.nan)}, "y_hat: expected finite outputs, received NaN"),
+        ({"y_hat": np.full((2, 4), np.inf)}, "y_hat: expected finite outputs, received NaN or Inf"),
         ({"on": "bias"}, r"on: expected one of \('weights', 'input', 'both'\), received 'bias'"),
         ({"x": np.zeros((2, 3))}, r"x: expected a batch of shape \(n, 2, 3\), received \(2, 3\)"),
         ({"x": np.full((2, 2, 3), 255)}, "x: expected pixels between 0 and 1, received values from 255 to 255"),

@@ -1,0 +1,411 @@
+"""`bea.gradient_attacks`: the gradient is that of the loss, a step is FGSM's, the smallest one is the smallest."""
+
+import numpy as np
+import pytest
+
+import test_keras
+from bea import Activation, Dense, Flatten, Network, gradient_attacks, training
+from bea.gradient_attacks import fgsm, loss_gradient, smallest_epsilon
+from oracles import FUNCTIONS, HIDDEN, expand, random_images, random_network, relative_error
+
+RNG = np.random.default_rng
+OUTPUTS = ["linear", "softmax", "sigmoid", "tanh"]
+double = test_keras.double
+on_any_output = pytest.mark.parametrize("output", OUTPUTS)
+on_any_network = pytest.mark.parametrize("name", HIDDEN)
+both_ways = pytest.mark.parametrize("targeted", [False, True])
+
+
+def random_case(seed, name="two", n=12, pixels=(2, 3), **options):
+    """A network, images, labels (mostly the present classes) and targets other than the labels."""
+    rng = RNG(seed)
+    net = random_network(rng, HIDDEN[name], 4, pixels, **options)
+    x = random_images(rng, net, n)
+    label = np.where(rng.random(n) < 0.8, net.classify(x), rng.integers(0, 4, n))
+    return net, x, label, (label + rng.integers(1, 4, n)) % 4
+
+
+def output_and_slope(net, logits):
+    """f(v) and f'(v), f being what the trained model applies to the logits; softmax belongs to the loss."""
+    function, derivative = FUNCTIONS[{"softmax": "linear"}.get(net.output_activation, net.output_activation)]
+    return function(logits), derivative(logits)
+
+
+def naive_loss(net, image, label):
+    """-log of the softmax at the label."""
+    y, _ = output_and_slope(net, expand(net, image)[0])
+    return np.log(np.exp(y).sum()) - y[label]
+
+
+def naive_gradient(net, image, label):
+    """J_xᵀ (f' ∘ (q - e_label)) with the Jacobian written out."""
+    logits, _, _, jacobian = expand(net, image)
+    y, slope = output_and_slope(net, logits)
+    q = np.exp(y) / np.exp(y).sum()
+    return (jacobian.T @ (slope * (q - np.eye(len(y))[label]))).reshape(image.shape)
+
+
+def naive_step(net, image, label, target=None):
+    """The direction of FGSM."""
+    if target is None:
+        return np.sign(naive_gradient(net, image, label))
+    return -np.sign(naive_gradient(net, image, target))
+
+
+def naive_wins(net, image, label, target=None):
+    found = expand(net, image)[0].argmax()
+    return found != label if target is None else found == target
+
+
+def pairs(label, target):
+    """(label, target or None) of every image."""
+    return zip(label, [None] * len(label) if target is None else target, strict=True)
+
+
+@on_any_output
+@on_any_network
+def test_the_gradient_is_the_formula_with_the_jacobian_written_out(name, output):
+    """J_xᵀ (f' ∘ (q - e_label)), for every label of every image."""
+    net, x, *_ = random_case(0, name, output_activation=output)
+    for label in range(4):
+        found = loss_gradient(net, x, np.full(len(x), label))
+        assert found.shape == x.shape
+        expected = np.array([naive_gradient(net, image, label) for image in x])
+        assert relative_error(found, expected) <= 1e-14
+
+
+@on_any_output
+@on_any_network
+def test_the_gradient_is_the_slope_of_the_loss(name, output):
+    """Central differences of the loss, pixel by pixel."""
+    net, x, label, _ = random_case(1, name, n=4, output_activation=output)
+    found, h = loss_gradient(net, x, label), 1e-5
+    for i, image in enumerate(x):
+        for pixel in np.ndindex(image.shape):
+            step = np.zeros_like(image)
+            step[pixel] = h
+            slope = (naive_loss(net, image + step, label[i]) - naive_loss(net, image - step, label[i])) / (2 * h)
+            assert abs(found[i][pixel] - slope) <= 1e-9
+
+
+@on_any_output
+def test_the_gradient_agrees_with_automatic_differentiation_of_the_keras_loss(output, double):
+    """Of the loss that `training.train` minimises, by JAX, in float64."""
+    keras, jax = training.keras, test_keras.jax
+    model = training.dense_classifier([7, 5, 4], ["tanh", "relu", output], (2, 3), seed=3)
+    model.set_weights([RNG(i).standard_normal(array.shape) for i, array in enumerate(model.get_weights())])
+    net, x = Network.from_keras(model), RNG(9).random((6, 2, 3))
+    label = np.arange(6) % 4
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=output != "softmax", reduction="sum")
+    expected = jax.grad(lambda images: loss(label, model(images)))(x)
+    assert expected.dtype == np.float64
+    assert relative_error(loss_gradient(net, x, label), np.asarray(expected)) <= 1e-9
+
+
+@pytest.mark.parametrize("gap", [5.0, 50.0, 500.0, 5000.0])
+def test_a_label_that_is_all_but_certain_keeps_its_gradient(gap):
+    """Two classes: (k_other - k_label) / (1 + exp(gap)), to all digits or zero, and a step that never stands still."""
+    kernel = RNG(0).standard_normal((2, 6))
+    x = RNG(1).random((1, 6))
+    v = kernel @ x[0]
+    net = Network((Dense(np.column_stack([kernel, [gap - v[0] + v[1], 0.0]])),), (6,))
+    expected = (kernel[1] - kernel[0]) * np.exp(-np.logaddexp(0.0, gap))
+    found = loss_gradient(net, x, [0])[0]
+    assert np.abs(found - expected).max() <= 1e-12 * np.abs(expected).max()
+    assert (found != 0).all() == (gap < 700)
+    np.testing.assert_array_equal(fgsm(net, x, [0], 1.0).dx[0], np.sign(kernel[1] - kernel[0]))
+
+
+@pytest.mark.parametrize("output", ["sigmoid", "tanh"])
+def test_a_saturated_output_keeps_its_direction(output):
+    """Where 1 - f² or f (1 - f) would cancel to zero, the sign is that of Σ_k f'(v_k) (q - e_label)_k k_k."""
+    kernel = RNG(0).standard_normal((3, 6))
+    net = Network((Dense(np.column_stack([kernel, [45.0, 44.0, 60.0]])),), (6,), output)
+    # All outputs are one, so q = 1/3; the steepest is the one least saturated.
+    x = np.zeros((2, 6))
+    twice = 2 if output == "tanh" else 1
+    slopes = np.exp(-twice * np.array([45.0, 44.0, 60.0]))
+    for label in ([0, 1], [1, 2]):
+        expected = [np.sign((slopes * (1 / 3 - np.eye(3)[k])) @ kernel) for k in label]
+        np.testing.assert_array_equal(fgsm(net, x, label, 1.0).dx, expected)
+
+
+@both_ways
+@on_any_output
+@on_any_network
+def test_a_step_is_that_of_the_naive_loop(name, output, targeted):
+    """x ± ε sign ∇J one image at a time, with one ε for all or one for each, and what the network makes of it."""
+    net, x, label, target = random_case(2, name, n=40, output_activation=output)
+    target = target if targeted else None
+    outcomes = set()
+    for epsilon in (0.3, RNG(5).uniform(0.05, 1.0, len(x))):
+        result = fgsm(net, x, label, epsilon, target=target)
+        np.testing.assert_array_equal(result.epsilon, np.broadcast_to(epsilon, len(x)))
+        for i, pair in enumerate(pairs(label, target)):
+            dx = result.epsilon[i] * naive_step(net, x[i], *pair)
+            np.testing.assert_array_equal(result.dx[i], dx)
+            assert result.success[i] == naive_wins(net, x[i] + dx, *pair)
+            assert result.found[i] == expand(net, x[i] + dx)[0].argmax()
+            assert result.norm[i] == pytest.approx(np.sqrt(np.sum(dx**2) / np.sum(x[i] ** 2)), rel=1e-14)
+        outcomes |= set(result.success.tolist())
+    assert outcomes == {False, True}
+
+
+@both_ways
+def test_clipping_keeps_the_image_in_range_and_the_class_is_that_of_the_clipped_one(targeted):
+    """Δx = clip(x + ε s) - x; the flag and the norm are those of what is left of the step."""
+    net, x, label, target = random_case(3, n=60, input_range=(0, 1))
+    target = target if targeted else None
+    free, clipped = (fgsm(net, x, label, 0.6, target=target, clip=clip) for clip in (False, True))
+    np.testing.assert_array_equal(clipped.dx, np.clip(x + free.dx, 0, 1) - x)
+    assert (x + clipped.dx >= 0).all()
+    assert (x + clipped.dx <= 1).all()
+    assert (clipped.norm < free.norm).any()
+    wins = [naive_wins(net, x[i] + clipped.dx[i], *pair) for i, pair in enumerate(pairs(label, target))]
+    assert clipped.success.tolist() == wins
+    assert clipped.success.tolist() != free.success.tolist()
+
+
+@both_ways
+def test_a_ray_that_does_not_move_succeeds_only_where_x_does(targeted):
+    """All ReLUs off: zero gradient, zero step, no success unless the class is already the one asked for."""
+    net = Network((Dense(-np.eye(3), bias=False), Activation("relu"), Dense(np.diag([1.0, 2.0, 3.0]))), (3,))
+    net = Network((*net.layers[:2], Dense(np.column_stack([np.eye(3), [0.0, 0.5, 0.0]]))), (3,))
+    x = np.ones((2, 3))
+    assert net.classify(x).tolist() == [1, 1]
+    label, target = ([1, 0], None) if not targeted else ([1, 0], [0, 1])
+    assert not loss_gradient(net, x, label).any()
+    one = fgsm(net, x, label, 0.1, target=target)
+    assert not one.dx.any()
+    assert one.success.tolist() == [False, True]
+    smallest = smallest_epsilon(net, x, label, target=target)
+    assert smallest.success.tolist() == [False, True]
+    np.testing.assert_array_equal(smallest.epsilon, [np.nan, 0.0])
+
+
+def test_a_pixel_without_influence_is_left_alone():
+    """sign 0 = 0."""
+    kernel = np.array([[1.0, 0.0, 2.0], [0.0, 0.0, -1.0]])
+    result = fgsm(Network((Dense(kernel, bias=False),), (3,)), np.ones((1, 3)), [0], 0.25)
+    np.testing.assert_array_equal(result.dx, [[-0.25, 0.0, -0.25]])
+
+
+def test_a_black_image_has_no_relative_norm():
+    """‖Δx‖/0 is infinite, and no warning is raised."""
+    net = Network((Dense(np.array([[1.0, 0.0, 0.1], [0.0, 1.0, 0.0]])),), (2,))
+    assert fgsm(net, np.zeros((1, 2)), [0], 0.5).norm.tolist() == [np.inf]
+
+
+FINE = np.arange(1, 10_001) / 10_000
+
+
+@both_ways
+@pytest.mark.parametrize("clip", [False, True])
+@pytest.mark.parametrize("output", ["linear", "tanh"])
+@on_any_network
+def test_the_smallest_step_is_that_of_a_fine_loop(name, output, clip, targeted):
+    """10 000 points along every ray, each an image through explicit matrices; none found where there is none."""
+    net, x, label, target = random_case(4, name, n=20, output_activation=output, input_range=(0, 1))
+    target = target if targeted else None
+    result = smallest_epsilon(net, x, label, target=target, clip=clip)
+    for i, pair in enumerate(pairs(label, target)):
+        points = x[i] + FINE[:, None, None] * naive_step(net, x[i], *pair)
+        points = np.clip(points, 0, 1) if clip else points
+        found = fast_classes(net, points)
+        wins = found != label[i] if target is None else found == target[i]
+        if naive_wins(net, x[i], *pair):
+            assert (result.epsilon[i], result.success[i], result.norm[i]) == (0.0, True, 0.0)
+        elif wins.any():
+            assert result.success[i]
+            assert -1e-4 <= result.epsilon[i] - FINE[wins.argmax()] <= 1e-6
+        else:
+            assert not result.success[i]
+            assert np.isnan([result.epsilon[i], result.norm[i]]).all()
+            assert np.isnan(result.dx[i]).all()
+            assert result.found[i] == net.classify(x)[i]
+    assert (result.epsilon > 0).sum() >= 5
+
+
+def fast_classes(net, points):
+    """Classes of many points, by products of explicit matrices."""
+    y = points.reshape(len(points), -1)
+    for layer in net.layers:
+        if isinstance(layer, Dense):
+            y = y @ layer.matrix[:, : y.shape[1]].T + layer.matrix[:, y.shape[1] :].sum(axis=1)
+        elif isinstance(layer, Activation):
+            y = FUNCTIONS[layer.name][0](y)
+    return y.argmax(axis=1)
+
+
+@both_ways
+@pytest.mark.parametrize("tolerance", [1e-3, 1e-6, 1e-12])
+def test_the_smallest_step_succeeds_and_a_little_less_does_not(targeted, tolerance):
+    """x + dx is a success of the network, x + dx less two tolerances is none: dx is ε times the direction of FGSM."""
+    net, x, label, target = random_case(5, "two", n=100)
+    target = target if targeted else None
+    result = smallest_epsilon(net, x, label, target=target, tolerance=tolerance)
+    some = np.flatnonzero(result.epsilon > 2 * tolerance)
+    assert len(some) >= 20
+    assert result.success[some].all()
+    again = fgsm(net, x[some], label[some], result.epsilon[some], target=None if target is None else target[some])
+    for name in ("dx", "success", "found", "epsilon", "norm"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(result, name)[some])
+    for i in some:
+        pair = (label[i], None if target is None else target[i])
+        less = x[i] + (result.epsilon[i] - 2 * tolerance) * np.sign(result.dx[i])
+        assert naive_wins(net, x[i] + result.dx[i], *pair)
+        assert not naive_wins(net, less, *pair)
+
+
+@pytest.mark.parametrize("output", ["linear", "softmax"])
+def test_one_affine_layer_with_two_classes_has_a_closed_form(output):
+    """gap / ‖k_other - k_label‖₁, the l∞ distance to the hyperplane, with and without a target."""
+    rng = RNG(6)
+    net = random_network(rng, classes=2, input_shape=(4, 5), output_activation=output)
+    x = random_images(rng, net, 50)
+    label = net.classify(x)
+    w = np.diff(net.weighted[0].kernel, axis=0)
+    expected = np.abs(np.diff(net(x), axis=1)[:, 0]) / np.abs(w).sum()
+    for target in (None, 1 - label):
+        found = smallest_epsilon(net, x, label, target=target, tolerance=1e-10).epsilon
+        assert (found >= expected - 1e-15).all()
+        assert (found <= expected + 1e-10 + 1e-15).all()
+
+
+def test_an_image_of_another_class_needs_no_step():
+    """ε = 0, Δx = 0, whether it is misclassified or already has the target's class."""
+    net, x, *_ = random_case(7, n=30)
+    present = net.classify(x)
+    label = (present + 1) % 4
+    for target in (None, present):
+        result = smallest_epsilon(net, x, label, target=target)
+        assert not result.epsilon.any()
+        assert not result.dx.any()
+        assert not result.norm.any()
+        assert result.success.all()
+        assert result.found.tolist() == present.tolist()
+
+
+def test_an_interval_of_successes_is_found_where_the_grid_meets_it():
+    """Only between 0.30099 and 0.309 does class 1 win: a tenth steps over it, a thousandth does not."""
+    bump = np.array([[1.0, -0.3], [1.0, -0.305], [1.0, -0.31], [1.0, 0.0]])
+    last = np.array([[0.0, 0.0, 0.0, 0.0, 0.0], [1.0, -2.0, 1.0, 1e-4, -1e-3]])
+    net = Network((Dense(bump), Activation("relu"), Dense(last)), (1,))
+    x = np.full((1, 1), 1e-3)
+    coarse = smallest_epsilon(net, x, [0], steps=10)
+    fine = smallest_epsilon(net, x, [0], steps=1000)
+    assert (np.isnan(coarse.epsilon[0]), coarse.success[0]) == (True, False)
+    assert 0.0 <= fine.epsilon[0] - (0.301 / 1.0001 - 1e-3) <= 1e-6
+
+
+def test_no_step_is_longer_than_the_largest():
+    """What needs more is not found; what needs less is found as before."""
+    net, x, label, _ = random_case(8, n=100)
+    wide = smallest_epsilon(net, x, label)
+    limit = np.nanmedian(wide.epsilon)
+    narrow = smallest_epsilon(net, x, label, largest=limit)
+    assert np.isnan(narrow.epsilon).tolist() == (~(wide.epsilon <= limit)).tolist()
+    assert 20 < narrow.success.sum() < 80
+    assert np.nanmax(np.abs(narrow.epsilon - wide.epsilon)) <= 1e-6
+
+
+@both_ways
+@on_any_network
+def test_a_network_run_in_full_gives_the_same_steps(name, targeted, monkeypatch):
+    """Adding up the first affine maps instead of the images is a shortcut, not another method."""
+    net, x, label, target = random_case(9, name, n=50)
+    target = target if targeted else None
+    short = smallest_epsilon(net, x, label, target=target)
+    monkeypatch.setattr(gradient_attacks, "AFFINE", ())
+    full = smallest_epsilon(net, x, label, target=target)
+    np.testing.assert_array_equal(short.epsilon, full.epsilon)
+    assert (short.epsilon > 0).sum() >= 5
+
+
+@pytest.mark.parametrize("clip", [False, True])
+@both_ways
+def test_a_batch_larger_than_a_block_equals_one_block(targeted, clip, monkeypatch):
+    """Blocks of three give what a single block gives, in the same order."""
+    net, x, label, target = random_case(10, n=10, input_range=(0, 1))
+    options = {"target": target if targeted else None, "clip": clip}
+    epsilon = np.linspace(0.1, 1.0, 10)
+
+    def everything():
+        gradient = loss_gradient(net, x, label)
+        return gradient, fgsm(net, x, label, epsilon, **options), smallest_epsilon(net, x, label, **options)
+
+    whole = everything()
+    monkeypatch.setattr(gradient_attacks, "BLOCK", 3)
+    parts = everything()
+    assert relative_error(parts[0], whole[0]) <= 1e-14
+    for found, expected in zip(parts[1:], whole[1:], strict=True):
+        for name in ("dx", "success", "found", "epsilon", "norm"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+
+
+def test_an_empty_batch_has_an_empty_result():
+    """No images need no attack."""
+    net = random_network(RNG(0), [(5, "tanh")])
+    x, none = np.zeros((0, 2, 3)), np.zeros(0, int)
+    assert loss_gradient(net, x, none).shape == (0, 2, 3)
+    for target in (None, none):
+        for result in (fgsm(net, x, none, 0.1, target=target), smallest_epsilon(net, x, none, target=target)):
+            assert result.dx.shape == (0, 2, 3)
+            for name in ("success", "found", "epsilon", "norm"):
+                assert getattr(result, name).shape == (0,)
+
+
+BOTH = [fgsm, smallest_epsilon]
+CLASSES = [
+    ({"label": [0, 3]}, ValueError, "label: expected classes from 0 to 2, received 0 to 3"),
+    ({"label": [-1, 0]}, ValueError, "label: expected classes from 0 to 2, received -1 to 0"),
+    ({"label": [0.0, 1.0]}, TypeError, "label: expected integers, received float64"),
+    ({"label": 0}, ValueError, r"label: expected shape \(2,\), one class an image, received \(\)"),
+    ({"x": np.zeros(3)}, ValueError, r"x: expected a batch of shape \(n, 3,\), received \(3,\)"),
+    ({"x": np.full((2, 3), 255)}, ValueError, "x: expected pixels between 0 and 1, received .* 255 to 255"),
+]
+TARGETS = [
+    ({"target": [2, 3]}, ValueError, "target: expected classes from 0 to 2, received 2 to 3"),
+    ({"target": [True, False]}, TypeError, "target: expected integers, received bool"),
+    ({"target": [[1], [2]]}, ValueError, r"target: expected shape \(2,\), .* received \(2, 1\)"),
+    ({"target": [2, 1]}, ValueError, "target: expected a class other than the label, received 1 for both of image 1"),
+]
+
+
+@pytest.mark.parametrize(
+    ("function", "change", "error", "message"),
+    [
+        *((function, *row) for function in [loss_gradient, *BOTH] for row in CLASSES),
+        *((function, *row) for function in BOTH for row in TARGETS),
+        (fgsm, {"epsilon": 0.0}, ValueError, "epsilon: expected positive numbers, received 0.0"),
+        (fgsm, {"epsilon": [0.1, -1.0]}, ValueError, "epsilon: expected positive numbers, received -1.0"),
+        (fgsm, {"epsilon": np.nan}, ValueError, "epsilon: expected positive numbers, received nan"),
+        (fgsm, {"epsilon": np.inf}, ValueError, "epsilon: expected positive numbers, received inf"),
+        (fgsm, {"epsilon": [0.1] * 3}, ValueError, r"epsilon: expected .* shape \(2,\), received shape \(3,\)"),
+        (smallest_epsilon, {"largest": 0.0}, ValueError, "largest: expected positive numbers, received 0.0"),
+        (smallest_epsilon, {"largest": np.inf}, ValueError, "largest: expected positive numbers, received inf"),
+        (smallest_epsilon, {"tolerance": -1e-6}, ValueError, "tolerance: expected positive numbers, received -1e-06"),
+        (smallest_epsilon, {"steps": 0}, ValueError, "steps: expected an integer of at least 1, received 0"),
+        (smallest_epsilon, {"steps": 10.0}, ValueError, "steps: expected an integer of at least 1, received 10.0"),
+    ],
+)
+def test_a_call_that_makes_no_sense_is_refused_before_any_work(function, change, error, message, monkeypatch):
+    """One error that names the argument, what was expected and what came, before anything is computed."""
+    net = Network((Dense(np.eye(3), bias=False),), (3,), input_range=(0, 1))
+    call = {"x": np.eye(3)[[0, 1]], "label": [0, 1]} | ({"epsilon": 0.1} if function is fgsm else {})
+    function(net, **call)
+    monkeypatch.setattr(Network, "__call__", lambda *_: pytest.fail("work was done"))
+    with pytest.raises(error, match=message):
+        function(net, **(call | change))
+
+
+@pytest.mark.parametrize("function", BOTH)
+def test_clipping_needs_a_range(function):
+    """One ValueError that says so."""
+    net = Network((Flatten(), Dense(np.eye(3), bias=False)), (1, 3))
+    call = {"x": np.eye(3)[:, None], "label": [0, 1, 2]} | ({"epsilon": 0.1} if function is fgsm else {})
+    assert not function(net, **call).dx.all()
+    with pytest.raises(
+        ValueError, match="clip: expected a network with an input_range to clip to, received one without"
+    ):
+        function(net, clip=True, **call)
