@@ -1,17 +1,31 @@
 """Attacks by backward error (paper B, section 3): the smallest perturbation after which a chosen class wins."""
 
-from dataclasses import dataclass, replace
+import math
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields, is_dataclass, replace
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from bea.backward_error import changing, first_order
+from bea.layers import Activation
 from bea.network import Linearisation, Network
 from bea.perturbation import Perturbation
 from bea.quadratic import smallest_feasible
+from bea.reduction import Reduction, Tail, reduce
+from bea.sequential import solve
 
-METHODS = ("first-order",)
-# Samples a block: bounds the memory of the linearisation, (block, classes, pixels) numbers for deep networks.
-BLOCK = 1024
+METHODS = ("first-order", "converged")
+BLOCK_BYTES = 2**24  # for one array of derivatives; blocks run side by side and hold a handful of them
+LARGEST_BLOCK = 1024
+TOLERANCE = 1e-7
+MAX_ITERATIONS = 200
+SLOW = 9  # linearisations after which another start is worth its time
+# Where other searches start, as multiples of the point found first.
+FARTHER = (2.0, 1.5)
+# ReLUs are rounded off by these fractions of their input's typical size, one after the other.
+ROUNDINGS = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,10 +45,12 @@ class AttackResult:
         Target's logit less the largest other one, in the perturbed network.
     margin_asked : float
     iterations : int array (n,)
-        Changes of the active set.
+        Changes of the active set (first-order); linearisations of the search that was best (converged).
     kkt_residual : array (n,)
-        Largest violation of the optimality conditions of eq. (6): constraints relative to the largest right-hand side,
-        complementarity relative to the objective.
+        Largest violation of the conditions of optimality, of eq. (6) for the first-order method, where constraints
+        are relative to the largest right-hand side and complementarity to the objective, and of eq. (5) itself for
+        the converged one (see ``bea.sequential.solve``). With ReLUs or maxima an optimum often lies on a kink, where
+        these conditions mean nothing.
     """
 
     perturbation: Perturbation
@@ -47,13 +63,17 @@ class AttackResult:
     kkt_residual: np.ndarray
 
 
-def attack(net: Network, x, target, on="weights", *, method="first-order", margin=1e-3) -> AttackResult:
-    """Smallest perturbation, to first order, after which ``target`` wins (paper B, eqs. 5 and 6).
+def attack(
+    net: Network, x, target, on="weights", *, method="first-order", margin=1e-3, starts=None, examples=None, seed=0
+) -> AttackResult:
+    """Smallest perturbation after which ``target`` wins (paper B, eqs. 5 and 6).
 
-    Minimises ``Σ_i ‖ΔA_i‖²/‖A_i‖² + ‖Δx‖²/‖x‖²`` over first-order perturbations subject to
-    ``logit_target - logit_j ≥ margin`` for every other class j. For one affine layer with only weights or only the
-    input perturbed the result is exact: the global optimum. Otherwise it is linearised, and ``success`` says whether
-    it holds in the network itself.
+    Minimises ``Σ_i ‖ΔA_i‖²/‖A_i‖² + ‖Δx‖²/‖x‖²`` subject to ``logit_target - logit_j ≥ margin`` for every other class
+    j. An increasing output activation does not change who wins, so the constraints are on the logits. ("first-order")
+    solves the problem linearised at the unperturbed network; for one affine layer with only weights or only the
+    input perturbed that is exact: the global optimum. Otherwise it is linearised, and ``success`` says whether it
+    holds in the network itself. ("converged") linearises again at every point it finds until the conditions of
+    optimality of (5) hold: locally optimal.
 
     Parameters
     ----------
@@ -62,12 +82,20 @@ def attack(net: Network, x, target, on="weights", *, method="first-order", margi
         Images, pixels within ``net.input_range``.
     target : int array (n,)
         Class that shall win, different from the present one.
-    on : {"weights", "input", "both"}
-        What may change.
-    method : {"first-order"}
-        How the problem is solved: linearised once, at the unperturbed network.
+    on : {"weights", "input", "both"} or tuple
+        What may change; a tuple holds numbers of weighted layers, from 1, and "input".
+    method : {"first-order", "converged"}
     margin : float
         By how much, in units of the logits, the target must lead; positive, so that no tie is left to ``argmax``.
+    starts : int, optional
+        How many searches for each sample ("converged"); the best counts. The first starts from zero, the second and
+        the third beyond the point that this one found, others at random. By default three where the first was slow,
+        as it is where constraints bend much, and one elsewhere.
+    examples : array (m, *input_shape), optional
+        Images to start from ("converged", with a changing input) where no other search has succeeded: the nearest
+        one that is classified as the target.
+    seed : int
+        Of the random starts.
 
     Returns
     -------
@@ -77,109 +105,35 @@ def attack(net: Network, x, target, on="weights", *, method="first-order", margi
     ------
     ValueError
         For images of wrong shape or range, targets out of range or equal to the present class, a margin that is not
-        positive, an unknown ``on`` or ``method``.
+        positive, an unknown ``on`` or ``method``, fewer than one start.
     TypeError
         For targets that are not integers.
     """
     x = net.check_images(x)
     target = check_targets(net, x, target)
+    change = changing(net, on)
     if method not in METHODS:
         raise ValueError(f"method: expected one of {METHODS}, received {method!r}")
     if not (np.isfinite(margin) and margin > 0):
         raise ValueError(f"margin: expected a positive number, received {margin!r}")
-    starts = range(0, max(len(x), 1), BLOCK)
-    blocks = [_attack_block(net, x[i : i + BLOCK], target[i : i + BLOCK], on, margin) for i in starts]
-    return blocks[0] if len(blocks) == 1 else _join(blocks, x)
+    if starts is not None and (not isinstance(starts, int) or starts < 1):
+        raise ValueError(f"starts: expected a whole number from 1, received {starts!r}")
+    if examples is not None:
+        examples = net.check_images(examples, "examples")
 
+    def one_block(part: slice) -> AttackResult:
+        if method == "first-order":
+            return _first_order(net, x[part], target[part], on, margin)
+        rng = np.random.default_rng([seed, part.start])
+        return _converged(reduce(net, x[part], change), target[part], margin, starts, examples, rng)
 
-def check_targets(net: Network, x, target) -> np.ndarray:
-    """Return ``target`` as an integer array (n,), or raise as ``attack`` says."""
-    target = np.asarray(target)
-    if not np.issubdtype(target.dtype, np.integer):
-        raise TypeError(f"target: expected integers, received {target.dtype}")
-    if target.shape != (len(x),):
-        raise ValueError(f"target: expected shape {(len(x),)}, one class an image, received {target.shape}")
-    if target.size and not (target.min() >= 0 and target.max() < net.classes):
-        raise ValueError(
-            f"target: expected classes from 0 to {net.classes - 1}, received {target.min()} to {target.max()}"
-        )
-    same = net.classify(x) == target
-    if same.any():
-        first = int(np.argmax(same))
-        raise ValueError(
-            f"target: expected a class other than the present one, received {target[first]} for image {first}, "
-            f"which is already classified as {target[first]}"
-        )
-    return target
-
-
-def _attack_block(net, x, target, on, margin) -> AttackResult:
-    problem = first_order(net, x, on, relative=True)
-    logits = problem.linearisation.logits
-    n, classes = logits.shape
-    rows = np.arange(n)[:, None]
-    # The classes other than the target, in ascending order, (n, classes - 1).
-    others = np.arange(classes - 1) + (np.arange(classes - 1) >= target[:, None])
-
-    def lead(values):
-        """Apply D, "target minus other", along the axis of the classes."""
-        values = np.broadcast_to(values, (n, *values.shape[1:]))
-        return values[rows, target[:, None]] - values[rows, others]
-
-    # D is applied before the Gram matrix is formed: the other way round close classes cancel.
-    lin = problem.linearisation
-    programme = replace(
-        problem,
-        linearisation=Linearisation(
-            lead(logits), lin.inputs, [lead(rows_i) for rows_i in lin.sensitivities], lead(lin.jacobian)
-        ),
-    )
-    K, c = programme.gram(), margin - programme.linearisation.logits
-    multipliers, solved, iterations = smallest_feasible(K, c)
-    theta = programme.pull_back(multipliers)
-    perturbation = problem.perturbation(*theta, net, x, solved)
-
-    slack = programme.push_forward(*theta) - c
-    infeasibility = np.maximum(-slack, 0.0).max(axis=1) / np.abs(c).max(axis=1)
-    complementarity = np.abs(multipliers * slack).max(axis=1) / np.sum(c * multipliers, axis=1)
-
-    reached = lead(net.perturbed_logits(perturbation)).min(axis=1)
-    rounding = np.minimum(1e-9 * np.abs(logits).max(axis=1), 1e-3 * margin)
-    return AttackResult(
-        perturbation=perturbation,
-        target=target,
-        success=(reached >= margin - rounding) & (reached > 0),
-        objective=perturbation.objective,
-        margin=reached,
-        margin_asked=margin,
-        iterations=iterations,
-        kkt_residual=np.maximum(infeasibility, complementarity),
-    )
-
-
-def _join(blocks, x) -> AttackResult:
-    """Put the results of consecutive blocks together."""
-
-    def stack(pick):
-        return np.concatenate([pick(block) for block in blocks])
-
-    parts = [block.perturbation for block in blocks]
-    first = parts[0]
-    perturbation = Perturbation(
-        dA=[
-            None if pair is None else tuple(np.concatenate([part.dA[i][side] for part in parts]) for side in (0, 1))
-            for i, pair in enumerate(first.dA)
-        ],
-        dx=None if first.dx is None else np.concatenate([part.dx for part in parts]),
-        x=x,
-        weight_norms=first.weight_norms,
-        attained=stack(lambda block: block.perturbation.attained),
-    )
-    return AttackResult(
-        perturbation=perturbation,
-        margin_asked=blocks[0].margin_asked,
-        **{
-            name: stack(lambda block, name=name: getattr(block, name))
-            for name in ("target", "success", "objective", "margin", "iterations", "kkt_residual")
-        },
-    )
+    size = _block_size(net, change)
+    parts = [slice(i, i + size) for i in range(0, max(len(x), 1), size)]
+    if len(parts) == 1:
+        return one_block(parts[0])
+    whole = None
+    # Blocks side by side, each on one core: small matrices gain nothing from threads within a product.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
+        for part, block in zip(parts, pool.map(one_block, parts), strict=True):
+            whole = _store(whole, block, part, len(x))
+    return replace(whole, perturbation=replace(whole.perturbation, x=x))

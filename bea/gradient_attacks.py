@@ -13,14 +13,14 @@ from itertools import takewhile
 import numpy as np
 from scipy.special import expit, logsumexp
 
-from bea.layers import Dense, Flatten
+from bea.layers import AveragePool, Flatten, Weighted
 from bea.network import Network
 from bea.perturbation import image_norms
 
 # Samples a block: bounds the memory of all that is computed between the layers.
 BLOCK = 512
 # Layers that are affine maps: at their head a network need not be run anew for every step along a ray.
-AFFINE = (Flatten, Dense)
+AFFINE = (AveragePool, Flatten, Weighted)
 
 
 def _log_slope(v):
@@ -252,7 +252,7 @@ def _arrive(net, x, ray, aim, targeted, epsilon, clip):
     norms = image_norms(dx)
     with np.errstate(divide="ignore", invalid="ignore"):
         norms = np.where(norms == 0.0, 0.0, norms / image_norms(x))
-    return dx, known & _succeeds(found, aim, targeted), found, epsilon, norms
+    return dx, _succeeds(found, aim, targeted), found, epsilon, norms
 
 
 def _succeeds(found, aim, targeted):

@@ -14,7 +14,7 @@ EPS = np.finfo(float).eps
 TOLERANCE = 1e-9  # by how much a constraint may be violated, relative to ‖g_i‖ ‖θ‖ + |c_i|
 
 
-def smallest_feasible(K, c) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def smallest_feasible(K, c, guess=None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Solve ``min ½ λᵀ K λ - cᵀ λ, λ ≥ 0`` for a batch.
 
     Parameters
@@ -23,6 +23,8 @@ def smallest_feasible(K, c) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         Gram matrices, symmetric and positive semidefinite.
     c : array (n, k)
         Right-hand sides of ``G θ ≥ c``.
+    guess : bool array (n, k), optional
+        Constraints that may be the active ones: where they are, one linear system is all that is solved.
 
     Returns
     -------
@@ -40,6 +42,10 @@ def smallest_feasible(K, c) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     iterations = np.zeros(n, dtype=int)
     incoming = np.full(n, -1)
     running = np.arange(n)
+    if guess is not None:
+        multipliers, active = _try(K, c, guess)
+        running = np.flatnonzero(~active.any(axis=1))
+        solved[active.any(axis=1)] = True
     diagonal = np.einsum("nii->ni", K)
     for _ in range(100 * k):
         if not len(running):
@@ -99,3 +105,16 @@ def smallest_feasible(K, c) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     solved &= (products - c >= -allowed).all(axis=1)
     multipliers[~solved] = np.nan
     return multipliers, solved, iterations
+
+
+def _try(K, c, guess):
+    """Return the multipliers if the guessed constraints are the active ones, zeros if not; and the active ones."""
+    both = guess[:, :, None] & guess[:, None, :]
+    # Dependent rows are left to the method itself, which can tell.
+    system = np.where(both, K, 0.0) + np.eye(K.shape[1]) * np.where(guess, 0.0, 1.0)[:, None]
+    regular = np.linalg.det(system / np.maximum(np.einsum("nii->ni", system), np.finfo(float).tiny)[:, None]) > 1e-10
+    system[~regular] = np.eye(K.shape[1])
+    multipliers = np.linalg.solve(system, np.where(guess, c, 0.0)[..., None])[..., 0]
+    slack = np.einsum("nij,nj->ni", K, multipliers) - c
+    right = regular & guess.any(axis=1) & (multipliers >= 0).all(axis=1) & (guess | (slack >= 0)).all(axis=1)
+    return multipliers * right[:, None], guess & right[:, None]

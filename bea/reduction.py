@@ -4,8 +4,12 @@ Given the change s_i of the pre-activations that a perturbation of A_i makes, th
 ``s_i h_{i-1}ᵀ / ‖h_{i-1}‖²``, with h_{i-1} what reaches the layer in the *perturbed* network. So with
 ``ΔA_i = α_i t_i h_{i-1}ᵀ / ‖h_{i-1}‖``, α_i = ‖A_i‖, and ``Δx = β s``, β = ‖x‖, the objective of eq. (5) is
 ``‖t_1‖² + … + ‖t_p‖² + ‖s‖²``, without any approximation. The unknowns of a sample are put together in one vector
-τ = (t_1, …, t_p, s), as long as the layers are wide; a convolution, whose matrix meets many patches at once, brings
-all of ``ΔA_i / α_i`` instead of t_i.
+τ, as long as the changing layers are wide. A convolution, whose matrix meets many patches at once, brings all of
+``ΔA_i / α_i`` instead of t_i.
+
+What comes before the first change is constant and is left out. If that change is in a dense layer, it acts like a
+change of the input of what follows: ``v = A_i h_{i-1} + α_i ‖h_{i-1}‖ t_i``. And of a changing input that meets a
+dense layer only the component in the row space of that layer has any effect.
 """
 
 import math
@@ -13,87 +17,77 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from bea.backward_error import Changing
 from bea.layers import Dense, Flatten, Weighted, flat
 from bea.network import Network
 from bea.perturbation import Perturbation, image_norms
 
 
 @dataclass(frozen=True, eq=False)
-class Reduced:
-    """The logits of a batch as functions of τ.
+class Tail:
+    """What follows the first change, as a function of τ = (t_i of its changing layers, s of its input).
 
     Attributes
     ----------
-    net : Network
-        The network, in coordinates of ``basis`` where there is one.
+    layers : tuple of layers
     x : array (n, …)
-        Images, in the same coordinates.
-    scales : array (p,)
-        α_i.
-    changing : tuple of bool (p,)
-        Which layers may change.
+        Its unperturbed inputs.
     input_scales : array (n,) or None
-        β; None where the input stays.
+        ``x + input_scales · s`` is its input; None where that stays.
+    weight_scales : tuple of float or None
+        α_i of every weighted layer, None for one that stays.
     """
 
-    net: Network
+    layers: tuple
     x: np.ndarray
-    scales: np.ndarray
-    changing: tuple[bool, ...]
     input_scales: np.ndarray | None
-
-    def __len__(self):
-        return len(self.x)
+    weight_scales: tuple[float | None, ...]
 
     @property
     def sizes(self) -> list[int]:
-        """Unknowns of every changing layer, then of the input."""
-        sizes = []
-        for layer, changes in zip(self.net.weighted, self.changing, strict=True):
-            if changes:
-                sizes.append(len(layer.matrix) if isinstance(layer, Dense) else layer.matrix.size)
-        return sizes if self.input_scales is None else [*sizes, math.prod(self.net.input_shape)]
+        """Number of unknowns of every changing layer, then of the input."""
+        weighted = (layer for layer in self.layers if isinstance(layer, Weighted))
+        sizes = [
+            len(layer.matrix) if isinstance(layer, Dense) else layer.matrix.size
+            for layer, scale in zip(weighted, self.weight_scales, strict=True)
+            if scale is not None
+        ]
+        return sizes if self.input_scales is None else [*sizes, math.prod(self.x.shape[1:])]
 
-    def take(self, samples) -> "Reduced":
-        """Return the problem for some of the samples."""
+    def take(self, samples) -> "Tail":
+        """Return the same for some of the samples."""
         scales = None if self.input_scales is None else self.input_scales[samples]
         return replace(self, x=self.x[samples], input_scales=scales)
 
-    def split(self, tau) -> tuple[list, np.ndarray | None]:
-        """Return (t_i or None) for every weighted layer, and s or None."""
-        parts = iter(np.split(tau, np.cumsum(self.sizes)[:-1], axis=1))
-        ts = []
-        for layer, changes in zip(self.net.weighted, self.changing, strict=True):
-            t = next(parts) if changes else None
-            ts.append(t if t is None or isinstance(layer, Dense) else t.reshape(-1, *layer.matrix.shape))
-        return ts, None if self.input_scales is None else next(parts)
-
     def forward(self, tau) -> tuple[np.ndarray, list]:
-        """Return the logits (n, classes) at τ, and what ``pull_back`` needs to remember."""
-        ts, s = self.split(tau)
-        y = self.x if s is None else self.x + (self.input_scales[:, None] * s).reshape(self.x.shape)
-        memory, factors = [], iter(zip(ts, self.scales, strict=True))
-        for layer in self.net.layers:
-            t, scale = next(factors) if isinstance(layer, Weighted) else (None, None)
-            if t is None:
-                output, kept = layer.forward(y), None
+        """Return the logits (n, classes) at τ, and for every layer what ``pull_back`` needs to remember."""
+        parts = np.split(tau, np.cumsum(self.sizes)[:-1], axis=1)
+        y = self.x
+        if self.input_scales is not None:
+            y = y + (self.input_scales[:, None] * parts.pop()).reshape(y.shape)
+        memory, scales = [], iter(self.weight_scales)
+        for layer in self.layers:
+            scale = next(scales) if isinstance(layer, Weighted) else None
+            kept = None
+            if scale is None:
+                output = layer.forward(y)
             elif isinstance(layer, Dense):
-                h = layer.augment(y)
-                length = np.sqrt(np.einsum("ni,ni->n", h, h))[:, None]
+                t, h = parts.pop(0), layer.augment(y)
+                length = image_norms(h)[:, None]
                 output = h @ layer.matrix.T + scale * length * t
                 kept = (t, scale, h, length)
             else:
                 h = layer.unfold(y)
-                output = (h @ (layer.matrix + scale * t).swapaxes(1, 2)).reshape(
-                    len(y), *layer.output_shape(y.shape[1:])
-                )
+                t = parts.pop(0).reshape(-1, *layer.matrix.shape)
+                product = h @ (layer.matrix + scale * t).swapaxes(1, 2)
+                output = product.reshape(len(y), *layer.output_shape(y.shape[1:]))
                 kept = (t, scale, h, None)
             memory.append((layer, y, output, kept))
             y = output
         return y, memory
 
     def pull_back(self, rows, memory) -> np.ndarray:
-        """Return the derivative with respect to τ of ``rows @ logits``; rows (n, k, classes), result (n, k, unknowns)."""
+        """Differentiate ``rows @ logits``, rows (n, k, classes), with respect to τ: (n, k, unknowns)."""
         parts = []
         for layer, y, output, kept in reversed(memory):
             if kept is None:
@@ -102,36 +96,97 @@ class Reduced:
             t, scale, h, length = kept
             if isinstance(layer, Dense):
                 parts.append(rows * (scale * length)[:, None])
-                pulled = rows @ layer.kernel
-                # The perturbed matrix is A + α t hᵀ/‖h‖.
-                inner = np.matmul(rows, t[:, :, None]) * (scale / length)[:, None]
-                rows = pulled + inner * h[:, None, : pulled.shape[2]]
+                # The perturbed matrix is A + α t hᵀ / ‖h‖.
+                factor = (rows @ t[:, :, None]) * _over(scale, length)[:, :, None]
+                rows = layer.pull_back(rows, y, output) + factor * h[:, None, : layer.kernel.shape[1]]
             else:
                 rows = rows.reshape(*rows.shape[:2], h.shape[1], -1)
-                parts.append(flat(scale * np.einsum("nkpr,npc->nkrc", rows, h, optimize=True), keep=2))
+                parts.append(flat(scale * (rows.swapaxes(2, 3) @ h[:, None]), keep=2))
                 kernel = (layer.matrix + scale * t)[:, None, :, : layer.kernel.shape[1]]
                 rows = layer.fold(rows @ kernel, y.shape[1:])
+        parts.reverse()
         if self.input_scales is not None:
             parts.append(flat(rows, keep=2) * self.input_scales[:, None, None])
-        parts = [np.broadcast_to(part, (len(self.x), *part.shape[1:])) for part in parts]
-        ordered = parts[-2::-1] + parts[-1:] if self.input_scales is not None else parts[::-1]
-        return ordered[0] if len(ordered) == 1 else np.concatenate(ordered, axis=2)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
 
 
-def reduce(net: Network, x, changing, on_input: bool) -> tuple[Reduced, np.ndarray | None]:
-    """Return the reduced problem of a batch, and the basis of its input (r, pixels) or None.
+@dataclass(frozen=True, eq=False)
+class Reduction:
+    """The tail of a batch of attacks, and how to come back from τ to a perturbation.
 
-    If the input meets a dense layer that does not change, only its component in the row space of that layer has any
-    effect: then images are written in an orthonormal basis of that space, with r coordinates instead of all pixels.
+    Attributes
+    ----------
+    tail : Tail
+    net : Network
+    x : array (n, *input_shape)
+    changing : Changing
+    start : int
+        Number of weighted layers before the tail.
+    first : array (n, columns) or None
+        h_{i-1} of the dense layer whose change is the change of the tail's input.
+    basis : array (r, pixels) or None
+        Orthonormal basis of the input's components that have an effect.
     """
-    scales, input_scales = net.weight_norms, image_norms(x) if on_input else None
-    first = next(i for i, layer in enumerate(net.layers) if not isinstance(layer, Flatten))
-    layer, basis = net.layers[first], None
-    if on_input and isinstance(layer, Dense) and not changing[0] and len(layer.matrix) < layer.kernel.shape[1]:
+
+    tail: Tail
+    net: Network
+    x: np.ndarray
+    changing: Changing
+    start: int
+    first: np.ndarray | None
+    basis: np.ndarray | None
+
+    def perturbation(self, tau, attained) -> Perturbation:
+        """Return the perturbation of τ (n, unknowns); NaN where it is not attained."""
+        _, memory = self.tail.forward(tau)
+        seen = np.where(attained, 1.0, np.nan)[:, None]
+        dA, dx = [None] * len(self.net.weighted), None
+        kept = [entry[3] for entry in memory if isinstance(entry[0], Weighted)]
+        for number, entry in enumerate(kept, start=self.start):
+            if entry is not None:
+                t, scale, h, length = entry
+                dA[number] = scale * t * seen[:, :, None] if length is None else (_over(scale, length) * t * seen, h)
+        if self.tail.input_scales is not None:
+            s = tau[:, -self.tail.sizes[-1] :]
+            if self.first is not None:
+                scale = self.net.weight_norms[self.start - 1]
+                dA[self.start - 1] = (_over(scale, image_norms(self.first)[:, None]) * s * seen, self.first)
+            else:
+                dx = self.tail.input_scales[:, None] * s * seen
+                dx = (dx if self.basis is None else dx @ self.basis).reshape(self.x.shape)
+        return Perturbation(dA, dx, self.x, self.net.weight_norms, attained)
+
+
+def reduce(net: Network, x, changing: Changing) -> Reduction:
+    """Return the reduced problem of a batch of images (n, *input_shape)."""
+    alphas = [float(norm) if changes else None for norm, changes in zip(net.weight_norms, changing.layers, strict=True)]
+    if changing.input:
+        position = next(i for i, layer in enumerate(net.layers) if not isinstance(layer, Flatten))
+        layer = net.layers[position]
+        if not isinstance(layer, Dense) or changing.layers[0] or len(layer.matrix) >= layer.kernel.shape[1]:
+            tail = Tail(net.layers, x, image_norms(x), tuple(alphas))
+            return Reduction(tail, net, x, changing, 0, None, None)
         columns, triangle = np.linalg.qr(layer.kernel.T)
-        basis = columns.T
         small = np.column_stack([triangle.T, layer.matrix[:, -1]]) if layer.bias else triangle.T
-        layers = (layer.with_matrix(small), *net.layers[first + 1 :])
-        net = replace(net, layers=layers, input_shape=(len(basis),), input_range=None)
-        x = flat(x) @ columns
-    return Reduced(net, x, scales, tuple(changing), input_scales), basis
+        layers = (layer.with_matrix(small), *net.layers[position + 1 :])
+        tail = Tail(layers, flat(x) @ columns, image_norms(x), tuple(alphas))
+        return Reduction(tail, net, x, changing, 0, None, columns.T)
+    first = changing.layers.index(True)
+    position = [i for i, layer in enumerate(net.layers) if isinstance(layer, Weighted)][first]
+    layer, y = net.layers[position], x
+    for before in net.layers[:position]:
+        y = before.forward(y)
+    if not isinstance(layer, Dense):
+        return Reduction(
+            Tail(net.layers[position:], y, None, tuple(alphas[first:])), net, x, changing, first, None, None
+        )
+    h = layer.augment(y)
+    tail = Tail(
+        net.layers[position + 1 :], layer.forward(y), alphas[first] * image_norms(h), tuple(alphas[first + 1 :])
+    )
+    return Reduction(tail, net, x, changing, first + 1, h, None)
+
+
+def _over(scale, length):
+    """Return scale / length, and 0 where nothing arrives, so that nothing can be changed."""
+    return np.divide(scale, length, out=np.zeros_like(length), where=length > 0.0)

@@ -7,6 +7,7 @@ from hypothesis import settings
 from scipy.optimize import minimize, nnls
 
 from bea import Activation, Dense, Flatten, Network
+from bea.layers import AveragePool, MaxPool, Weighted
 
 # The same examples in every run, nothing stored in the tree, no assertion on time.
 PROPERTY = settings(deadline=None, derandomize=True, database=None, max_examples=60)
@@ -24,6 +25,10 @@ FUNCTIONS = {
     "linear": (lambda v: v, lambda v: np.ones_like(v)),
     "relu": (lambda v: np.where(v > 0, v, 0.0), lambda v: np.where(v > 0, 1.0, 0.0)),
     "sigmoid": (lambda v: 1 / (1 + np.exp(-v)), lambda v: 1 / (2 + np.exp(v) + np.exp(-v))),
+    "smooth_relu": (
+        lambda v, a=0.1: (v + np.sqrt(v * v + a * a)) / 2,
+        lambda v, a=0.1: (1 + v / np.sqrt(v * v + a * a)) / 2,
+    ),
     "tanh": (lambda v: np.sinh(v) / np.cosh(v), lambda v: 1 / np.cosh(v) ** 2),
 }
 
@@ -65,23 +70,102 @@ def expand(net, image):
     return y, hs, tails, jacobian
 
 
-def explicit_map(net, image, on, relative=False):
-    """Return 𝒜 of one image with Kronecker products, and the scale of every unknown (rows of ΔA_i, then Δx)."""
-    _, hs, sensitivities, jacobian = expand(net, image)
-    blocks, scales = [], []
-    if on != "input":
-        for layer, S, h in zip(net.weighted, sensitivities, hs, strict=True):
-            blocks.append(np.kron(S, h[None]))
-            scales.append(np.full(blocks[-1].shape[1], np.sqrt(np.sum(layer.matrix**2)) if relative else 1.0))
-    if on != "weights":
-        blocks.append(jacobian)
-        scales.append(np.full(jacobian.shape[1], np.sqrt(np.sum(image**2)) if relative else 1.0))
-    return np.hstack(blocks), np.concatenate(scales)
+def derivatives(net, image, activated=False):
+    """Return the outputs of one image, their derivatives by every entry of every A_i, row by row, and by the pixels.
+
+    The chain of explicit matrices, of any layers: what multiplies a pixel is found window by window.
+    """
+    y, blocks, jacobian = image, [], np.eye(image.size)
+    for layer in net.layers:
+        function, own = FUNCTIONS.get(getattr(layer, "name", None)), []
+        if isinstance(layer, Weighted):
+            # A h is linear in A, so that its derivative by an entry of A is its value where only this entry is one.
+            own = [_columns(lambda A, layer=layer, y=y: _affine(layer, A, y), layer.matrix.shape)]
+            only_kernel = layer.matrix * np.append(np.ones(layer.kernel.shape[1]), [0.0] * layer.bias)
+            step = _columns(lambda y, layer=layer, A=only_kernel: _affine(layer, A, y), y.shape)
+            y = _affine(layer, layer.matrix, y)
+        elif function:
+            parameter = [] if layer.parameter is None else [layer.parameter]
+            y, step = function[0](y, *parameter), np.diag(function[1](y, *parameter).ravel())
+        elif isinstance(layer, MaxPool | AveragePool):
+            step, shape = _pooling(layer, y)
+            y = (step @ y.ravel()).reshape(shape)
+        elif isinstance(layer, Flatten):
+            y, step = y.ravel(), np.eye(y.size)
+        else:
+            raise NotImplementedError(layer)
+        blocks, jacobian = [*(step @ block for block in blocks), *own], step @ jacobian
+    if activated:
+        y, step = activate(net.output_activation, y)
+        blocks, jacobian = [step @ block for block in blocks], step @ jacobian
+    return y, blocks, jacobian
+
+
+def activate(name, logits):
+    """Return the activated outputs of one image, and their derivatives by the logits."""
+    if name == "softmax":
+        p = np.exp(logits) / np.exp(logits).sum()
+        return p, np.diag(p) - np.outer(p, p)
+    function, derivative = FUNCTIONS[name]
+    return function(logits), np.diag(derivative(logits))
+
+
+def _columns(function, shape):
+    """Return the matrix of a linear function of arrays of ``shape``: its values at all unit arrays."""
+    return np.stack([function(unit).ravel() for unit in np.eye(math.prod(shape)).reshape(-1, *shape)], axis=1)
+
+
+def _affine(layer, matrix, y):
+    """Return ``matrix`` times every window that the layer sees, or times all of y; with a one for a bias."""
+    one = [1.0] * layer.bias
+    if isinstance(layer, Dense):
+        return matrix @ np.append(y, one)
+    padded = np.pad(y, (*layer.padding, (0, 0)))
+    places, windows = _windows(padded, layer.size, layer.stride)
+    products = [matrix @ np.append(padded[window].ravel(), one) for window in windows]
+    return np.reshape(products, (*places, len(matrix)))
+
+
+def _pooling(layer, y):
+    """Return the matrix of a pooling layer at one image, a row for every window and channel, and its output's shape."""
+    rows, index = [], np.arange(y.size).reshape(y.shape)
+    places, windows = _windows(y, layer.size, layer.stride)
+    for window in windows:
+        for channel in range(y.shape[2]):
+            pixels = index[window][..., channel].ravel()
+            row = np.zeros(y.size)
+            if isinstance(layer, MaxPool):
+                row[max(pixels, key=lambda pixel: y.ravel()[pixel])] = 1.0
+            else:
+                row[pixels] = 1.0 / len(pixels)
+            rows.append(row)
+    return np.array(rows), (*places, y.shape[2])
+
+
+def _windows(image, size, stride):
+    """Return how many windows there are, down and across, and the slices of every one."""
+    corners = [range(0, n - q + 1, s) for n, q, s in zip(image.shape, size, stride, strict=False)]
+    slices = [(slice(a, a + size[0]), slice(b, b + size[1])) for a in corners[0] for b in corners[1]]
+    return tuple(map(len, corners)), slices
+
+
+def explicit_map(net, image, on, relative=False, activated=False):
+    """Return 𝒜 of one image, and the scale of every unknown (rows of ΔA_i, then Δx)."""
+    _, blocks, jacobian = derivatives(net, image, activated)
+    numbers = range(1, len(blocks) + 1)
+    parts = {"weights": numbers, "input": ["input"], "both": [*numbers, "input"]}.get(on, on)
+    sizes = [np.sqrt(np.sum(layer.matrix**2)) for layer in net.weighted]
+    chosen = [(block, size) for i, block, size in zip(numbers, blocks, sizes, strict=True) if i in parts]
+    if "input" in parts:
+        chosen.append((jacobian, np.sqrt(np.sum(image**2))))
+    scales = [np.full(block.shape[1], size if relative else 1.0) for block, size in chosen]
+    return np.hstack([block for block, _ in chosen]), np.concatenate(scales)
 
 
 def unknowns(perturbation, i):
     """Return θ of sample i, in the order of the columns of ``explicit_map``."""
-    parts = [np.outer(pair[0][i], pair[1][i]).ravel() for pair in perturbation.dA if pair is not None]
+    changes = [change for change in perturbation.dA if change is not None]
+    parts = [np.outer(c[0][i], c[1][i]).ravel() if isinstance(c, tuple) else c[i].ravel() for c in changes]
     if perturbation.dx is not None:
         parts.append(perturbation.dx[i].ravel())
     return np.concatenate(parts)

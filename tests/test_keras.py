@@ -8,6 +8,7 @@ import pytest
 
 from bea import Activation, Dense, Flatten, Network, attack, training
 from bea.datasets import Dataset
+from bea.layers import AveragePool, Convolution, MaxPool
 from oracles import relative_error
 
 keras, jax = training.keras, pytest.importorskip("jax")
@@ -51,9 +52,45 @@ MODELS = {
 }
 
 
+# The same after an input of shape (9, 8, 2).
+CONVOLUTIONAL = {
+    "lenet": lambda: [
+        layers.Conv2D(3, 3),
+        layers.MaxPooling2D(2),
+        layers.Conv2D(4, 2, activation="relu"),
+        layers.MaxPooling2D(),
+        layers.Flatten(),
+        layers.Dense(5, "relu"),
+        layers.Dense(4),
+    ],
+    "same": lambda: [layers.Conv2D(3, (4, 3), padding="same", activation="tanh"), layers.Flatten(), layers.Dense(4)],
+    "same with strides": lambda: [
+        layers.Conv2D(3, (4, 3), (3, 2), "same", activation="sigmoid", use_bias=False),
+        layers.Conv2D(2, 2, 2, "same"),
+        layers.Flatten(),
+        layers.Dense(4),
+    ],
+    "steps over the edge": lambda: [layers.Conv2D(3, 1, (2, 3), "same"), layers.Flatten(), layers.Dense(4)],
+    "valid with strides": lambda: [layers.Conv2D(3, (2, 3), (3, 2)), layers.ReLU(), layers.Flatten(), layers.Dense(4)],
+    "overlapping pools": lambda: [
+        layers.MaxPooling2D(3, (2, 1)),
+        layers.Dropout(0.5),
+        layers.Conv2D(3, 2),
+        layers.Activation("tanh"),
+        layers.AveragePooling2D((1, 2), (2, 1)),
+        layers.Flatten(),
+        layers.Dense(4),
+    ],
+    "average pools": lambda: [layers.AveragePooling2D(2), layers.Flatten(), layers.Dense(4, use_bias=False)],
+}
+
+
 def build(name, ending=()):
     """Return a model with random weights, biases included."""
-    model = keras.Sequential([keras.Input((2, 3)), *MODELS[name](), *ending])
+    if name in MODELS:
+        model = keras.Sequential([keras.Input((2, 3)), *MODELS[name](), *ending])
+    else:
+        model = keras.Sequential([keras.Input((9, 8, 2)), *CONVOLUTIONAL[name](), *ending])
     rng = RNG(1)
     model.set_weights([rng.standard_normal(array.shape) / 2 for array in model.get_weights()])
     return model
@@ -113,10 +150,80 @@ def test_linearisation_agrees_with_automatic_differentiation(name, double):
         assert next(derivatives, None) is None
 
 
+@pytest.mark.parametrize("name", CONVOLUTIONAL)
+def test_convolutional_logits_and_their_jacobian_agree_with_keras_in_float64(name, double):
+    """A converted model computes what Keras computes, and has the Jacobian that JAX finds for it."""
+    model, x = build(name), RNG(2).random((5, 9, 8, 2))
+    net = Network.from_keras(model)
+    assert relative_error(net(x), training.outputs(model, x)) <= 1e-14
+    found = net.linearise(x).jacobian
+    for i, image in enumerate(x):
+        jacobian = jax.jacobian(lambda image: model(image[None])[0])(image)
+        assert relative_error(found[i % len(found)], np.reshape(jacobian, (4, 144))) <= 1e-14
+
+
+def test_convolutional_layers_are_converted_as_they_are():
+    """Kinds, sizes, strides, paddings and biases are those of the Keras layers."""
+    net = Network.from_keras(build("same with strides"))
+    first, sigmoid, second, *_ = net.layers
+    assert (first.size, first.stride, first.padding, first.bias) == ((4, 3), (3, 2), ((0, 1), (0, 1)), False)
+    assert (second.size, second.stride, second.padding, second.bias) == ((2, 2), (2, 2), ((0, 1), (0, 0)), True)
+    assert sigmoid == Activation("sigmoid")
+    net = Network.from_keras(build("overlapping pools"))
+    assert [type(layer) for layer in net.layers[:4]] == [MaxPool, Convolution, Activation, AveragePool]
+    assert net.layers[0] == MaxPool(3, (2, 1))
+    assert net.layers[3] == AveragePool((1, 2), (2, 1))
+
+
+@pytest.mark.parametrize("name", ["one layer", "lenet"])
+def test_a_softmax_at_the_end_is_set_aside_wherever_it_stands(name):
+    """As a layer, or in a dense layer that Dropout follows: the classes' probabilities, to single precision."""
+    x = images(20) if name in MODELS else RNG(2).random((20, 9, 8, 2))
+    for ending in (
+        [layers.Dense(3), layers.Softmax()],
+        [layers.Dense(3, "softmax"), layers.Dropout(0.5)],
+        [layers.Dense(3), layers.Dropout(0.5), layers.Softmax(), layers.Dropout(0.5)],
+    ):
+        model = build(name, ending)
+        net = Network.from_keras(model)
+        assert net.output_activation == "softmax"
+        odds = np.exp(net(x))
+        assert relative_error(odds / odds.sum(axis=1, keepdims=True), training.outputs(model, x)) <= 5e-7
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: [layers.Conv2D(3, 2, name="c"), layers.Flatten(), layers.Dense(4)], "'c' of type Conv2D"),
+        (lambda: [layers.Conv2D(3, 2, dilation_rate=2, name="c")], r"'c' of type Conv2D.*'dilation_rate': \(2, 2\)"),
+        (lambda: [layers.Conv2D(4, 2, groups=2, name="c")], "'c' of type Conv2D.*'groups': 2"),
+        (lambda: [layers.Conv2D(3, 2, data_format="channels_first", name="c")], "'c' of type Conv2D.*channels_first"),
+        (lambda: [layers.SeparableConv2D(3, 2, name="s")], "'s' of type SeparableConv2D"),
+        (lambda: [layers.MaxPooling2D(3, padding="same", name="m")], "'m' of type MaxPooling2D.*'padding': 'same'"),
+        (lambda: [layers.AveragePooling2D(3, padding="same", name="a")], "'a' of type AveragePooling2D.*'same'"),
+        (lambda: [layers.MaxPooling2D(2, data_format="channels_first", name="m")], "'m' of type MaxP.*channels_first"),
+        (lambda: [layers.Conv2D(3, 2, activation="elu", name="c")], "'c': expected an activation .* received 'elu'"),
+        (lambda: [layers.Softmax(name="s")], "'s': expected an activation .* received 'softmax'"),
+        (lambda: [layers.Softmax(1, name="s")], "'s' of type Softmax with .*'axis': 1"),
+        (lambda: [layers.Dense(3, name="d")], r"'d': matrix: expected 32 input columns .*\(4, 4, 2\)"),
+    ],
+)
+def test_a_convolutional_layer_without_counterpart_is_refused(make, message):
+    """One ValueError that names the layer and what about it is not known."""
+    model = keras.Sequential([keras.Input((4, 4, 2)), *make(), layers.Flatten(), layers.Dense(4)])
+    with pytest.raises(ValueError, match=message):
+        Network.from_keras(model)
+
+
+def test_an_input_without_a_fixed_shape_is_refused():
+    """One ValueError that names the shape."""
+    model = keras.Sequential([keras.Input((None, 3)), layers.Dense(4)])
+    with pytest.raises(ValueError, match=r"model: expected an input of fixed shape, received \(None, 3\)"):
+        Network.from_keras(model)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
         (lambda: [layers.Flatten(), layers.BatchNormalization(name="b"), layers.Dense(4)], "'b' of type BatchNorm"),
         (lambda: [layers.Flatten(), layers.LeakyReLU(name="l"), layers.Dense(4)], "'l' of type LeakyReLU"),
         (lambda: [layers.Flatten(), layers.ReLU(6.0, name="r"), layers.Dense(4)], "'r' of type ReLU.*max_value': 6"),

@@ -1,0 +1,220 @@
+"""Smallest vectors under smooth constraints, for a batch at once: minimise ½‖τ‖² subject to g(τ) ≥ 0.
+
+Sequential quadratic programming. At the current point the constraints are linearised and the programme is solved
+exactly (``bea.quadratic``), which gives multipliers λ and a step d. For one constraint, repeating just that is the
+HLRF iteration of structural reliability; it converges slowly where the constraints bend. So d is improved: with the
+active constraints held, the Lagrangian ``½‖τ‖² - λ·g(τ)`` is minimised to second order by conjugate gradients, whose
+products with the Hessian are differences of gradients. A line search on ``½‖τ‖² + c·(largest violation)``, c above
+the sum of the multipliers, makes every step count (Nocedal and Wright, Numerical Optimization, ch. 18).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bea.quadratic import smallest_feasible
+
+TINY = np.finfo(float).tiny
+DIFFERENCE = 1e-6  # step of the differences, relative to the size of τ
+PRODUCTS = 12  # with the Hessian, at most, in one step
+REDUCTION = 0.1  # of the residual, at which conjugate gradients stop
+SUFFICIENT = 1e-4  # share of the predicted decrease that a step must bring
+HALVINGS = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """What came of a batch of n problems.
+
+    Attributes
+    ----------
+    tau : array (n, unknowns)
+    iterations : int array (n,)
+        Linearisations.
+    kkt_residual : array (n,)
+        Largest violation of the first-order conditions of optimality at τ, see ``solve``; infinite where the
+        linearised constraints contradict each other.
+    """
+
+    tau: np.ndarray
+    iterations: np.ndarray
+    kkt_residual: np.ndarray
+
+
+def solve(constraints, tau, *, tolerance, max_iterations, curved=True) -> Solution:
+    """Find points that satisfy the first-order conditions of ``min ½‖τ‖²`` subject to ``g(τ) ≥ 0``.
+
+    The KKT residual of a point is the largest of: ‖τ - Gᵀλ‖ / ‖Gᵀλ‖ (stationarity), the largest violation relative to
+    the largest right-hand side of the linearised programme (feasibility), and the largest λ_j g_j / ‖Gᵀλ‖²
+    (complementarity), with λ the multipliers of the programme linearised at that point.
+
+    Parameters
+    ----------
+    constraints : object
+        ``value(tau)`` returns g (n, k) and a memory; ``jacobian(memory)`` returns G (n, k, unknowns);
+        ``gradient(memory, multipliers)`` returns Gᵀλ (n, unknowns); ``take(samples)`` the same for some samples.
+    tau : array (n, unknowns)
+        Where to start.
+    tolerance : float
+        KKT residual at which a sample is done.
+    max_iterations : int
+    curved : bool
+        Whether to use the curvature of the constraints; of no use where g is piecewise linear.
+    """
+    result = Solution(tau.copy(), np.zeros(len(tau), int), np.full(len(tau), np.inf))
+    running, guess, penalty = np.arange(len(tau)), None, np.zeros(len(tau))
+    g, memory = constraints.value(tau)
+    for iteration in range(max_iterations + 1):
+        G = constraints.jacobian(memory)
+        K = G @ G.swapaxes(1, 2)
+        c = _times(G, tau) - g
+        multipliers, solved = _programme(K, c, guess)
+        projected = _combine(G, multipliers)
+        residual = np.where(solved, _kkt_residual(tau, g, c, multipliers, projected), np.inf)
+        result.tau[running], result.kkt_residual[running] = tau, residual
+        result.iterations[running] = iteration
+
+        going = residual > tolerance
+        if not going.any() or iteration == max_iterations:
+            break
+        if not going.all():
+            running, constraints, memory = running[going], constraints.take(going), None
+            tau, g, G, K, c, multipliers, projected, penalty = (
+                a[going] for a in (tau, g, G, K, c, multipliers, projected, penalty)
+            )
+        guess = multipliers > 0
+        penalty = np.maximum(penalty, 1.5 * multipliers.sum(axis=1))
+        active = _Active(G, K, guess)
+        d = projected - tau
+        steps = [d]
+        if curved and iteration > 0:
+            steps.insert(0, _curved_step(constraints, tau, multipliers, projected, d, active))
+        tau, moved = _line_search(constraints, tau, g, steps, penalty, active)
+        if not moved.all():
+            running, constraints, tau, penalty, guess = (
+                running[moved],
+                constraints.take(moved),
+                tau[moved],
+                penalty[moved],
+                guess[moved],
+            )
+            if not len(running):
+                break
+        g, memory = constraints.value(tau)
+    return result
+
+
+def _programme(K, c, guess):
+    """Solve the linearised programme; where it contradicts itself, a relaxed one for a direction to go."""
+    multipliers, solved, _ = smallest_feasible(K, c, guess)
+    if not solved.all():
+        bad = ~solved
+        trace = np.einsum("nii->n", K[bad])[:, None, None]
+        relaxed, _, _ = smallest_feasible(K[bad] + 1e-6 * trace * np.eye(K.shape[1]), c[bad])
+        multipliers[bad] = np.nan_to_num(relaxed)
+    return multipliers, solved
+
+
+def _kkt_residual(tau, g, c, multipliers, projected):
+    size = np.maximum(np.linalg.norm(projected, axis=1), TINY)
+    stationarity = np.linalg.norm(projected - tau, axis=1) / size
+    feasibility = _violation(g) / np.maximum(np.abs(c).max(axis=1), TINY)
+    complementarity = np.abs(multipliers * g).max(axis=1) / size**2
+    return np.maximum(np.maximum(stationarity, feasibility), complementarity)
+
+
+class _Active:
+    """The rows of G whose constraints are active, orthonormalised: projections on and along them."""
+
+    def __init__(self, G, K, active):
+        count = max(int(active.sum(axis=1).max(initial=0)), 1)
+        self.order = np.argsort(~active, axis=1, kind="stable")[:, :count]
+        kept = np.take_along_axis(active, self.order, axis=1)
+        rows = np.arange(len(K))[:, None, None]
+        K = np.where(kept[:, :, None] & kept[:, None, :], K[rows, self.order[:, :, None], self.order[:, None, :]], 0.0)
+        # Nearly dependent rows: the shift costs digits of the projection, which the line search forgives.
+        shift = np.where(kept, 1e-14 * np.einsum("nii->n", K)[:, None], 1.0)
+        self.inverse = np.linalg.inv(np.linalg.cholesky(K + shift[:, None] * np.eye(count))) * kept[:, :, None]
+        self.basis = self.inverse @ np.take_along_axis(G, self.order[:, :, None], axis=1)
+
+    def tangential(self, v):
+        """Return the part of v along which the active constraints do not change."""
+        return v - _combine(self.basis, _times(self.basis, v))
+
+    def restoring(self, g, samples):
+        """Return the smallest step that cancels g on the active constraints of some samples, to first order."""
+        wanted = np.take_along_axis(-g, self.order[samples], axis=1)
+        return _combine(self.basis[samples], _times(self.inverse[samples], wanted))
+
+
+def _curved_step(constraints, tau, multipliers, projected, d, active):
+    """Return d improved by the curvature W = Σ_j λ_j ∇²g_j: (I - P W) z = P W d within the active constraints."""
+    size = np.maximum(np.linalg.norm(tau, axis=1), 1e-3 * np.linalg.norm(projected, axis=1))
+
+    def curvature(v):
+        h = (DIFFERENCE * size / np.maximum(np.linalg.norm(v, axis=1), TINY))[:, None]
+        _, memory = constraints.value(tau + h * v)
+        return (constraints.gradient(memory, multipliers) - projected) / h
+
+    z = np.zeros_like(d)
+    r = active.tangential(curvature(d))
+    p, square = r, _dot(r, r)
+    enough = REDUCTION**2 * square
+    going = square > 0
+    for _ in range(PRODUCTS):
+        Hp = active.tangential(p - curvature(p))
+        bend = _dot(p, Hp)
+        going &= bend > 1e-3 * _dot(p, p)
+        if not going.any():
+            break
+        length = np.where(going, square / np.where(going, bend, 1.0), 0.0)[:, None]
+        z, r = z + length * p, r - length * Hp
+        last, square = square, _dot(r, r)
+        going &= square > enough
+        p = r + (square / np.maximum(last, TINY))[:, None] * p
+    return d + z
+
+
+def _line_search(constraints, tau, g, steps, penalty, active):
+    """Try the steps in turn, each shortened twice, the last one many times; return new points and who has moved."""
+    merit = 0.5 * _dot(tau, tau) + penalty * _violation(g)
+    new, moved = tau.copy(), np.zeros(len(tau), bool)
+    for number, step in enumerate(steps):
+        slope = _dot(tau, step) - penalty * _violation(g)
+        for halving in range(HALVINGS if number == len(steps) - 1 else 3):
+            waiting = np.flatnonzero(~moved & (slope < 0))
+            if not len(waiting):
+                break
+            some = constraints if len(waiting) == len(tau) else constraints.take(waiting)
+            length = 0.5**halving
+            trial = tau[waiting] + length * step[waiting]
+            reached, _ = some.value(trial)
+            value = 0.5 * _dot(trial, trial) + penalty[waiting] * _violation(reached)
+            if halving == 0:
+                # Without a correction, long steps along bent constraints are refused (Maratos).
+                corrected = trial + active.restoring(reached, waiting)
+                other, _ = some.value(corrected)
+                corrected_value = 0.5 * _dot(corrected, corrected) + penalty[waiting] * _violation(other)
+                trial = np.where((corrected_value < value)[:, None], corrected, trial)
+                value = np.minimum(value, corrected_value)
+            good = value <= merit[waiting] + SUFFICIENT * length * slope[waiting] + 1e-13 * merit[waiting]
+            new[waiting[good]], moved[waiting[good]] = trial[good], True
+    return new, moved
+
+
+def _violation(g):
+    return np.maximum(-g, 0.0).max(axis=1)
+
+
+def _dot(a, b):
+    return np.einsum("ni,ni->n", a, b)
+
+
+def _times(G, v):
+    """Return G v, one product a sample."""
+    return (G @ v[:, :, None])[:, :, 0]
+
+
+def _combine(G, weights):
+    """Return Gᵀ weights, one product a sample."""
+    return (weights[:, None] @ G)[:, 0]
