@@ -9,23 +9,17 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from bea.backward_error import changing, first_order
-from bea.layers import Activation
+from bea.layers import Dense
 from bea.network import Linearisation, Network
 from bea.perturbation import Perturbation
 from bea.quadratic import smallest_feasible
-from bea.reduction import Reduction, Tail, reduce
-from bea.sequential import solve
+from bea.reduction import reduce
+from bea.search import allowed_shortfall, other_classes, search
 
 METHODS = ("first-order", "converged")
 BLOCK_BYTES = 2**24  # for one array of derivatives; blocks run side by side and hold a handful of them
 LARGEST_BLOCK = 1024
-TOLERANCE = 1e-7
-MAX_ITERATIONS = 200
-SLOW = 9  # linearisations after which another start is worth its time
-# Where other searches start, as multiples of the point found first.
-FARTHER = (2.0, 1.5)
-# ReLUs are rounded off by these fractions of their input's typical size, one after the other.
-ROUNDINGS = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
+SHARED = ("x", "weight_norms", "margin_asked")  # by all samples of a result, or put together elsewhere
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,8 +118,8 @@ def attack(
     def one_block(part: slice) -> AttackResult:
         if method == "first-order":
             return _first_order(net, x[part], target[part], on, margin)
-        rng = np.random.default_rng([seed, part.start])
-        return _converged(reduce(net, x[part], change), target[part], margin, starts, examples, rng)
+        options = {"starts": starts, "examples": examples, "seed": [seed, part.start]}
+        return _converged(net, x[part], target[part], change, margin, **options)
 
     size = _block_size(net, change)
     parts = [slice(i, i + size) for i in range(0, max(len(x), 1), size)]
@@ -137,3 +131,108 @@ def attack(
         for part, block in zip(parts, pool.map(one_block, parts), strict=True):
             whole = _store(whole, block, part, len(x))
     return replace(whole, perturbation=replace(whole.perturbation, x=x))
+
+
+def check_targets(net: Network, x, target) -> np.ndarray:
+    """Return ``target`` as an integer array (n,), or raise as ``attack`` says."""
+    target = np.asarray(target)
+    if not np.issubdtype(target.dtype, np.integer):
+        raise TypeError(f"target: expected integers, received {target.dtype}")
+    if target.shape != (len(x),):
+        raise ValueError(f"target: expected shape {(len(x),)}, one class an image, received {target.shape}")
+    if target.size and not (target.min() >= 0 and target.max() < net.classes):
+        raise ValueError(
+            f"target: expected classes from 0 to {net.classes - 1}, received {target.min()} to {target.max()}"
+        )
+    same = net.classify(x) == target
+    if same.any():
+        first = int(np.argmax(same))
+        raise ValueError(
+            f"target: expected a class other than the present one, received {target[first]} for image {first}, "
+            f"which is already classified as {target[first]}"
+        )
+    return target
+
+
+def _first_order(net, x, target, on, margin) -> AttackResult:
+    problem = first_order(net, x, on, relative=True)
+    logits = problem.linearisation.logits
+    n, classes = logits.shape
+    rows, others = np.arange(n)[:, None], other_classes(target, classes)
+
+    def lead(values):
+        """Apply D, "target minus other", along the axis of the classes."""
+        values = np.broadcast_to(values, (n, *values.shape[1:]))
+        return values[rows, target[:, None]] - values[rows, others]
+
+    # D is applied before the Gram matrix is formed: the other way round close classes cancel.
+    lin = problem.linearisation
+    programme = replace(
+        problem,
+        linearisation=Linearisation(
+            lead(logits), lin.inputs, [lead(rows_i) for rows_i in lin.sensitivities], lead(lin.jacobian)
+        ),
+    )
+    K, c = programme.gram(), margin - programme.linearisation.logits
+    multipliers, solved, iterations = smallest_feasible(K, c)
+    theta = programme.pull_back(multipliers)
+    perturbation = problem.perturbation(*theta, net, x, solved)
+
+    slack = programme.push_forward(*theta) - c
+    infeasibility = np.maximum(-slack, 0.0).max(axis=1) / np.abs(c).max(axis=1)
+    complementarity = np.abs(multipliers * slack).max(axis=1) / np.sum(c * multipliers, axis=1)
+
+    return _judge(net, perturbation, target, margin, logits, iterations, np.maximum(infeasibility, complementarity))
+
+
+def _converged(net, x, target, change, margin, **options) -> AttackResult:
+    reduction = reduce(net, x, change)
+    found = search(reduction, target, margin, **options)
+    perturbation = reduction.perturbation(found.tau, np.isfinite(found.tau).all(axis=1))
+    return _judge(net, perturbation, target, margin, net(x), found.iterations, found.kkt_residual)
+
+
+def _judge(net, perturbation, target, margin, logits, iterations, kkt_residual) -> AttackResult:
+    """Put the perturbations through the network itself and say what came of them."""
+    reached = net.perturbed_logits(perturbation)
+    rows = np.arange(len(reached))
+    lead = reached[rows, target] - reached[rows[:, None], other_classes(target, net.classes)].max(axis=1)
+    return AttackResult(
+        perturbation=perturbation,
+        target=target,
+        success=(lead >= margin - allowed_shortfall(logits, margin)) & (lead > 0),
+        objective=perturbation.objective,
+        margin=lead,
+        margin_asked=margin,
+        iterations=iterations,
+        kkt_residual=kkt_residual,
+    )
+
+
+def _block_size(net: Network, change) -> int:
+    """Return how many samples to take at a time, by the largest array of derivatives of one sample."""
+    shape, largest = net.input_shape, math.prod(net.input_shape)
+    for layer in net.layers:
+        shape = layer.output_shape(shape)
+        largest = max(largest, math.prod(shape))
+    unknowns = sum(
+        layer.matrix.size
+        for layer, changes in zip(net.weighted, change.layers, strict=True)
+        if changes and not isinstance(layer, Dense)
+    )
+    return int(np.clip(BLOCK_BYTES / (8 * net.classes * max(largest, unknowns)), 16, LARGEST_BLOCK))
+
+
+def _store(whole, block, part: slice, n: int):
+    """Copy the arrays of a block's result, however nested, to their place in those of all n samples."""
+    if isinstance(block, np.ndarray):
+        whole = np.empty((n, *block.shape[1:]), block.dtype) if whole is None else whole
+        whole[part] = block
+        return whole
+    if isinstance(block, tuple | list):
+        return type(block)(_store(whole and whole[i], item, part, n) for i, item in enumerate(block))
+    if is_dataclass(block):
+        parts = {field.name: getattr(block, field.name) for field in fields(block) if field.name not in SHARED}
+        stored = {name: _store(whole and getattr(whole, name), value, part, n) for name, value in parts.items()}
+        return replace(block, **stored)
+    return block

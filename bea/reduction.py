@@ -54,6 +54,21 @@ class Tail:
         ]
         return sizes if self.input_scales is None else [*sizes, math.prod(self.x.shape[1:])]
 
+    @property
+    def classes(self) -> int:
+        """Number of logits."""
+        return len(self.layers[-1].matrix) if self.layers else self.x.shape[1]
+
+    @property
+    def last_layer(self) -> slice | None:
+        """Where the unknowns of the network's last layer stand in τ; None if that layer stays."""
+        if not self.layers:
+            return slice(0, self.classes)
+        if self.weight_scales[-1] is None:
+            return None
+        end = sum(self.sizes) - (0 if self.input_scales is None else self.sizes[-1])
+        return slice(end - self.classes, end)
+
     def take(self, samples) -> "Tail":
         """Return the same for some of the samples."""
         scales = None if self.input_scales is None else self.input_scales[samples]
@@ -135,6 +150,15 @@ class Reduction:
     start: int
     first: np.ndarray | None
     basis: np.ndarray | None
+
+    def to_tail(self, images) -> np.ndarray:
+        """Return what reaches the tail from other images (m, *input_shape)."""
+        if self.basis is not None:
+            return flat(images) @ self.basis.T
+        y = images
+        for layer in self.net.layers[: len(self.net.layers) - len(self.tail.layers)]:
+            y = layer.forward(y)
+        return y
 
     def perturbation(self, tau, attained) -> Perturbation:
         """Return the perturbation of τ (n, unknowns); NaN where it is not attained."""

@@ -6,14 +6,14 @@ less and less; or at a point where the target does not win, and then it starts f
 the last layer alone, or an image of the target class.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from bea.layers import Activation, Dense, MaxPool, Weighted, flat
+from bea.layers import Activation, MaxPool, Weighted, flat
 from bea.quadratic import smallest_feasible
 from bea.reduction import Reduction, Tail
-from bea.sequential import Solution, solve
+from bea.sequential import Solution, everything, solve
 
 TOLERANCE = 1e-7  # of the KKT residual
 MAX_ITERATIONS = 200
@@ -21,7 +21,10 @@ SLOW = 9  # linearisations after which another start is worth its time
 FARTHER = (2.0, 1.5)  # other starts, as multiples of the point found first
 ROUNDINGS = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001)  # of ReLUs, in units of the typical norm of a row before them
 STAGE_ITERATIONS = 15
+STAGE_TOLERANCE = 1e-3
 REPAIRS = 20
+HALVINGS = 40
+TINY = np.finfo(float).tiny
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,23 +40,23 @@ class Lead:
         """Classes other than the target in ascending order, (n, classes - 1)."""
         return other_classes(self.target, self.tail.classes)
 
-    def value(self, tau):
+    def value(self, tau) -> tuple[np.ndarray, list]:
+        """Return the constraints at τ, (n, classes - 1), and what the derivatives need."""
         logits, memory = self.tail.forward(tau)
         rows = np.arange(len(logits))[:, None]
         return logits[rows, self.target[:, None]] - logits[rows, self.others] - self.margin, memory
 
-    def jacobian(self, memory):
-        return self.tail.pull_back(self._differences, memory)
+    def jacobian(self, memory, chosen) -> np.ndarray:
+        """Return the derivatives of the ``chosen`` constraints (n, q), (n, q, unknowns)."""
+        return self.tail.pull_back(np.take_along_axis(self._differences, chosen[:, :, None], axis=1), memory)
 
-    def gradient(self, memory, multipliers):
+    def gradient(self, memory, multipliers) -> np.ndarray:
+        """Return the derivative of ``multipliers · constraints``, (n, unknowns)."""
         return self.tail.pull_back(multipliers[:, None] @ self._differences, memory)[:, 0]
 
     def take(self, samples) -> "Lead":
+        """Return the constraints of some of the samples."""
         return replace(self, tail=self.tail.take(samples), target=self.target[samples])
-
-    def allowed(self, tau) -> np.ndarray:
-        """Violation (n,) that counts as rounding."""
-        return allowed_shortfall(self.tail.forward(tau)[0], self.margin)
 
     @property
     def _differences(self) -> np.ndarray:
@@ -91,11 +94,14 @@ def search(reduction: Reduction, target, margin, *, starts=None, examples=None, 
             sizes = np.linalg.norm(first[samples], axis=1) / np.linalg.norm(directions, axis=1)
             start = sizes[:, None] * directions
         best.improve(samples, start)
-    for propose in (_change_last_layer, _change_input):
+    if not best.won.all():
         samples = np.flatnonzero(~best.won)
-        if len(samples):
-            proposed, feasible = propose(reduction, lead, best, samples, examples)
-            best.improve(samples[feasible], proposed[feasible], feasible=True)
+        start, feasible = _change_last_layer(lead, best, samples)
+        best.improve(samples[feasible], start[feasible], feasible=True)
+    if not best.won.all():
+        samples = np.flatnonzero(~best.won)
+        start, feasible = _change_input(lead, best, samples, None if examples is None else reduction.to_tail(examples))
+        best.improve(samples[feasible], start[feasible], feasible=True)
     return best.solution
 
 
@@ -136,9 +142,7 @@ def _descend(lead: Lead, tau, allowed) -> Solution:
             rounded = replace(lead, tail=_round_off(lead.tail, fraction))
             stage = solve(rounded, tau, allowed=allowed, tolerance=STAGE_TOLERANCE, max_iterations=STAGE_ITERATIONS)
             tau, iterations = stage.tau, iterations + stage.iterations
-    solution = solve(
-        lead, tau, allowed=allowed, tolerance=TOLERANCE, max_iterations=MAX_ITERATIONS, curved=not kinked
-    )
+    solution = solve(lead, tau, allowed=allowed, tolerance=TOLERANCE, max_iterations=MAX_ITERATIONS, curved=not kinked)
     return replace(solution, tau=_repair(lead, solution.tau, allowed), iterations=solution.iterations + iterations)
 
 
@@ -153,7 +157,7 @@ def _repair(lead: Lead, tau, allowed) -> np.ndarray:
             break
         samples, some = np.flatnonzero(missed), lead.take(missed)
         g, memory = some.value(tau[samples])
-        G = some.jacobian(memory)
+        G = some.jacobian(memory, everything(g))
         # Aim a little beyond: rounding must not decide.
         multipliers, solved, _ = smallest_feasible(G @ G.swapaxes(1, 2), 0.1 * allowed[samples, None] - g)
         if not solved.any():
@@ -172,26 +176,40 @@ def _round_off(tail: Tail, fraction) -> Tail:
     return replace(tail, layers=tuple(layers))
 
 
-def _change_last_layer(reduction, lead, best, samples, examples):
-    """Propose the smallest change of the last layer alone: exact, as the logits are affine in it."""
-    some, zero = lead.take(samples), np.zeros((len(samples), best.solution.tau.shape[1]))
-    tail = lead.tail
-    weighted = [scale for scale in tail.weight_scales]
-    if weighted and weighted[-1] is None or not weighted and reduction.first is None:
-        return zero, np.full(len(samples), False)
-    end = zero.shape[1] - (tail.sizes[-1] if weighted and tail.input_scales is not None else 0)
-    columns = slice(end - lead.tail.classes, end)
-    g, memory = some.value(zero)
-    G = some.jacobian(memory)[:, :, columns]
+def _change_last_layer(lead: Lead, best, samples) -> tuple[np.ndarray, np.ndarray]:
+    """Propose the smallest change of the last layer alone; the logits are affine in it, so it is exact."""
+    tau = np.zeros((len(samples), best.solution.tau.shape[1]))
+    columns = lead.tail.last_layer
+    if columns is None:
+        return tau, np.zeros(len(samples), bool)
+    some = lead.take(samples)
+    g, memory = some.value(tau)
+    G = some.jacobian(memory, everything(g))[:, :, columns]
     multipliers, solved, _ = smallest_feasible(G @ G.swapaxes(1, 2), 0.1 * best.allowed[samples, None] - g)
-    zero[:, columns] = np.nan_to_num(multipliers[:, None] @ G)[:, 0]
-    return zero, solved
+    tau[:, columns] = np.nan_to_num(multipliers[:, None] @ G)[:, 0]
+    return tau, solved
 
 
-def _change_input(reduction, lead, best, samples, examples):
-    """Propose the way to the nearest input that belongs to the target, shortened until the target just wins."""
+def _change_input(lead: Lead, best, samples, examples) -> tuple[np.ndarray, np.ndarray]:
+    """Propose the way to the nearest known input of the target class, up to where the target wins."""
     tail, tau = lead.tail, np.zeros((len(samples), best.solution.tau.shape[1]))
     if tail.input_scales is None:
-        return tau, np.full(len(samples), False)
-    size = tail.sizes[-1]
-    known = [tail.x, tail.x[best.won] + ...]
+        return tau, np.zeros(len(samples), bool)
+    known = tail.x if examples is None else np.concatenate([examples, tail.x])
+    logits = replace(tail, x=known, input_scales=np.ones(len(known))).forward(np.zeros((len(known), tau.shape[1])))[0]
+    ahead = logits[:, lead.target[samples]].T - np.where(
+        np.eye(tail.classes, dtype=bool)[lead.target[samples]][:, None], -np.inf, logits
+    ).max(axis=2)
+    ways = known[None] - tail.x[samples][:, None]
+    lengths = np.where(ahead > lead.margin, np.sqrt(np.sum(flat(ways, keep=2) ** 2, axis=2)), np.inf)
+    nearest = lengths.argmin(axis=1)
+    feasible = np.isfinite(lengths.min(axis=1)) & (tail.input_scales[samples] > 0)
+    way = flat(ways[np.arange(len(samples)), nearest]) / np.maximum(tail.input_scales[samples], TINY)[:, None]
+    some, low, high = lead.take(samples), np.zeros(len(samples)), np.ones(len(samples))
+    for _ in range(HALVINGS):
+        middle = 0.5 * (low + high)
+        tau[:, -way.shape[1] :] = middle[:, None] * way
+        wins = some.value(tau)[0].min(axis=1) >= 0
+        low, high = np.where(wins, low, middle), np.where(wins, middle, high)
+    tau[:, -way.shape[1] :] = high[:, None] * way
+    return tau, feasible

@@ -20,6 +20,7 @@ PRODUCTS = 12  # with the Hessian, at most, in one step
 REDUCTION = 0.1  # of the residual, at which conjugate gradients stop
 SUFFICIENT = 1e-4  # share of the predicted decrease that a step must bring
 HALVINGS = 20
+SPARE = 2  # constraints looked at besides the active ones
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +42,7 @@ class Solution:
     kkt_residual: np.ndarray
 
 
-def solve(constraints, tau, *, tolerance, max_iterations, curved=True) -> Solution:
+def solve(constraints, tau, allowed, *, tolerance, max_iterations, curved=True) -> Solution:
     """Find points that satisfy the first-order conditions of ``min ½‖τ‖²`` subject to ``g(τ) ≥ 0``.
 
     The KKT residual of a point is the largest of: ‖τ - Gᵀλ‖ / ‖Gᵀλ‖ (stationarity), the largest violation relative to
@@ -51,57 +52,64 @@ def solve(constraints, tau, *, tolerance, max_iterations, curved=True) -> Soluti
     Parameters
     ----------
     constraints : object
-        ``value(tau)`` returns g (n, k) and a memory; ``jacobian(memory)`` returns G (n, k, unknowns);
+        ``value(tau)`` returns g (n, k) and a memory; ``jacobian(memory, chosen)`` returns the rows
+        ``chosen`` (n, q) of G, (n, q, unknowns);
         ``gradient(memory, multipliers)`` returns Gᵀλ (n, unknowns); ``take(samples)`` the same for some samples.
     tau : array (n, unknowns)
         Where to start.
+    allowed : array (n,)
+        Violation that counts as rounding.
     tolerance : float
-        KKT residual at which a sample is done.
+        KKT residual at which a sample is done, if its violation is allowed too.
     max_iterations : int
     curved : bool
         Whether to use the curvature of the constraints; of no use where g is piecewise linear.
     """
     result = Solution(tau.copy(), np.zeros(len(tau), int), np.full(len(tau), np.inf))
-    running, guess, penalty = np.arange(len(tau)), None, np.zeros(len(tau))
+    running, penalty = np.arange(len(tau)), np.zeros(len(tau))
     g, memory = constraints.value(tau)
+    multipliers = np.zeros_like(g)
     for iteration in range(max_iterations + 1):
-        G = constraints.jacobian(memory)
-        K = G @ G.swapaxes(1, 2)
-        c = _times(G, tau) - g
-        multipliers, solved = _programme(K, c, guess)
-        projected = _combine(G, multipliers)
-        residual = np.where(solved, _kkt_residual(tau, g, c, multipliers, projected), np.inf)
+        # Constraints that are neither active nor near to it wait until they are.
+        active = multipliers > 0
+        count = g.shape[1] if iteration == 0 else min(int(active.sum(axis=1).max()) + SPARE, g.shape[1])
+        chosen = np.argsort(np.where(active, -np.inf, g), axis=1)[:, :count]
+        G, near = constraints.jacobian(memory, chosen), np.take_along_axis(g, chosen, axis=1)
+        K, c = G @ G.swapaxes(1, 2), _times(G, tau) - near
+        some, solved = _programme(K, c, np.take_along_axis(active, chosen, axis=1))
+        projected = _combine(G, some)
+        residual = np.where(solved, _kkt_residual(tau, g, near, c, some, projected), np.inf)
         result.tau[running], result.kkt_residual[running] = tau, residual
         result.iterations[running] = iteration
 
-        going = residual > tolerance
+        going = (residual > tolerance) | (_violation(g) > allowed[running])
         if not going.any() or iteration == max_iterations:
             break
+        multipliers = np.zeros_like(g)
+        np.put_along_axis(multipliers, chosen, some, axis=1)
         if not going.all():
-            running, constraints, memory = running[going], constraints.take(going), None
-            tau, g, G, K, c, multipliers, projected, penalty = (
-                a[going] for a in (tau, g, G, K, c, multipliers, projected, penalty)
+            running, constraints = running[going], constraints.take(going)
+            tau, g, G, K, chosen, some, multipliers, projected, penalty = (
+                a[going] for a in (tau, g, G, K, chosen, some, multipliers, projected, penalty)
             )
-        guess = multipliers > 0
         penalty = np.maximum(penalty, 1.5 * multipliers.sum(axis=1))
-        active = _Active(G, K, guess)
-        d = projected - tau
-        steps = [d]
+        rows = _Active(G, K, some > 0, chosen)
+        steps = [projected - tau]
         if curved and iteration > 0:
-            steps.insert(0, _curved_step(constraints, tau, multipliers, projected, d, active))
-        tau, moved = _line_search(constraints, tau, g, steps, penalty, active)
+            steps.insert(0, _curved_step(constraints, tau, multipliers, projected, steps[0], rows))
+        tau, moved = _line_search(constraints, tau, g, steps, penalty, rows)
         if not moved.all():
-            running, constraints, tau, penalty, guess = (
-                running[moved],
-                constraints.take(moved),
-                tau[moved],
-                penalty[moved],
-                guess[moved],
-            )
-            if not len(running):
+            if not moved.any():
                 break
+            running, constraints = running[moved], constraints.take(moved)
+            tau, penalty, multipliers = tau[moved], penalty[moved], multipliers[moved]
         g, memory = constraints.value(tau)
     return result
+
+
+def everything(g) -> np.ndarray:
+    """Return the numbers of all constraints for every sample, (n, k)."""
+    return np.broadcast_to(np.arange(g.shape[1]), g.shape)
 
 
 def _programme(K, c, guess):
@@ -115,27 +123,28 @@ def _programme(K, c, guess):
     return multipliers, solved
 
 
-def _kkt_residual(tau, g, c, multipliers, projected):
+def _kkt_residual(tau, g, near, c, multipliers, projected):
     size = np.maximum(np.linalg.norm(projected, axis=1), TINY)
     stationarity = np.linalg.norm(projected - tau, axis=1) / size
     feasibility = _violation(g) / np.maximum(np.abs(c).max(axis=1), TINY)
-    complementarity = np.abs(multipliers * g).max(axis=1) / size**2
+    complementarity = np.abs(multipliers * near).max(axis=1) / np.maximum(size**2, TINY)
     return np.maximum(np.maximum(stationarity, feasibility), complementarity)
 
 
 class _Active:
     """The rows of G whose constraints are active, orthonormalised: projections on and along them."""
 
-    def __init__(self, G, K, active):
-        count = max(int(active.sum(axis=1).max(initial=0)), 1)
-        self.order = np.argsort(~active, axis=1, kind="stable")[:, :count]
-        kept = np.take_along_axis(active, self.order, axis=1)
-        rows = np.arange(len(K))[:, None, None]
-        K = np.where(kept[:, :, None] & kept[:, None, :], K[rows, self.order[:, :, None], self.order[:, None, :]], 0.0)
+    def __init__(self, G, K, active, chosen):
+        count = max(int(active.sum(axis=1).max()), 1)
+        order = np.argsort(~active, axis=1, kind="stable")[:, :count]
+        kept = np.take_along_axis(active, order, axis=1)
+        samples = np.arange(len(K))[:, None, None]
+        K = np.where(kept[:, :, None] & kept[:, None, :], K[samples, order[:, :, None], order[:, None, :]], 0.0)
         # Nearly dependent rows: the shift costs digits of the projection, which the line search forgives.
         shift = np.where(kept, 1e-14 * np.einsum("nii->n", K)[:, None], 1.0)
         self.inverse = np.linalg.inv(np.linalg.cholesky(K + shift[:, None] * np.eye(count))) * kept[:, :, None]
-        self.basis = self.inverse @ np.take_along_axis(G, self.order[:, :, None], axis=1)
+        self.basis = self.inverse @ np.take_along_axis(G, order[:, :, None], axis=1)
+        self.numbers = np.take_along_axis(chosen, order, axis=1)
 
     def tangential(self, v):
         """Return the part of v along which the active constraints do not change."""
@@ -143,7 +152,7 @@ class _Active:
 
     def restoring(self, g, samples):
         """Return the smallest step that cancels g on the active constraints of some samples, to first order."""
-        wanted = np.take_along_axis(-g, self.order[samples], axis=1)
+        wanted = np.take_along_axis(-g, self.numbers[samples], axis=1)
         return _combine(self.basis[samples], _times(self.inverse[samples], wanted))
 
 
