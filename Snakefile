@@ -17,6 +17,7 @@ NEEDS = {
     "training": ["results/dataset.json"],
     "primer": [],
     "one_layer": ["results/dataset.json", "results/.done/training"],
+    "backward_error": ["results/dataset.json", "results/.done/training"],
 }
 
 

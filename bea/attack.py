@@ -1,24 +1,18 @@
 """Attacks by backward error (paper B, section 3): the smallest perturbation after which a chosen class wins."""
 
-import math
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, is_dataclass, replace
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from bea.backward_error import changing, first_order
-from bea.layers import Dense
-from bea.network import Linearisation, Network
+from bea.network import Linearisation, Network, block_size, in_blocks
 from bea.perturbation import Perturbation
 from bea.quadratic import smallest_feasible
 from bea.reduction import reduce
 from bea.search import allowed_shortfall, other_classes, search
 
 METHODS = ("first-order", "converged")
-BLOCK_BYTES = 2**24  # for one array of derivatives; blocks run side by side and hold a handful of them
-LARGEST_BLOCK = 1024
 SHARED = ("x", "weight_norms", "margin_asked")  # by all samples of a result, or put together elsewhere
 
 
@@ -115,22 +109,22 @@ def attack(
     if examples is not None:
         examples = net.check_images(examples, "examples")
 
-    def one_block(part: slice) -> AttackResult:
+    block = block_size(net.layers, net.input_shape)
+    with threadpool_limits(1, "blas"):  # blocks run side by side, and small matrices gain nothing from more threads
         if method == "first-order":
-            return _first_order(net, x[part], target[part], on, margin)
-        options = {"starts": starts, "examples": examples, "seed": [seed, part.start]}
-        return _converged(net, x[part], target[part], change, margin, **options)
+            return _in_blocks(lambda part: _first_order(net, x[part], target[part], on, margin), x, block)
+        logits = in_blocks(net, x, block)
+        allowed = allowed_shortfall(logits, margin)
+        options = {"starts": starts, "examples": examples, "seed": seed}
+        reduction = reduce(net, x, change, block)
+        found = search(reduction, target, margin, allowed, **options)
 
-    size = _block_size(net, change)
-    parts = [slice(i, i + size) for i in range(0, max(len(x), 1), size)]
-    if len(parts) == 1:
-        return one_block(parts[0])
-    whole = None
-    # Blocks side by side, each on one core: small matrices gain nothing from threads within a product.
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
-        for part, block in zip(parts, pool.map(one_block, parts), strict=True):
-            whole = _store(whole, block, part, len(x))
-    return replace(whole, perturbation=replace(whole.perturbation, x=x))
+        def put_through(part: slice) -> AttackResult:
+            perturbation = reduction.take(part).perturbation(found.tau[part], found.won[part])
+            conditions = found.iterations[part], found.kkt_residual[part]
+            return _judge(net, perturbation, target[part], margin, logits[part], *conditions)
+
+        return _in_blocks(put_through, x, block)
 
 
 def check_targets(net: Network, x, target) -> np.ndarray:
@@ -185,13 +179,6 @@ def _first_order(net, x, target, on, margin) -> AttackResult:
     return _judge(net, perturbation, target, margin, logits, iterations, np.maximum(infeasibility, complementarity))
 
 
-def _converged(net, x, target, change, margin, **options) -> AttackResult:
-    reduction = reduce(net, x, change)
-    found = search(reduction, target, margin, **options)
-    perturbation = reduction.perturbation(found.tau, np.isfinite(found.tau).all(axis=1))
-    return _judge(net, perturbation, target, margin, net(x), found.iterations, found.kkt_residual)
-
-
 def _judge(net, perturbation, target, margin, logits, iterations, kkt_residual) -> AttackResult:
     """Put the perturbations through the network itself and say what came of them."""
     reached = net.perturbed_logits(perturbation)
@@ -209,18 +196,13 @@ def _judge(net, perturbation, target, margin, logits, iterations, kkt_residual) 
     )
 
 
-def _block_size(net: Network, change) -> int:
-    """Return how many samples to take at a time, by the largest array of derivatives of one sample."""
-    shape, largest = net.input_shape, math.prod(net.input_shape)
-    for layer in net.layers:
-        shape = layer.output_shape(shape)
-        largest = max(largest, math.prod(shape))
-    unknowns = sum(
-        layer.matrix.size
-        for layer, changes in zip(net.weighted, change.layers, strict=True)
-        if changes and not isinstance(layer, Dense)
-    )
-    return int(np.clip(BLOCK_BYTES / (8 * net.classes * max(largest, unknowns)), 16, LARGEST_BLOCK))
+def _in_blocks(make, x, size) -> AttackResult:
+    """Put together what ``make`` returns for one slice of the samples after the other."""
+    whole = None
+    for start in range(0, max(len(x), 1), size):
+        part = slice(start, min(start + size, len(x)))
+        whole = _store(whole, make(part), part, len(x))
+    return replace(whole, perturbation=replace(whole.perturbation, x=x))
 
 
 def _store(whole, block, part: slice, n: int):

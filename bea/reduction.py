@@ -14,12 +14,13 @@ dense layer only the component in the row space of that layer has any effect.
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from bea.backward_error import Changing
 from bea.layers import Dense, Flatten, Weighted, flat
-from bea.network import Network
+from bea.network import Network, in_blocks
 from bea.perturbation import Perturbation, image_norms
 
 
@@ -155,10 +156,12 @@ class Reduction:
         """Return what reaches the tail from other images (m, *input_shape)."""
         if self.basis is not None:
             return flat(images) @ self.basis.T
-        y = images
-        for layer in self.net.layers[: len(self.net.layers) - len(self.tail.layers)]:
-            y = layer.forward(y)
-        return y
+        return _pass(self.net.layers[: len(self.net.layers) - len(self.tail.layers)], images)
+
+    def take(self, samples) -> "Reduction":
+        """Return the same for some of the samples."""
+        first = None if self.first is None else self.first[samples]
+        return replace(self, tail=self.tail.take(samples), x=self.x[samples], first=first)
 
     def perturbation(self, tau, attained) -> Perturbation:
         """Return the perturbation of τ (n, unknowns); NaN where it is not attained."""
@@ -181,8 +184,8 @@ class Reduction:
         return Perturbation(dA, dx, self.x, self.net.weight_norms, attained)
 
 
-def reduce(net: Network, x, changing: Changing) -> Reduction:
-    """Return the reduced problem of a batch of images (n, *input_shape)."""
+def reduce(net: Network, x, changing: Changing, block: int) -> Reduction:
+    """Return the reduced problem of a batch of images (n, *input_shape), ``block`` of which pass the net at a time."""
     alphas = [float(norm) if changes else None for norm, changes in zip(net.weight_norms, changing.layers, strict=True)]
     if changing.input:
         position = next(i for i, layer in enumerate(net.layers) if not isinstance(layer, Flatten))
@@ -197,18 +200,21 @@ def reduce(net: Network, x, changing: Changing) -> Reduction:
         return Reduction(tail, net, x, changing, 0, None, columns.T)
     first = changing.layers.index(True)
     position = [i for i, layer in enumerate(net.layers) if isinstance(layer, Weighted)][first]
-    layer, y = net.layers[position], x
-    for before in net.layers[:position]:
-        y = before.forward(y)
+    layer, y = net.layers[position], in_blocks(partial(_pass, net.layers[:position]), x, block)
     if not isinstance(layer, Dense):
-        return Reduction(
-            Tail(net.layers[position:], y, None, tuple(alphas[first:])), net, x, changing, first, None, None
-        )
+        tail = Tail(net.layers[position:], y, None, tuple(alphas[first:]))
+        return Reduction(tail, net, x, changing, first, None, None)
     h = layer.augment(y)
-    tail = Tail(
-        net.layers[position + 1 :], layer.forward(y), alphas[first] * image_norms(h), tuple(alphas[first + 1 :])
-    )
+    scales = alphas[first] * image_norms(h)
+    tail = Tail(net.layers[position + 1 :], layer.forward(y), scales, tuple(alphas[first + 1 :]))
     return Reduction(tail, net, x, changing, first + 1, h, None)
+
+
+def _pass(layers, y) -> np.ndarray:
+    """Return what comes out of a sequence of layers."""
+    for layer in layers:
+        y = layer.forward(y)
+    return y
 
 
 def _over(scale, length):

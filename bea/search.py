@@ -6,25 +6,28 @@ less and less; or at a point where the target does not win, and then it starts f
 the last layer alone, or an image of the target class.
 """
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
+from functools import partial
 
 import numpy as np
+from scipy.spatial.distance import cdist
 
 from bea.layers import Activation, MaxPool, Weighted, flat
+from bea.network import block_size
 from bea.quadratic import smallest_feasible
 from bea.reduction import Reduction, Tail
 from bea.sequential import Solution, everything, solve
 
 TOLERANCE = 1e-7  # of the KKT residual
-MAX_ITERATIONS = 200
-SLOW = 9  # linearisations after which another start is worth its time
+LIMITS = (8, 30, 200)  # linearisations; those that need more than the first are searched from other starts too
 FARTHER = (2.0, 1.5)  # other starts, as multiples of the point found first
 ROUNDINGS = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001)  # of ReLUs, in units of the typical norm of a row before them
 STAGE_ITERATIONS = 15
 STAGE_TOLERANCE = 1e-3
 REPAIRS = 20
 HALVINGS = 40
-TINY = np.finfo(float).tiny
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,95 +78,121 @@ def allowed_shortfall(logits, margin) -> np.ndarray:
     return np.minimum(1e-9 * np.abs(logits).max(axis=1), 1e-3 * margin)
 
 
-def search(reduction: Reduction, target, margin, *, starts=None, examples=None, seed=0) -> Solution:
-    """Return the best points found for a batch. Arguments as in ``bea.attack.attack``."""
-    tail = reduction.tail
-    lead = Lead(tail, target, margin)
-    zero = np.zeros((len(target), sum(tail.sizes)))
-    allowed = allowed_shortfall(tail.forward(zero)[0], margin)
-    best = _Best(lead, allowed, _descend(lead, zero, allowed))
-    first = best.solution.tau.copy()
-    again = np.full(len(first), True) if starts else (best.solution.iterations >= SLOW) | ~best.won
-    rng = np.random.default_rng(seed)
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Where searches have ended, and whether the target wins there."""
+
+    tau: np.ndarray
+    won: np.ndarray
+    iterations: np.ndarray
+    kkt_residual: np.ndarray
+
+    def put(self, samples, other) -> None:
+        """Overwrite some samples by the result of another search."""
+        for field in fields(self):
+            getattr(self, field.name)[samples] = getattr(other, field.name)
+
+    def improve(self, samples, other) -> None:
+        """Overwrite those of the samples for which another search was better."""
+        shorter = np.sum(other.tau**2, axis=1) < np.sum(self.tau[samples] ** 2, axis=1)
+        better = other.won & (shorter | ~self.won[samples])
+        self.put(samples[better], other.take(better))
+
+    def take(self, samples) -> "Found":
+        """Return the result for some of the samples."""
+        return Found(*(getattr(self, field.name)[samples] for field in fields(self)))
+
+
+def search(reduction: Reduction, target, margin, allowed, *, starts=None, examples=None, seed=0) -> Found:
+    """Return the best points found. A margin may be missed by ``allowed`` (n,); the rest is as in ``bea.attack``."""
+    lead = Lead(reduction.tail, target, margin)
+    zero = np.zeros((len(target), sum(reduction.tail.sizes)))
+    block = block_size(reduction.tail.layers, reduction.tail.x.shape[1:], zero.shape[1])
+    best, again = _descend(lead, zero, allowed, block)
+    if starts:
+        again = np.arange(len(target))
+    first, rng = best.tau.copy(), np.random.default_rng(seed)
     for number in range(1, starts or len(FARTHER) + 1):
-        samples = np.flatnonzero(again)
+        start = first[again]
         if number <= len(FARTHER):
-            start = FARTHER[number - 1] * first[samples]
+            start = FARTHER[number - 1] * start
         else:
-            directions = rng.standard_normal((len(samples), zero.shape[1]))
-            sizes = np.linalg.norm(first[samples], axis=1) / np.linalg.norm(directions, axis=1)
-            start = sizes[:, None] * directions
-        best.improve(samples, start)
-    if not best.won.all():
-        samples = np.flatnonzero(~best.won)
-        start, feasible = _change_last_layer(lead, best, samples)
-        best.improve(samples[feasible], start[feasible], feasible=True)
-    if not best.won.all():
-        samples = np.flatnonzero(~best.won)
-        start, feasible = _change_input(lead, best, samples, None if examples is None else reduction.to_tail(examples))
-        best.improve(samples[feasible], start[feasible], feasible=True)
-    return best.solution
+            directions = rng.standard_normal(start.shape)
+            start = (
+                np.linalg.norm(start, axis=1, keepdims=True)
+                / np.linalg.norm(directions, axis=1, keepdims=True)
+                * directions
+            )
+        best.improve(again, _descend(lead.take(again), start, allowed[again], block)[0])
+    known = reduction.tail.x if examples is None else np.concatenate([reduction.to_tail(examples), reduction.tail.x])
+    for propose in (_change_last_layer, partial(_change_input, known=known)):
+        lost = np.flatnonzero(~best.won)
+        if len(lost):
+            some = lead.take(lost)
+            start, feasible = propose(some, zero[lost], allowed[lost])
+            lost, some, start = lost[feasible], some.take(feasible), start[feasible]
+            nothing = np.zeros(len(lost), int)
+            best.improve(lost, Found(start, nothing == 0, nothing, np.full(len(lost), np.inf)))
+            best.improve(lost, _descend(some, start, allowed[lost], block)[0])
+    return best
 
 
-class _Best:
-    """The best point of every sample so far."""
-
-    def __init__(self, lead, allowed, solution):
-        self.lead, self.allowed, self.solution = lead, allowed, solution
-        self.won = self._wins(slice(None), solution.tau)
-
-    def improve(self, samples, start, feasible=False):
-        """Search from other points; if these are feasible, keep them at least."""
-        if not len(samples):
-            return
-        if feasible:
-            count = np.zeros(len(samples), int)
-            self._keep(samples, Solution(start, count, np.full(len(samples), np.inf)))
-        self._keep(samples, _descend(self.lead.take(samples), start, self.allowed[samples]))
-
-    def _keep(self, samples, found):
-        won = self._wins(samples, found.tau)
-        shorter = np.sum(found.tau**2, axis=1) < np.sum(self.solution.tau[samples] ** 2, axis=1)
-        better = won & (shorter | ~self.won[samples])
-        for old, new in ((getattr(self.solution, f.name), getattr(found, f.name)) for f in fields(Solution)):
-            old[samples[better]] = new[better]
-        self.won[samples[better]] = True
-
-    def _wins(self, samples, tau):
-        return self.lead.take(samples).value(tau)[0].min(axis=1) >= -self.allowed[samples]
-
-
-def _descend(lead: Lead, tau, allowed) -> Solution:
-    """Search from ``tau``, over rounded kinks first if there are any; then remove what is left of a violation."""
+def _descend(lead: Lead, start, allowed, block) -> tuple[Found, np.ndarray]:
+    """Search from ``start`` (n, unknowns); return where that ends, and the samples that took long or were not won."""
+    n = len(start)
+    found = Found(start.copy(), np.zeros(n, bool), np.zeros(n, int), np.full(n, np.inf))
     kinked = any(isinstance(layer, MaxPool) or layer == Activation("relu") for layer in lead.tail.layers)
+    walk = _walk_kinked if kinked else _walk
+    going, slow = np.arange(n), None
+    # A few that take long would hold up their block: after each limit they are put together anew.
+    for limit in LIMITS[-1:] if kinked else LIMITS:
+        parts = [going[i : i + block] for i in range(0, len(going), block)]
+        runs = [(lead.take(part), found.tau[part], allowed[part], limit) for part in parts]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for part, result in zip(parts, pool.map(lambda run: walk(*run), runs), strict=True):
+                result.iterations[:] += found.iterations[part]
+                found.put(part, result)
+        going = np.flatnonzero((found.kkt_residual > TOLERANCE) | ~found.won)
+        slow = going if slow is None else slow
+    return found, slow
+
+
+def _walk(lead: Lead, tau, allowed, limit) -> Found:
+    """Do up to ``limit`` linearisations; remove what is left of a violation."""
+    solution = solve(lead, tau, allowed, tolerance=TOLERANCE, max_iterations=limit)
+    return _repaired(lead, solution, allowed)
+
+
+def _walk_kinked(lead: Lead, tau, allowed, limit) -> Found:
+    """Search over rounded kinks, less and less rounded, and then over the kinks themselves."""
     iterations = np.zeros(len(tau), int)
-    if kinked:
-        for fraction in ROUNDINGS:
-            rounded = replace(lead, tail=_round_off(lead.tail, fraction))
-            stage = solve(rounded, tau, allowed=allowed, tolerance=STAGE_TOLERANCE, max_iterations=STAGE_ITERATIONS)
-            tau, iterations = stage.tau, iterations + stage.iterations
-    solution = solve(lead, tau, allowed=allowed, tolerance=TOLERANCE, max_iterations=MAX_ITERATIONS, curved=not kinked)
-    return replace(solution, tau=_repair(lead, solution.tau, allowed), iterations=solution.iterations + iterations)
+    for fraction in ROUNDINGS:
+        rounded = replace(lead, tail=_round_off(lead.tail, fraction))
+        stage = solve(rounded, tau, allowed, tolerance=STAGE_TOLERANCE, max_iterations=STAGE_ITERATIONS)
+        tau, iterations = stage.tau, iterations + stage.iterations
+    solution = solve(lead, tau, allowed, tolerance=TOLERANCE, max_iterations=STAGE_ITERATIONS, curved=False)
+    solution.iterations[:] += iterations
+    return _repaired(lead, solution, allowed)
 
 
-def _repair(lead: Lead, tau, allowed) -> np.ndarray:
+def _repaired(lead: Lead, solution: Solution, allowed) -> Found:
     """Move points that miss their constraints by the smallest steps that mend them to first order."""
-    tau = tau.copy()
+    tau = solution.tau
+    won = lead.value(tau)[0].min(axis=1) >= -allowed
     for _ in range(REPAIRS):
-        samples = np.arange(len(tau))
-        g, memory = lead.value(tau)
-        missed = g.min(axis=1) < -allowed
-        if not missed.any():
+        lost = np.flatnonzero(~won)
+        if not len(lost):
             break
-        samples, some = np.flatnonzero(missed), lead.take(missed)
-        g, memory = some.value(tau[samples])
+        some = lead.take(lost)
+        g, memory = some.value(tau[lost])
         G = some.jacobian(memory, everything(g))
         # Aim a little beyond: rounding must not decide.
-        multipliers, solved, _ = smallest_feasible(G @ G.swapaxes(1, 2), 0.1 * allowed[samples, None] - g)
+        multipliers, solved, _ = smallest_feasible(G @ G.swapaxes(1, 2), 0.1 * allowed[lost, None] - g)
+        tau[lost] += (np.nan_to_num(multipliers)[:, None] @ G)[:, 0]
+        won[lost] = some.value(tau[lost])[0].min(axis=1) >= -allowed[lost]
         if not solved.any():
             break
-        tau[samples[solved]] += (multipliers[solved, None] @ G[solved])[:, 0]
-    return tau
+    return Found(tau, won, solution.iterations, solution.kkt_residual)
 
 
 def _round_off(tail: Tail, fraction) -> Tail:
@@ -176,40 +205,39 @@ def _round_off(tail: Tail, fraction) -> Tail:
     return replace(tail, layers=tuple(layers))
 
 
-def _change_last_layer(lead: Lead, best, samples) -> tuple[np.ndarray, np.ndarray]:
+def _change_last_layer(lead: Lead, zero, allowed) -> tuple[np.ndarray, np.ndarray]:
     """Propose the smallest change of the last layer alone; the logits are affine in it, so it is exact."""
-    tau = np.zeros((len(samples), best.solution.tau.shape[1]))
-    columns = lead.tail.last_layer
+    tau, columns = zero.copy(), lead.tail.last_layer
     if columns is None:
-        return tau, np.zeros(len(samples), bool)
-    some = lead.take(samples)
-    g, memory = some.value(tau)
-    G = some.jacobian(memory, everything(g))[:, :, columns]
-    multipliers, solved, _ = smallest_feasible(G @ G.swapaxes(1, 2), 0.1 * best.allowed[samples, None] - g)
+        return tau, np.zeros(len(tau), bool)
+    g, memory = lead.value(tau)
+    G = lead.jacobian(memory, everything(g))[:, :, columns]
+    multipliers, solved, _ = smallest_feasible(G @ G.swapaxes(1, 2), 0.1 * allowed[:, None] - g)
     tau[:, columns] = np.nan_to_num(multipliers[:, None] @ G)[:, 0]
     return tau, solved
 
 
-def _change_input(lead: Lead, best, samples, examples) -> tuple[np.ndarray, np.ndarray]:
+def _change_input(lead: Lead, zero, allowed, known) -> tuple[np.ndarray, np.ndarray]:
     """Propose the way to the nearest known input of the target class, up to where the target wins."""
-    tail, tau = lead.tail, np.zeros((len(samples), best.solution.tau.shape[1]))
+    tail, tau, n = lead.tail, zero.copy(), len(zero)
     if tail.input_scales is None:
-        return tau, np.zeros(len(samples), bool)
-    known = tail.x if examples is None else np.concatenate([examples, tail.x])
-    logits = replace(tail, x=known, input_scales=np.ones(len(known))).forward(np.zeros((len(known), tau.shape[1])))[0]
-    ahead = logits[:, lead.target[samples]].T - np.where(
-        np.eye(tail.classes, dtype=bool)[lead.target[samples]][:, None], -np.inf, logits
-    ).max(axis=2)
-    ways = known[None] - tail.x[samples][:, None]
-    lengths = np.where(ahead > lead.margin, np.sqrt(np.sum(flat(ways, keep=2) ** 2, axis=2)), np.inf)
-    nearest = lengths.argmin(axis=1)
-    feasible = np.isfinite(lengths.min(axis=1)) & (tail.input_scales[samples] > 0)
-    way = flat(ways[np.arange(len(samples)), nearest]) / np.maximum(tail.input_scales[samples], TINY)[:, None]
-    some, low, high = lead.take(samples), np.zeros(len(samples)), np.ones(len(samples))
+        return tau, np.zeros(n, bool)
+    still = replace(tail, x=known, input_scales=np.ones(len(known)))
+    logits = still.forward(np.zeros((len(known), zero.shape[1])))[0]
+    nearest, length = np.zeros(n, int), np.full(n, np.inf)
+    for target in np.unique(lead.target):
+        of_target = lead.target == target
+        ahead = logits[:, target] - np.delete(logits, target, axis=1).max(axis=1) > lead.margin
+        distances = cdist(flat(tail.x[of_target]), flat(known))
+        distances[:, ~ahead] = np.inf
+        nearest[of_target], length[of_target] = distances.argmin(axis=1), distances.min(axis=1)
+    feasible = np.isfinite(length) & (tail.input_scales > 0)
+    way = flat(known[nearest] - tail.x) / np.where(feasible, tail.input_scales, 1.0)[:, None]
+    low, high = np.zeros(n), np.ones(n)
     for _ in range(HALVINGS):
         middle = 0.5 * (low + high)
         tau[:, -way.shape[1] :] = middle[:, None] * way
-        wins = some.value(tau)[0].min(axis=1) >= 0
+        wins = lead.value(tau)[0].min(axis=1) >= 0
         low, high = np.where(wins, low, middle), np.where(wins, middle, high)
     tau[:, -way.shape[1] :] = high[:, None] * way
     return tau, feasible

@@ -16,8 +16,8 @@ from bea.quadratic import smallest_feasible
 
 TINY = np.finfo(float).tiny
 DIFFERENCE = 1e-6  # step of the differences, relative to the size of τ
-PRODUCTS = 12  # with the Hessian, at most, in one step
-REDUCTION = 0.1  # of the residual, at which conjugate gradients stop
+PRODUCTS = 6  # with the Hessian, at most, in one step
+REDUCTION = 0.01  # of the residual, at which conjugate gradients stop
 SUFFICIENT = 1e-4  # share of the predicted decrease that a step must bring
 HALVINGS = 20
 SPARE = 2  # constraints looked at besides the active ones

@@ -49,6 +49,12 @@ def random_images(rng, net, n):
     return rng.random((n, *net.input_shape))
 
 
+def elementwise(layer):
+    """Return the function of an activation layer and its derivative."""
+    parameter = [] if layer.parameter is None else [layer.parameter]
+    return [lambda v, f=f: f(v, *parameter) for f in FUNCTIONS[layer.name]]
+
+
 def expand(net, image):
     """Return the logits, all h_{i-1}, all S_i and J of one image, from products of explicit matrices."""
     y, hs, tails = image.reshape(-1), [], []
@@ -59,10 +65,12 @@ def expand(net, image):
             hs.append(h)
             step, y = layer.matrix[:, : len(y)], layer.matrix @ h
         elif isinstance(layer, Activation):
-            function, derivative = FUNCTIONS[layer.name]
+            function, derivative = elementwise(layer)
             step, y = np.diag(derivative(y)), function(y)
-        else:
+        elif isinstance(layer, Flatten):
             continue
+        else:
+            raise NotImplementedError(layer)
         tails = [step @ tail for tail in tails]
         if isinstance(layer, Dense):
             tails.append(np.eye(len(y)))
@@ -77,16 +85,16 @@ def derivatives(net, image, activated=False):
     """
     y, blocks, jacobian = image, [], np.eye(image.size)
     for layer in net.layers:
-        function, own = FUNCTIONS.get(getattr(layer, "name", None)), []
+        own = []
         if isinstance(layer, Weighted):
             # A h is linear in A, so that its derivative by an entry of A is its value where only this entry is one.
             own = [_columns(lambda A, layer=layer, y=y: _affine(layer, A, y), layer.matrix.shape)]
             only_kernel = layer.matrix * np.append(np.ones(layer.kernel.shape[1]), [0.0] * layer.bias)
             step = _columns(lambda y, layer=layer, A=only_kernel: _affine(layer, A, y), y.shape)
             y = _affine(layer, layer.matrix, y)
-        elif function:
-            parameter = [] if layer.parameter is None else [layer.parameter]
-            y, step = function[0](y, *parameter), np.diag(function[1](y, *parameter).ravel())
+        elif isinstance(layer, Activation):
+            function, derivative = elementwise(layer)
+            y, step = function(y), np.diag(derivative(y).ravel())
         elif isinstance(layer, MaxPool | AveragePool):
             step, shape = _pooling(layer, y)
             y = (step @ y.ravel()).reshape(shape)
@@ -151,7 +159,12 @@ def _windows(image, size, stride):
 
 def explicit_map(net, image, on, relative=False, activated=False):
     """Return 𝒜 of one image, and the scale of every unknown (rows of ΔA_i, then Δx)."""
-    _, blocks, jacobian = derivatives(net, image, activated)
+    return stack(net, image, derivatives(net, image, activated), on, relative)
+
+
+def stack(net, image, derived, on, relative):
+    """Return 𝒜 and the scales for what may change according to ``on``, out of all ``derivatives``."""
+    _, blocks, jacobian = derived
     numbers = range(1, len(blocks) + 1)
     parts = {"weights": numbers, "input": ["input"], "both": [*numbers, "input"]}.get(on, on)
     sizes = [np.sqrt(np.sum(layer.matrix**2)) for layer in net.weighted]
