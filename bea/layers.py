@@ -183,10 +183,13 @@ class Dense(Weighted):
         return (len(self.matrix),)
 
     def forward(self, y):
-        return self.augment(y) @ self.matrix.T
+        product = y @ self.kernel.T
+        return product + self.matrix[:, -1] if self.bias else product
 
     def pull_back(self, rows, y, output):
-        return rows @ self.kernel
+        # One product for the batch; NumPy would otherwise do one a sample.
+        product = rows.reshape(math.prod(rows.shape[:2]), rows.shape[2]) @ self.kernel
+        return product.reshape(*rows.shape[:2], self.kernel.shape[1])
 
 
 @dataclass(frozen=True, eq=False)

@@ -88,10 +88,9 @@ class Tail:
             if scale is None:
                 output = layer.forward(y)
             elif isinstance(layer, Dense):
-                t, h = parts.pop(0), layer.augment(y)
-                length = image_norms(h)[:, None]
-                output = h @ layer.matrix.T + scale * length * t
-                kept = (t, scale, h, length)
+                t, length = parts.pop(0), np.sqrt(np.einsum("ni,ni->n", y, y) + layer.bias)[:, None]
+                output = layer.forward(y) + scale * length * t
+                kept = (t, scale, y, length)
             else:
                 h = layer.unfold(y)
                 t = parts.pop(0).reshape(-1, *layer.matrix.shape)
@@ -114,7 +113,7 @@ class Tail:
                 parts.append(rows * (scale * length)[:, None])
                 # The perturbed matrix is A + α t hᵀ / ‖h‖.
                 factor = (rows @ t[:, :, None]) * _over(scale, length)[:, :, None]
-                rows = layer.pull_back(rows, y, output) + factor * h[:, None, : layer.kernel.shape[1]]
+                rows = layer.pull_back(rows, y, output) + factor * h[:, None]
             else:
                 rows = rows.reshape(*rows.shape[:2], h.shape[1], -1)
                 parts.append(flat(scale * (rows.swapaxes(2, 3) @ h[:, None]), keep=2))
@@ -172,7 +171,10 @@ class Reduction:
         for number, entry in enumerate(kept, start=self.start):
             if entry is not None:
                 t, scale, h, length = entry
-                dA[number] = scale * t * seen[:, :, None] if length is None else (_over(scale, length) * t * seen, h)
+                if length is None:
+                    dA[number] = scale * t * seen[:, :, None]
+                else:
+                    dA[number] = _over(scale, length) * t * seen, self.net.weighted[number].augment(h)
         if self.tail.input_scales is not None:
             s = tau[:, -self.tail.sizes[-1] :]
             if self.first is not None:

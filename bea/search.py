@@ -32,40 +32,36 @@ HALVINGS = 40
 
 @dataclass(frozen=True, eq=False)
 class Lead:
-    """The constraints ``logit_target - logit_j - margin ≥ 0``, j running over the other classes."""
+    """The constraints ``logit_target - logit_j - margin ≥ 0``, j running over the other classes.
+
+    Attributes
+    ----------
+    tail : Tail
+    margin : float
+    differences : array (n, classes - 1, classes)
+        Rows e_target - e_j.
+    """
 
     tail: Tail
-    target: np.ndarray
     margin: float
-
-    @property
-    def others(self) -> np.ndarray:
-        """Classes other than the target in ascending order, (n, classes - 1)."""
-        return other_classes(self.target, self.tail.classes)
+    differences: np.ndarray
 
     def value(self, tau) -> tuple[np.ndarray, list]:
         """Return the constraints at τ, (n, classes - 1), and what the derivatives need."""
         logits, memory = self.tail.forward(tau)
-        rows = np.arange(len(logits))[:, None]
-        return logits[rows, self.target[:, None]] - logits[rows, self.others] - self.margin, memory
+        return (self.differences @ logits[:, :, None])[:, :, 0] - self.margin, memory
 
     def jacobian(self, memory, chosen) -> np.ndarray:
         """Return the derivatives of the ``chosen`` constraints (n, q), (n, q, unknowns)."""
-        return self.tail.pull_back(np.take_along_axis(self._differences, chosen[:, :, None], axis=1), memory)
+        return self.tail.pull_back(self.differences[np.arange(len(chosen))[:, None], chosen], memory)
 
     def gradient(self, memory, multipliers) -> np.ndarray:
         """Return the derivative of ``multipliers · constraints``, (n, unknowns)."""
-        return self.tail.pull_back(multipliers[:, None] @ self._differences, memory)[:, 0]
+        return self.tail.pull_back(multipliers[:, None] @ self.differences, memory)[:, 0]
 
     def take(self, samples) -> "Lead":
         """Return the constraints of some of the samples."""
-        return replace(self, tail=self.tail.take(samples), target=self.target[samples])
-
-    @property
-    def _differences(self) -> np.ndarray:
-        """Rows e_target - e_j, (n, classes - 1, classes)."""
-        identity = np.eye(self.tail.classes)
-        return identity[self.target][:, None] - identity[self.others]
+        return replace(self, tail=self.tail.take(samples), differences=self.differences[samples])
 
 
 def other_classes(target, classes: int) -> np.ndarray:
@@ -105,7 +101,9 @@ class Found:
 
 def search(reduction: Reduction, target, margin, allowed, *, starts=None, examples=None, seed=0) -> Found:
     """Return the best points found. A margin may be missed by ``allowed`` (n,); the rest is as in ``bea.attack``."""
-    lead = Lead(reduction.tail, target, margin)
+    identity = np.eye(reduction.tail.classes)
+    differences = identity[target][:, None] - identity[other_classes(target, len(identity))]
+    lead = Lead(reduction.tail, margin, differences)
     zero = np.zeros((len(target), sum(reduction.tail.sizes)))
     block = block_size(reduction.tail.layers, reduction.tail.x.shape[1:], zero.shape[1])
     best, again = _descend(lead, zero, allowed, block)
@@ -225,8 +223,9 @@ def _change_input(lead: Lead, zero, allowed, known) -> tuple[np.ndarray, np.ndar
     still = replace(tail, x=known, input_scales=np.ones(len(known)))
     logits = still.forward(np.zeros((len(known), zero.shape[1])))[0]
     nearest, length = np.zeros(n, int), np.full(n, np.inf)
-    for target in np.unique(lead.target):
-        of_target = lead.target == target
+    targets = lead.differences[:, 0].argmax(axis=1)
+    for target in np.unique(targets):
+        of_target = targets == target
         ahead = logits[:, target] - np.delete(logits, target, axis=1).max(axis=1) > lead.margin
         distances = cdist(flat(tail.x[of_target]), flat(known))
         distances[:, ~ahead] = np.inf
