@@ -177,6 +177,8 @@ def backward_error(net: Network, x, y_hat, on="weights", relative=True, activate
         For images or outputs of wrong shape or range, and an unknown ``on``.
     """
     x = net.check_images(x)
+    if np.iscomplexobj(y_hat):
+        raise ValueError("y_hat: expected real outputs, received complex ones")
     y_hat = np.asarray(y_hat, dtype=float)
     if y_hat.shape != (len(x), net.classes):
         raise ValueError(f"y_hat: expected shape {(len(x), net.classes)}, received {y_hat.shape}")
@@ -187,22 +189,35 @@ def backward_error(net: Network, x, y_hat, on="weights", relative=True, activate
     problem = first_order(net, x, on, relative, activated)
     change = y_hat - problem.linearisation.logits
 
-    eigenvalues, vectors = np.linalg.eigh(problem.gram())
+    with np.errstate(over="ignore", invalid="ignore"):
+        gram = problem.gram()
+        finite = np.isfinite(gram).all(axis=(1, 2)) & np.isfinite(change).all(axis=1)
+    gram[~finite], change[~finite] = 0.0, 1.0  # too large for float64: reported as not attained
+
+    # Every output in units of the length of its row of 𝒜: the same θ, and outputs near saturation keep their digits.
+    sizes = np.sqrt(np.diagonal(gram, axis1=1, axis2=2))
+    largest = sizes.max(axis=1, keepdims=True)
+    units = np.where(sizes > 0.0, sizes, np.where(largest > 0.0, largest, 1.0))
+    eigenvalues, vectors = np.linalg.eigh(gram / units[:, :, None] / units[:, None])
     # Eigenvalues of a Gram matrix carry an absolute error of about u times the largest one.
     cutoff = net.classes * np.finfo(float).eps * eigenvalues[:, -1:]
     inverse = np.where(eigenvalues > cutoff, 1.0 / np.where(eigenvalues > cutoff, eigenvalues, 1.0), 0.0)
 
     def solve(right_hand_side):
-        return np.einsum("nij,nj,nkj,nk->ni", vectors, inverse, vectors, right_hand_side, optimize=True)
+        return np.einsum("nij,nj,nkj,nk->ni", vectors, inverse, vectors, right_hand_side / units, optimize=True) / units
 
     # 𝒜𝒜ᵀ has the square of the condition of 𝒜: correct θ by the residual of 𝒜 θ itself until that is rounding.
-    theta, residual, wanted = None, change, np.linalg.norm(change, axis=1)
+    theta, wanted, finished = None, np.linalg.norm(change / units, axis=1), np.zeros(len(x), dtype=bool)
+    residual = change
     for _ in range(CORRECTIONS):
-        theta = _add(theta, problem.pull_back(solve(residual)))
+        # A sample that is finished stays as it is, whatever the others of the batch need.
+        theta = _add(theta, problem.pull_back(solve(np.where(finished[:, None], 0.0, residual))))
         residual = change - problem.push_forward(*theta)
-        if (np.linalg.norm(residual, axis=1) <= 4 * np.finfo(float).eps * wanted).all():
+        missing = np.linalg.norm(residual / units, axis=1)
+        finished |= missing <= 4 * np.finfo(float).eps * wanted
+        if finished.all():
             break
-    attained = np.linalg.norm(residual, axis=1) <= 1e-8 * wanted
+    attained = finite & (missing <= 1e-8 * wanted)
     return problem.perturbation(*theta, net, x, attained)
 
 
@@ -221,7 +236,7 @@ def _check_range(y_hat, activation) -> None:
     if activation == "softmax" and (np.abs(sums - 1.0) > 1e-12).any():
         worst = int(np.argmax(np.abs(sums - 1.0)))
         raise ValueError(
-            f"y_hat: expected outputs of softmax, summing to 1, received {sums[worst]!r} for sample {worst}"
+            f"y_hat: expected outputs of softmax, summing to 1, received {float(sums[worst])!r} for sample {worst}"
         )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 ACTIVATIONS = {
     "linear": (lambda v: v, lambda v, y: np.ones_like(v)),
     "relu": (lambda v: np.maximum(v, 0.0), lambda v, y: (v > 0.0).astype(v.dtype)),
-    "sigmoid": (lambda v: 0.5 * (1.0 + np.tanh(0.5 * v)), lambda v, y: y * (1.0 - y)),
+    "sigmoid": (lambda v: np.exp(np.minimum(v, 0.0)) / (1.0 + np.exp(-np.abs(v))), lambda v, y: y * (1.0 - y)),
     "tanh": (np.tanh, lambda v, y: 1.0 - y * y),
 }
 

@@ -113,6 +113,8 @@ class Network:
 
     def check_images(self, x, name="x") -> np.ndarray:
         """Return ``x`` as a float64 batch ``(n, *input_shape)``, or raise ``ValueError``."""
+        if np.iscomplexobj(x):
+            raise ValueError(f"{name}: expected real pixels, received complex ones")
         x = np.asarray(x, dtype=float)
         if x.shape[1:] != self.input_shape or x.ndim != len(self.input_shape) + 1:
             raise ValueError(f"{name}: expected a batch of shape (n, {str(self.input_shape)[1:]}, received {x.shape}")
@@ -160,7 +162,7 @@ class Network:
                 sensitivities.insert(0, rows)
             elif isinstance(layer, Weighted):
                 inputs.insert(0, layer.unfold(y))
-                sensitivities.insert(0, rows.reshape(*rows.shape[:2], inputs[0].shape[1], -1))
+                sensitivities.insert(0, rows.reshape(*rows.shape[:2], inputs[0].shape[1], len(layer.matrix)))
             rows = layer.pull_back(rows, y, output)
         return Linearisation(outputs, inputs, sensitivities, flat(rows, keep=2))
 

@@ -115,7 +115,7 @@ class Tail:
                 factor = (rows @ t[:, :, None]) * _over(scale, length)[:, :, None]
                 rows = layer.pull_back(rows, y, output) + factor * h[:, None]
             else:
-                rows = rows.reshape(*rows.shape[:2], h.shape[1], -1)
+                rows = rows.reshape(*rows.shape[:2], h.shape[1], len(layer.matrix))
                 parts.append(flat(scale * (rows.swapaxes(2, 3) @ h[:, None]), keep=2))
                 kernel = (layer.matrix + scale * t)[:, None, :, : layer.kernel.shape[1]]
                 rows = layer.fold(rows @ kernel, y.shape[1:])

@@ -22,6 +22,7 @@ from bea.sequential import Solution, everything, solve
 
 TOLERANCE = 1e-7  # of the KKT residual
 LIMITS = (8, 30, 200)  # linearisations; those that need more than the first are searched from other starts too
+DEFAULT_STARTS = 4
 FARTHER = (2.0, 1.5)  # other starts, as multiples of the point found first
 ROUNDINGS = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001)  # of ReLUs, in units of the typical norm of a row before them
 STAGE_ITERATIONS = 15
@@ -110,7 +111,7 @@ def search(reduction: Reduction, target, margin, allowed, *, starts=None, exampl
     if starts:
         again = np.arange(len(target))
     first, rng = best.tau.copy(), np.random.default_rng(seed)
-    for number in range(1, starts or len(FARTHER) + 1):
+    for number in range(1, starts or DEFAULT_STARTS):
         start = first[again]
         if number <= len(FARTHER):
             start = FARTHER[number - 1] * start

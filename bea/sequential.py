@@ -199,14 +199,14 @@ def _line_search(constraints, tau, g, steps, penalty, active):
             trial = tau[waiting] + length * step[waiting]
             reached, _ = some.value(trial)
             value = 0.5 * _dot(trial, trial) + penalty[waiting] * _violation(reached)
-            if halving == 0:
+            enough = merit[waiting] + SUFFICIENT * length * slope[waiting] + 1e-13 * merit[waiting]
+            bad = np.flatnonzero(value > enough)
+            if halving == 0 and len(bad):
                 # Without a correction, long steps along bent constraints are refused (Maratos).
-                corrected = trial + active.restoring(reached, waiting)
-                other, _ = some.value(corrected)
-                corrected_value = 0.5 * _dot(corrected, corrected) + penalty[waiting] * _violation(other)
-                trial = np.where((corrected_value < value)[:, None], corrected, trial)
-                value = np.minimum(value, corrected_value)
-            good = value <= merit[waiting] + SUFFICIENT * length * slope[waiting] + 1e-13 * merit[waiting]
+                trial[bad] += active.restoring(reached[bad], waiting[bad])
+                again, _ = some.take(bad).value(trial[bad])
+                value[bad] = 0.5 * _dot(trial[bad], trial[bad]) + penalty[waiting[bad]] * _violation(again)
+            good = value <= enough
             new[waiting[good]], moved[waiting[good]] = trial[good], True
     return new, moved
 

@@ -170,8 +170,12 @@ def test_a_batch_larger_than_a_block_equals_one_block(on, monkeypatch):
     """Blocks of three give what a single block gives, in the same order."""
     net, x, target = random_attack(8, HIDDEN["two"], n=10)
     whole = attack(net, x, target, on)
-    monkeypatch.setattr(importlib.import_module("bea.attack"), "BLOCK", 3)
+    attacks, sizes = importlib.import_module("bea.attack"), []
+    take = attacks._first_order
+    monkeypatch.setattr(attacks, "block_size", lambda *_: 3)
+    monkeypatch.setattr(attacks, "_first_order", lambda net, x, *rest: (sizes.append(len(x)), take(net, x, *rest))[1])
     parts = attack(net, x, target, on)
+    assert sizes == [3, 3, 3, 1]
     for name in ("target", "success", "iterations", "margin_asked"):
         np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))
     for name in ("objective", "margin"):
@@ -206,7 +210,11 @@ PRESENT = "target: expected a class other than the present one, received 1 for i
         ({"margin": -1e-3}, ValueError, "margin: expected a positive number, received -0.001"),
         ({"margin": np.nan}, ValueError, "margin: expected a positive number, received nan"),
         ({"margin": np.inf}, ValueError, "margin: expected a positive number, received inf"),
-        ({"on": "bias"}, ValueError, r"on: expected one of \('weights', 'input', 'both'\), received 'bias'"),
+        (
+            {"on": "bias"},
+            ValueError,
+            r"on: expected one of \('weights', 'input', 'both'\) or a tuple .* received 'bias'",
+        ),
         ({"x": np.zeros(3)}, ValueError, r"x: expected a batch of shape \(n, 3,\), received \(3,\)"),
         ({"x": np.full((2, 3), 255)}, ValueError, "x: expected pixels between 0 and 1, received .* 255 to 255"),
         ({"x": np.full((2, 3), np.nan)}, ValueError, "x: expected finite pixels, received NaN or Inf in image 0"),

@@ -614,7 +614,10 @@ def test_complex_numbers_are_refused(name):
         backward_error(net, **arguments | {name: arguments[name] + 1j})
 
 
-def test_an_empty_batch_has_an_empty_result():
+@pytest.mark.parametrize("name", NETWORKS)
+def test_an_empty_batch_has_an_empty_result(name):
     """No images need no perturbation."""
-    p = backward_error(random_network(RNG(0), input_shape=(3,)), np.zeros((0, 3)), np.zeros((0, 4)), "both")
+    net, x, y_hat = layered_problem(name)
+    p = backward_error(net, x[:0], y_hat[:0], "both")
     assert p.objective.shape == p.attained.shape == (0,)
+    assert p.dx.shape == x[:0].shape
