@@ -103,8 +103,10 @@ class Tail:
 
     def pull_back(self, rows, memory) -> np.ndarray:
         """Differentiate ``rows @ logits``, rows (n, k, classes), with respect to τ: (n, k, unknowns)."""
-        parts = []
+        parts, missing = [], len(self.sizes)
         for layer, y, output, kept in reversed(memory):
+            if len(parts) == missing:
+                break
             if kept is None:
                 rows = layer.pull_back(rows, y, output)
                 continue
@@ -114,9 +116,10 @@ class Tail:
                 # The perturbed matrix is A + α t hᵀ / ‖h‖.
                 factor = (rows @ t[:, :, None]) * _over(scale, length)[:, :, None]
                 rows = layer.pull_back(rows, y, output) + factor * h[:, None]
-            else:
-                rows = rows.reshape(*rows.shape[:2], h.shape[1], len(layer.matrix))
-                parts.append(flat(scale * (rows.swapaxes(2, 3) @ h[:, None]), keep=2))
+                continue
+            rows = rows.reshape(*rows.shape[:2], h.shape[1], len(layer.matrix))
+            parts.append(flat(scale * (rows.swapaxes(2, 3) @ h[:, None]), keep=2))
+            if len(parts) < missing:
                 kernel = (layer.matrix + scale * t)[:, None, :, : layer.kernel.shape[1]]
                 rows = layer.fold(rows @ kernel, y.shape[1:])
         parts.reverse()

@@ -24,8 +24,8 @@ TOLERANCE = 1e-7  # of the KKT residual
 LIMITS = (8, 30, 200)  # linearisations; those that need more than the first are searched from other starts too
 DEFAULT_STARTS = 4
 FARTHER = (2.0, 1.5)  # other starts, as multiples of the point found first
-ROUNDINGS = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001)  # of ReLUs, in units of the typical norm of a row before them
-STAGE_ITERATIONS = 15
+ROUNDINGS = (0.2, 0.02)  # of ReLUs, in units of the typical norm of a row before them
+STAGE_ITERATIONS = 6
 STAGE_TOLERANCE = 1e-3
 REPAIRS = 20
 HALVINGS = 40
@@ -151,7 +151,8 @@ def _descend(lead: Lead, start, allowed, block) -> tuple[Found, np.ndarray]:
             for part, result in zip(parts, pool.map(lambda run: walk(*run), runs), strict=True):
                 result.iterations[:] += found.iterations[part]
                 found.put(part, result)
-        going = np.flatnonzero((found.kkt_residual > TOLERANCE) | ~found.won)
+        # At a kink the conditions of optimality say nothing about how good a point is.
+        going = np.flatnonzero(~found.won | ((found.kkt_residual > TOLERANCE) & (not kinked)))
         slow = going if slow is None else slow
     return found, slow
 
@@ -167,7 +168,7 @@ def _walk_kinked(lead: Lead, tau, allowed, limit) -> Found:
     iterations = np.zeros(len(tau), int)
     for fraction in ROUNDINGS:
         rounded = replace(lead, tail=_round_off(lead.tail, fraction))
-        stage = solve(rounded, tau, allowed, tolerance=STAGE_TOLERANCE, max_iterations=STAGE_ITERATIONS)
+        stage = solve(rounded, tau, allowed, tolerance=STAGE_TOLERANCE, max_iterations=STAGE_ITERATIONS, curved=False)
         tau, iterations = stage.tau, iterations + stage.iterations
     solution = solve(lead, tau, allowed, tolerance=TOLERANCE, max_iterations=STAGE_ITERATIONS, curved=False)
     solution.iterations[:] += iterations

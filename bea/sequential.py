@@ -19,7 +19,7 @@ DIFFERENCE = 1e-6  # step of the differences, relative to the size of τ
 PRODUCTS = 6  # with the Hessian, at most, in one step
 REDUCTION = 0.01  # of the residual, at which conjugate gradients stop
 SUFFICIENT = 1e-4  # share of the predicted decrease that a step must bring
-HALVINGS = 20
+HALVINGS = 10
 SPARE = 2  # constraints looked at besides the active ones
 
 
