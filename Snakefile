@@ -18,6 +18,9 @@ NEEDS = {
     "primer": [],
     "one_layer": ["results/dataset.json", "results/.done/training"],
     "backward_error": ["results/dataset.json", "results/.done/training"],
+    "deep_training": ["results/dataset.json"],
+    "tables": ["results/dataset.json", "results/.done/training", "results/.done/deep_training"],
+    "attacker": ["results/dataset.json", "results/.done/deep_training"],
 }
 
 

@@ -140,8 +140,8 @@ class Reduction:
     changing : Changing
     start : int
         Number of weighted layers before the tail.
-    first : array (n, columns) or None
-        h_{i-1} of the dense layer whose change is the change of the tail's input.
+    entry : Dense or None
+        The layer whose change is the change of the tail's input.
     basis : array (r, pixels) or None
         Orthonormal basis of the input's components that have an effect.
     """
@@ -151,7 +151,7 @@ class Reduction:
     x: np.ndarray
     changing: Changing
     start: int
-    first: np.ndarray | None
+    entry: Dense | None
     basis: np.ndarray | None
 
     def to_tail(self, images) -> np.ndarray:
@@ -162,8 +162,7 @@ class Reduction:
 
     def take(self, samples) -> "Reduction":
         """Return the same for some of the samples."""
-        first = None if self.first is None else self.first[samples]
-        return replace(self, tail=self.tail.take(samples), x=self.x[samples], first=first)
+        return replace(self, tail=self.tail.take(samples), x=self.x[samples])
 
     def perturbation(self, tau, attained) -> Perturbation:
         """Return the perturbation of τ (n, unknowns); NaN where it is not attained."""
@@ -180,9 +179,11 @@ class Reduction:
                     dA[number] = _over(scale, length) * t * seen, self.net.weighted[number].augment(h)
         if self.tail.input_scales is not None:
             s = tau[:, -self.tail.sizes[-1] :]
-            if self.first is not None:
+            if self.entry is not None:
+                before = self.net.layers[: len(self.net.layers) - len(self.tail.layers) - 1]
+                h = self.entry.augment(_pass(before, self.x))
                 scale = self.net.weight_norms[self.start - 1]
-                dA[self.start - 1] = (_over(scale, image_norms(self.first)[:, None]) * s * seen, self.first)
+                dA[self.start - 1] = (_over(scale, image_norms(h)[:, None]) * s * seen, h)
             else:
                 dx = self.tail.input_scales[:, None] * s * seen
                 dx = (dx if self.basis is None else dx @ self.basis).reshape(self.x.shape)
@@ -205,14 +206,15 @@ def reduce(net: Network, x, changing: Changing, block: int) -> Reduction:
         return Reduction(tail, net, x, changing, 0, None, columns.T)
     first = changing.layers.index(True)
     position = [i for i, layer in enumerate(net.layers) if isinstance(layer, Weighted)][first]
-    layer, y = net.layers[position], in_blocks(partial(_pass, net.layers[:position]), x, block)
+    layer, before = net.layers[position], partial(_pass, net.layers[:position])
     if not isinstance(layer, Dense):
+        y = in_blocks(before, x, block)
         tail = Tail(net.layers[position:], y, None, tuple(alphas[first:]))
         return Reduction(tail, net, x, changing, first, None, None)
-    h = layer.augment(y)
-    scales = alphas[first] * image_norms(h)
-    tail = Tail(net.layers[position + 1 :], layer.forward(y), scales, tuple(alphas[first + 1 :]))
-    return Reduction(tail, net, x, changing, first + 1, h, None)
+    values = in_blocks(lambda part: layer.forward(before(part)), x, block)
+    lengths = in_blocks(lambda part: image_norms(layer.augment(before(part))), x, block)
+    tail = Tail(net.layers[position + 1 :], values, alphas[first] * lengths, tuple(alphas[first + 1 :]))
+    return Reduction(tail, net, x, changing, first + 1, layer, None)
 
 
 def _pass(layers, y) -> np.ndarray:

@@ -21,7 +21,8 @@ from bea.reduction import Reduction, Tail
 from bea.sequential import Solution, everything, solve
 
 TOLERANCE = 1e-7  # of the KKT residual
-LIMITS = (8, 30, 200)  # linearisations; those that need more than the first are searched from other starts too
+SLOW_INPUT, SLOW_WEIGHTS = 8, 8  # linearisations after which a sample counts as hard; products of weights need more
+LIMITS = (30, 200)  # after which those that need still more are put together anew
 DEFAULT_STARTS = 4
 FARTHER = (2.0, 1.5)  # other starts, as multiples of the point found first
 ROUNDINGS = (0.2, 0.02)  # of ReLUs, in units of the typical norm of a row before them
@@ -137,14 +138,15 @@ def search(reduction: Reduction, target, margin, allowed, *, starts=None, exampl
 
 
 def _descend(lead: Lead, start, allowed, block) -> tuple[Found, np.ndarray]:
-    """Search from ``start`` (n, unknowns); return where that ends, and the samples that took long or were not won."""
+    """Search from ``start`` (n, unknowns); return where that ends, and the samples that were hard or not won."""
     n = len(start)
     found = Found(start.copy(), np.zeros(n, bool), np.zeros(n, int), np.full(n, np.inf))
     kinked = any(isinstance(layer, MaxPool) or layer == Activation("relu") for layer in lead.tail.layers)
     walk = _walk_kinked if kinked else _walk
     going, slow = np.arange(n), None
     # A few that take long would hold up their block: after each limit they are put together anew.
-    for limit in LIMITS[-1:] if kinked else LIMITS:
+    hard = SLOW_WEIGHTS if any(scale is not None for scale in lead.tail.weight_scales) else SLOW_INPUT
+    for limit in (hard,) if kinked else (hard, *LIMITS):
         parts = [going[i : i + block] for i in range(0, len(going), block)]
         runs = [(lead.take(part), found.tau[part], allowed[part], limit) for part in parts]
         with ThreadPoolExecutor(os.cpu_count()) as pool:

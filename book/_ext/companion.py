@@ -19,6 +19,7 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 from bea.results import load_claims, scorecard, shown, summary_table, tidy
 
 logger = logging.getLogger(__name__)
+STATIC = ("book/_static", "results/static")  # where scripts are: our own, and those that notebooks make
 MEASURED = ("image/", "text/html", "text/markdown")  # outputs that get a line of provenance
 
 
@@ -184,17 +185,26 @@ class Versions(FromMarkdown):
 
 
 class Explorable(SphinxDirective):
-    """``{explorable} name`` shows ``_static/name.js``; its content stands there until the script has run."""
+    """``{explorable} name`` shows ``_static/name.js``; its content stands there until the script has run.
+
+    The option ``scripts`` names others that it needs, to be loaded before it; a notebook may have made them.
+    """
 
     required_arguments = 1
     has_content = True
+    option_spec = {"scripts": directives.unchanged}  # noqa: RUF012
 
     def run(self):
         """Return the element that the script fills, and the scripts."""
         name = directives.uri(self.arguments[0])
         fallback = " ".join(self.content)
+        files = ("explorables", *self.options.get("scripts", "").split(), name)
+        root = Path(self.env.srcdir)
+        for file in files:
+            if not any((root / folder / f"{file}.js").is_file() for folder in STATIC):
+                logger.warning("explorable: no %s.js in %s", file, " or ".join(STATIC), location=self.get_location())
         # One level up: every page of the book lies one folder deep.
-        scripts = "".join(f'<script src="../_static/{file}.js"></script>' for file in ("explorables", name))
+        scripts = "".join(f'<script src="../_static/{file}.js"></script>' for file in files)
         return [nodes.raw("", f'<div class="explorable" id="{name}"><p>{fallback}</p></div>{scripts}', format="html")]
 
 
@@ -270,6 +280,12 @@ def one_search_bar(app, config) -> None:
         config.html_theme_options[f"navbar_{part}"] = []
 
 
+def take_scripts_of_notebooks(app, config) -> None:
+    """Copy what notebooks made for pages to the other scripts."""
+    if (Path(app.srcdir) / STATIC[1]).is_dir():
+        config.html_static_path.append(STATIC[1])
+
+
 def setup(app) -> dict:
     """Register everything."""
     app.add_role("result", ResultRole())
@@ -283,6 +299,7 @@ def setup(app) -> dict:
         app.add_directive(name, directive)
     app.connect("config-inited", announce)
     app.connect("config-inited", one_search_bar)
+    app.connect("config-inited", take_scripts_of_notebooks)
     app.connect("doctree-read", tie_cells)
     app.connect("html-page-context", stay_offline, priority=900)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

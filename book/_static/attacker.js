@@ -142,7 +142,7 @@
     // the image
     const top = html("div", { class: "explorable-attack" }, root);
     const left = html("div", { class: "explorable-panel" }, top), right = html("div", { class: "explorable-panel" }, top);
-    html("p", { class: "explorable-title", id: "attacker-canvas-title", text: "The image: choose one below, or draw" }, left);
+    html("p", { class: "explorable-title", id: "attacker-canvas-title", text: "The image: choose or draw" }, left);
     const canvas = html("canvas", {
       id: "attacker-canvas", class: "explorable-paper explorable-draw", width: SIDE, height: SIDE, tabindex: "0",
       role: "application", "aria-labelledby": "attacker-canvas-title", "aria-describedby": "attacker-canvas-help",
@@ -322,9 +322,9 @@
             ? `in the network itself ${target} leads by only ${number(first.margin, 2)}.`
             : `in the network itself ${target} does not win.`);
       } else text += "The linearised problem has no solution.";
-      const outside = converged && converged.dx
-        ? [...converged.dx].filter((d, k) => inputs.pixels[k] + d < 0 || inputs.pixels[k] + d > 1).length : 0;
-      return outside ? `${text} ${outside} pixels of the changed image lie outside 0 to 1.` : text;
+      const outside = converged && converged.dx ? converged.dx.reduce((worst, d, k) =>
+        Math.max(worst, inputs.pixels[k] + d - 1, -inputs.pixels[k] - d), 0) : 0;
+      return outside ? `${text} Pixels of the changed image leave the range from 0 to 1, by up to ${number(outside, 2)}.` : text;
     }
 
     function drawLogits(values, seen, target) {
