@@ -2,15 +2,18 @@
 
 from bea.attack import AttackResult, attack
 from bea.backward_error import backward_error
-from bea.layers import Activation, Dense, Flatten
+from bea.layers import Activation, AveragePool, Convolution, Dense, Flatten, MaxPool
 from bea.network import Network
 from bea.perturbation import Perturbation
 
 __all__ = [
     "Activation",
     "AttackResult",
+    "AveragePool",
+    "Convolution",
     "Dense",
     "Flatten",
+    "MaxPool",
     "Network",
     "Perturbation",
     "attack",

@@ -21,8 +21,7 @@ from bea.reduction import Reduction, Tail
 from bea.sequential import Solution, everything, solve
 
 TOLERANCE = 1e-7  # of the KKT residual
-SLOW_INPUT, SLOW_WEIGHTS = 8, 8  # linearisations after which a sample counts as hard; products of weights need more
-LIMITS = (30, 200)  # after which those that need still more are put together anew
+LIMITS = (8, 30, 200)  # linearisations; samples that need more than the first are searched from other starts too
 DEFAULT_STARTS = 4
 FARTHER = (2.0, 1.5)  # other starts, as multiples of the point found first
 ROUNDINGS = (0.2, 0.02)  # of ReLUs, in units of the typical norm of a row before them
@@ -117,15 +116,10 @@ def search(reduction: Reduction, target, margin, allowed, *, starts=None, exampl
         if number <= len(FARTHER):
             start = FARTHER[number - 1] * start
         else:
-            directions = rng.standard_normal(start.shape)
-            start = (
-                np.linalg.norm(start, axis=1, keepdims=True)
-                / np.linalg.norm(directions, axis=1, keepdims=True)
-                * directions
-            )
+            direction = rng.standard_normal(start.shape[1])  # one for all, so that no sample depends on the others
+            start = np.linalg.norm(start, axis=1, keepdims=True) * (direction / np.linalg.norm(direction))
         best.improve(again, _descend(lead.take(again), start, allowed[again], block)[0])
-    known = reduction.tail.x if examples is None else np.concatenate([reduction.to_tail(examples), reduction.tail.x])
-    for propose in (_change_last_layer, partial(_change_input, known=known)):
+    for propose in (_change_last_layer, partial(_change_input, reduction=reduction, examples=examples)):
         lost = np.flatnonzero(~best.won)
         if len(lost):
             some = lead.take(lost)
@@ -145,8 +139,7 @@ def _descend(lead: Lead, start, allowed, block) -> tuple[Found, np.ndarray]:
     walk = _walk_kinked if kinked else _walk
     going, slow = np.arange(n), None
     # A few that take long would hold up their block: after each limit they are put together anew.
-    hard = SLOW_WEIGHTS if any(scale is not None for scale in lead.tail.weight_scales) else SLOW_INPUT
-    for limit in (hard,) if kinked else (hard, *LIMITS):
+    for limit in LIMITS[:1] if kinked else LIMITS:
         parts = [going[i : i + block] for i in range(0, len(going), block)]
         runs = [(lead.take(part), found.tau[part], allowed[part], limit) for part in parts]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -219,9 +212,10 @@ def _change_last_layer(lead: Lead, zero, allowed) -> tuple[np.ndarray, np.ndarra
     return tau, solved
 
 
-def _change_input(lead: Lead, zero, allowed, known) -> tuple[np.ndarray, np.ndarray]:
+def _change_input(lead: Lead, zero, allowed, reduction, examples) -> tuple[np.ndarray, np.ndarray]:
     """Propose the way to the nearest known input of the target class, up to where the target wins."""
     tail, tau, n = lead.tail, zero.copy(), len(zero)
+    known = reduction.tail.x if examples is None else np.concatenate([reduction.to_tail(examples), reduction.tail.x])
     if tail.input_scales is None:
         return tau, np.zeros(n, bool)
     still = replace(tail, x=known, input_scales=np.ones(len(known)))

@@ -1,8 +1,8 @@
 """Every correctly classified test image and each of the nine other classes, on weights and on the input.
 
-Run with ``.venv/bin/python -m benchmarks.whole_test_set`` after ``make book``; name networks to try fewer of them. Prints
-how many attacks succeed, the largest KKT residual (of meaning for smooth networks only), the time, and how many of
-1000 random successes the original Keras model confirms.
+Run with ``.venv/bin/python -m benchmarks.whole_test_set`` after ``make book``; name networks to try fewer of them.
+Prints how many attacks succeed, the largest KKT residual (of meaning for smooth networks only), the time, and how many
+of 1000 random successes the original Keras model confirms.
 """
 
 import resource

@@ -1,13 +1,14 @@
 """The naive formulas that the tests compare `bea` with: one sample at a time, every matrix written out."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from hypothesis import settings
 from scipy.optimize import minimize, nnls
 
 from bea import Activation, Dense, Flatten, Network
-from bea.layers import AveragePool, MaxPool, Weighted
+from bea.layers import AveragePool, Convolution, MaxPool, Weighted
 
 # The same examples in every run, nothing stored in the tree, no assertion on time.
 PROPERTY = settings(deadline=None, derandomize=True, database=None, max_examples=60)
@@ -42,6 +43,13 @@ def random_network(rng, hidden=(), classes=4, input_shape=(2, 3), bias=True, **o
             layers.append(Activation(activation))
         columns = width
     return Network(tuple(layers), input_shape, **options)
+
+
+def random_convolution(rng, filters, channels, size, stride=1, padding=0, bias=True) -> Convolution:
+    """Return a convolution with Gaussian weights of unit-sized outputs."""
+    columns = math.prod(np.broadcast_to(size, 2)) * channels
+    matrix = rng.standard_normal((filters, columns + bias)) / math.sqrt(columns)
+    return Convolution(matrix, size, stride, padding, bias)
 
 
 def random_images(rng, net, n):
@@ -209,3 +217,52 @@ def slsqp(G, c, start):
         options={"ftol": 1e-15, "maxiter": 500},
     )
     return result.x if result.success else None
+
+
+def perturbed_leads(net, image, target, parts, scales, theta):
+    """Return target's logit less the others, and their derivatives by θ, where θ, measured relatively, is put in.
+
+    ``parts`` are the numbers of the layers that change, from 1, and "input"; θ holds their entries, row by row.
+    """
+    numbers = [part for part in parts if part != "input"]
+    sizes = [net.weighted[number - 1].matrix.size for number in numbers]
+    pieces = np.split(theta * scales, np.cumsum(sizes))
+    changes, layers, number = dict(zip(numbers, pieces, strict=False)), [], 0
+    for layer in net.layers:
+        if isinstance(layer, Weighted):
+            number += 1
+            if number in changes:
+                layer = layer.with_matrix(layer.matrix + changes[number].reshape(layer.matrix.shape))
+        layers.append(layer)
+    image = image + pieces[-1].reshape(image.shape) if "input" in parts else image
+    logits, blocks, jacobian = derivatives(replace(net, layers=tuple(layers)), image)
+    matrix = np.hstack([*(blocks[number - 1] for number in numbers), *([jacobian] if "input" in parts else [])])
+    D = np.delete(np.eye(len(logits))[target] - np.eye(len(logits)), target, axis=0)
+    return D @ logits, D @ (matrix * scales)
+
+
+def relative_scales(net, image, parts):
+    """Return ‖A_i‖ for every entry of a changing matrix, row by row, and ‖x‖ for every pixel of a changing input."""
+    arrays = [image if part == "input" else net.weighted[part - 1].matrix for part in parts]
+    return np.concatenate([np.full(array.size, np.sqrt(np.sum(array**2))) for array in arrays])
+
+
+def nonlinear_slsqp(net, image, target, parts, margin):
+    """Smallest θ after which the target leads by the margin, by SLSQP from zero on all entries; None if it fails."""
+    scales = relative_scales(net, image, parts)
+    last = [None, None]
+
+    def leads(theta):
+        if last[0] is None or not np.array_equal(theta, last[0]):
+            last[:] = theta.copy(), perturbed_leads(net, image, target, parts, scales, theta)
+        return last[1]
+
+    result = minimize(
+        lambda theta: 0.5 * theta @ theta,
+        np.zeros(len(scales)),
+        jac=lambda theta: theta,
+        constraints={"type": "ineq", "fun": lambda t: leads(t)[0] - margin, "jac": lambda t: leads(t)[1]},
+        method="SLSQP",
+        options={"ftol": 1e-13, "maxiter": 300},
+    )
+    return result.x if (leads(result.x)[0] >= margin - 1e-9).all() else None

@@ -45,7 +45,8 @@
     const target = inputs.wanted === seen ? best(before, seen) : inputs.wanted;
     const blank = inputs.pixels.every((p) => p === 0), start = performance.now();
     const result = blank ? null : attack(inputs.pixels, target, inputs.on, inputs.margin);
-    return { before, seen, target, blank, result, milliseconds: performance.now() - start };
+    const { digit, on, margin } = inputs, ink = inputs.pixels.reduce((a, b) => a + b, 0);
+    return { digit, on, margin, ink, before, seen, target, blank, result, milliseconds: performance.now() - start };
   }
 
   /** Take over a change of the inputs, compute, and draw the page if there is one. */
@@ -63,11 +64,10 @@
   };
 
   /** The inputs and numbers of the page, without images and factors. */
-  const state = () => ({
-    digit: inputs.digit, on: inputs.on, margin: inputs.margin, ink: inputs.pixels.reduce((a, b) => a + b, 0),
-    before: [...current.before], seen: current.seen, target: current.target, milliseconds: current.milliseconds,
-    first: plain(current.result && current.result.first), converged: plain(current.result && current.result.converged),
-  });
+  function state() {
+    const { result, before, ...others } = current;
+    return { ...others, before: [...before], first: plain(result && result.first), converged: plain(result && result.converged) };
+  }
 
   // ---- the brush -----------------------------------------------------------
 

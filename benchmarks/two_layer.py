@@ -1,0 +1,147 @@
+"""Converged attacks on the two-layer network beside what a user would pick instead: foolbox's DDN and SciPy's SLSQP.
+
+Run with ``.venv/bin/python -m benchmarks.two_layer`` after ``make book``. The part about DDN needs foolbox and torch,
+which the project does not install: ``.venv/bin/pip install foolbox torch``; without them it is left out, and said so.
+All times are wall clock, of everything a call does, on all cores, in one run. DDN works in single precision and has
+no margin, so ours is taken small there.
+"""
+
+import argparse
+import resource
+import time
+from pathlib import Path
+
+import numpy as np
+from scipy.optimize import minimize
+
+from bea import Dense, Network, attack, datasets
+from bea.backward_error import changing
+from bea.reduction import reduce
+from bea.search import Lead, other_classes
+from benchmarks.whole_test_set import NETWORKS, pairs
+
+
+def timed(function) -> tuple[object, float]:
+    """Return what ``function`` returns, and the seconds it took."""
+    start = time.perf_counter()
+    value = function()
+    return value, time.perf_counter() - start
+
+
+def by_slsqp(net, x, target, margin):
+    """Return the objectives of eq. (5) that SLSQP finds from zero on the rank-one reduction, on weights."""
+    tail = reduce(net, x, changing(net, "weights"), len(x)).tail
+    identity = np.eye(net.classes)
+    everything = Lead(tail, margin, identity[target][:, None] - identity[other_classes(target, net.classes)])
+    zero, chosen = np.zeros(sum(tail.sizes)), np.arange(net.classes - 1)[None]
+    objectives = []
+    for i in range(len(x)):
+        lead = everything.take(slice(i, i + 1))
+        constraint = {
+            "type": "ineq",
+            "fun": lambda tau, lead=lead: lead.value(tau[None])[0][0],
+            "jac": lambda tau, lead=lead: lead.jacobian(lead.value(tau[None])[1], chosen)[0],
+        }
+        options = {"ftol": 1e-14, "maxiter": 500}
+        found = minimize(
+            lambda tau: 0.5 * tau @ tau,
+            zero,
+            jac=lambda tau: tau,
+            method="SLSQP",
+            constraints=constraint,
+            options=options,
+        )
+        objectives.append(2 * found.fun)
+    return np.array(objectives)
+
+
+def against_slsqp(net, data) -> None:
+    """Compare on Table 2's kind of pairs: first images of the classes 7, 8, 5, 4."""
+    margin = 1e-3
+    present = net.classify(data.x_test)
+    first = [int(np.argmax((data.y_test == digit) & (present == digit))) for digit in (7, 8, 5, 4)]
+    x, target = pairs(net, data.x_test[first], data.y_test[first])
+    theirs, slow = timed(lambda: by_slsqp(net, x, target, margin))
+    ours, fast = timed(lambda: attack(net, x, target, "weights", method="converged", margin=margin))
+    many = attack(net, x, target, "weights", method="converged", margin=margin, starts=12)
+    print(f"SLSQP on the rank-one reduction, {len(x)} attacks on weights: {slow / fast:.0f} times our time")
+    for name, result in (("default", ours), ("12 starts", many)):
+        excess = result.objective / theirs - 1
+        print(
+            f"  {name}: objective / SLSQP's - 1 from {excess.min():.1e} to {excess.max():.1e}, "
+            f"{np.sum(excess < -1e-6)} better and {np.sum(excess > 1e-6)} worse by more than 1e-6"
+        )
+
+
+def against_ddn(net, data, count) -> None:
+    """Compare on the input, without a pixel box, on the first ``count`` correctly classified images."""
+    try:
+        import foolbox
+        import torch
+    except ImportError as error:
+        print(f"DDN left out: {error}")
+        return
+    modules = [torch.nn.Flatten()]
+    for layer in net.layers:
+        if isinstance(layer, Dense):
+            linear = torch.nn.Linear(layer.kernel.shape[1], len(layer.kernel))
+            linear.weight.data = torch.tensor(layer.kernel, dtype=torch.float32)
+            linear.bias.data = torch.tensor(layer.matrix[:, -1], dtype=torch.float32)
+            modules.append(linear)
+        elif hasattr(layer, "name"):
+            modules.append({"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU}[layer.name]())
+    model = foolbox.PyTorchModel(torch.nn.Sequential(*modules).eval(), bounds=(-1e3, 1e3), device="cpu")
+    right = np.flatnonzero(net.classify(data.x_test[: 2 * count]) == data.y_test[: 2 * count])[:count]
+    x, target = pairs(net, data.x_test[right], data.y_test[right])
+    images, criterion = torch.tensor(x, dtype=torch.float32), foolbox.criteria.TargetedMisclassification
+
+    def ddn(steps):
+        norms = []
+        for part in (slice(i, i + 2250) for i in range(0, len(x), 2250)):
+            found, _, won = foolbox.attacks.DDNAttack(steps=steps)(
+                model, images[part], criterion(torch.tensor(target[part])), epsilons=None
+            )
+            norms.append(np.where(won.numpy(), (found - images[part]).flatten(1).norm(dim=1).numpy(), np.inf))
+        return np.concatenate(norms)
+
+    ours, fast = timed(lambda: attack(net, x, target, "input", method="converged", margin=1e-5))
+    for steps in (100, 1000):
+        theirs, slow = timed(lambda steps=steps: ddn(steps))
+        ratio = theirs / ours.perturbation.norms[:, -1]
+        print(
+            f"DDN-{steps}, {len(x)} attacks on the input: {slow / fast:.1f} times our time; theirs / ours median "
+            f"{np.median(ratio):.4f}, ours at most 0.1 % longer on {np.mean(ratio > 1 / 1.001):.2%}"
+        )
+
+
+def growth(net, data) -> None:
+    """Print time and memory from a thousand to a hundred thousand attacks."""
+    x, target = pairs(net, data.x_test, data.y_test)
+    for on in ("input", "weights"):
+        for count in (1000, 10_000, 100_000):
+            chosen = np.arange(count) % len(x)
+            result, seconds = timed(
+                lambda chosen=chosen, on=on: attack(net, x[chosen], target[chosen], on, method="converged")
+            )
+            print(
+                f"{on:8s} {count:6d} attacks: {1e3 * seconds / count:.3f} ms each, {result.success.mean():.2%} "
+                f"succeed, peak so far {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GB",
+                flush=True,
+            )
+
+
+def main() -> None:
+    """Run all comparisons."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--network", type=Path, default=NETWORKS / "tanh-0.npz")
+    parser.add_argument("--images", type=int, default=1000, help="images for DDN, nine targets each")
+    options = parser.parse_args()
+    net, data = Network.load(options.network), datasets.load("mnist")
+    print(options.network)
+    growth(net, data)
+    against_slsqp(net, data)
+    against_ddn(net, data, options.images)
+
+
+if __name__ == "__main__":
+    main()
