@@ -20,6 +20,7 @@ PRODUCTS = 6  # with the Hessian, at most, in one step
 REDUCTION = 0.01  # of the residual, at which conjugate gradients stop
 SUFFICIENT = 1e-4  # share of the predicted decrease that a step must bring
 HALVINGS = 10
+SHIFT = 1e-12
 SPARE = 2  # constraints looked at besides the active ones
 
 
@@ -42,6 +43,8 @@ class Solution:
     kkt_residual: np.ndarray
 
 
+# Saturated units make numbers overflow; such samples are reported by their residual.
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")
 def solve(constraints, tau, allowed, *, tolerance, max_iterations, curved=True) -> Solution:
     """Find points that satisfy the first-order conditions of ``min ½‖τ‖²`` subject to ``g(τ) ≥ 0``.
 
@@ -79,10 +82,12 @@ def solve(constraints, tau, allowed, *, tolerance, max_iterations, curved=True) 
         some, solved = _programme(K, c, np.take_along_axis(active, chosen, axis=1))
         projected = _combine(G, some)
         residual = np.where(solved, _kkt_residual(tau, g, near, c, some, projected), np.inf)
+        residual[np.isnan(residual)] = np.inf
         result.tau[running], result.kkt_residual[running] = tau, residual
         result.iterations[running] = iteration
 
         going = (residual > tolerance) | (_violation(g) > allowed[running])
+        going &= np.isfinite(projected).all(axis=1)
         if not going.any() or iteration == max_iterations:
             break
         multipliers = np.zeros_like(g)
@@ -141,8 +146,9 @@ class _Active:
         samples = np.arange(len(K))[:, None, None]
         K = np.where(kept[:, :, None] & kept[:, None, :], K[samples, order[:, :, None], order[:, None, :]], 0.0)
         # Nearly dependent rows: the shift costs digits of the projection, which the line search forgives.
-        shift = np.where(kept, 1e-14 * np.einsum("nii->n", K)[:, None], 1.0)
-        self.inverse = np.linalg.inv(np.linalg.cholesky(K + shift[:, None] * np.eye(count))) * kept[:, :, None]
+        sizes = np.sqrt(np.maximum(np.where(kept, np.einsum("nii->ni", K), 1.0), TINY))
+        unit = np.where(kept, SHIFT, 1.0)[:, None] * np.eye(count) + K / (sizes[:, :, None] * sizes[:, None, :])
+        self.inverse = np.linalg.inv(np.linalg.cholesky(unit)) * (kept / sizes)[:, None, :] * kept[:, :, None]
         self.basis = self.inverse @ np.take_along_axis(G, order[:, :, None], axis=1)
         self.numbers = np.take_along_axis(chosen, order, axis=1)
 

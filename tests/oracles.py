@@ -10,6 +10,8 @@ from scipy.optimize import minimize, nnls
 from bea import Activation, Dense, Flatten, Network
 from bea.layers import AveragePool, Convolution, MaxPool, Weighted
 
+RNG = np.random.default_rng
+
 # The same examples in every run, nothing stored in the tree, no assertion on time.
 PROPERTY = settings(deadline=None, derandomize=True, database=None, max_examples=60)
 
@@ -20,6 +22,47 @@ HIDDEN = {
     "two-relu": [(6, "relu")],
     "three": [(7, "sigmoid"), (5, "relu")],
     "three-linear": [(6, "linear"), (4, "tanh")],
+}
+
+# Layers with random weights over small images, the first dict without kinks.
+SMOOTH_IMAGES = {
+    "convolution": (
+        (4, 4, 2),
+        lambda rng: [
+            *(random_convolution(rng, 3, 2, (2, 3), (2, 1), 1), Activation("tanh"), AveragePool((1, 2)), Flatten()),
+            *random_network(rng, [(5, "sigmoid")], 4, (18,)).layers,
+        ],
+    ),
+    "two convolutions": (
+        (6, 5, 1),
+        lambda rng: [
+            *(random_convolution(rng, 2, 1, 3), Activation("smooth_relu", 0.3), AveragePool((2, 1))),
+            *(random_convolution(rng, 4, 2, 2, bias=False), Activation("tanh"), Flatten()),
+            *random_network(rng, [], 3, (8,)).layers,
+        ],
+    ),
+    "pool first": (
+        (4, 4, 2),
+        lambda rng: [
+            AveragePool(2),
+            Activation("tanh"),
+            Flatten(),
+            *random_network(rng, [(5, "tanh")], 3, (8,)).layers,
+        ],
+    ),
+}
+KINKED_IMAGES = {
+    "max pools": (
+        (6, 5, 1),
+        lambda rng: [
+            *(random_convolution(rng, 3, 1, 2), MaxPool((2, 1)), random_convolution(rng, 3, 3, 2), Activation("relu")),
+            *(Flatten(), *random_network(rng, [(5, "relu")], 4, (9,)).layers),
+        ],
+    ),
+    "max first": (
+        (5, 4, 2),
+        lambda rng: [MaxPool(2, 1), Flatten(), *random_network(rng, [(6, "tanh")], 4, (24,)).layers],
+    ),
 }
 
 FUNCTIONS = {
@@ -50,6 +93,12 @@ def random_convolution(rng, filters, channels, size, stride=1, padding=0, bias=T
     columns = math.prod(np.broadcast_to(size, 2)) * channels
     matrix = rng.standard_normal((filters, columns + bias)) / math.sqrt(columns)
     return Convolution(matrix, size, stride, padding, bias)
+
+
+def image_network(name, seed) -> Network:
+    """Return one of the networks over small images."""
+    shape, make = (SMOOTH_IMAGES | KINKED_IMAGES)[name]
+    return Network(tuple(make(RNG(seed))), shape)
 
 
 def random_images(rng, net, n):

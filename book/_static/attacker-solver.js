@@ -9,7 +9,7 @@
 
   const CONSTANTS = {
     // bea.search
-    TOLERANCE: 1e-7, SLOW_WEIGHTS: 8, SLOW_INPUT: 8, LIMITS: [30, 200], FARTHER: [2.0, 1.5], REPAIRS: 20,
+    TOLERANCE: 1e-7, LIMITS: [8, 30, 200], FARTHER: [2.0, 1.5], REPAIRS: 20,
     // bea.sequential
     DIFFERENCE: 1e-6, PRODUCTS: 6, REDUCTION: 0.01, SUFFICIENT: 1e-4, HALVINGS: 10, SPARE: 2,
     // bea.quadratic
@@ -460,8 +460,7 @@
   /** Search from a start. */
   function descend(lead, start, allowed) {
     let found = { tau: start, iterations: 0 };
-    const hard = lead.tail.lastLayer ? C.SLOW_WEIGHTS : C.SLOW_INPUT;
-    for (const limit of [hard, ...C.LIMITS]) {
+    for (const limit of C.LIMITS) {
       const { iterations } = found;
       found = walk(lead, found.tau, allowed, limit);
       found.iterations += iterations;
