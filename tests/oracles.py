@@ -83,7 +83,7 @@ def random_network(rng, hidden=(), classes=4, input_shape=(2, 3), bias=True, **o
     for width, activation in [*hidden, (classes, None)]:
         layers.append(Dense(rng.standard_normal((width, columns + bias)) / math.sqrt(columns), bias))
         if activation is not None:
-            layers.append(Activation(activation))
+            layers.append(activation if isinstance(activation, Activation) else Activation(activation))
         columns = width
     return Network(tuple(layers), input_shape, **options)
 

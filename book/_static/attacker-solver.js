@@ -11,7 +11,7 @@
     // bea.search
     TOLERANCE: 1e-7, LIMITS: [8, 30, 200], FARTHER: [2.0, 1.5], REPAIRS: 20,
     // bea.sequential
-    DIFFERENCE: 1e-6, PRODUCTS: 6, REDUCTION: 0.01, SUFFICIENT: 1e-4, HALVINGS: 10, SPARE: 2,
+    DIFFERENCE: 1e-6, PRODUCTS: 6, REDUCTION: 0.01, SUFFICIENT: 1e-4, HALVINGS: 10, SHIFT: 1e-12, SPARE: 2,
     // bea.quadratic
     FEASIBLE: 1e-9,
   };
@@ -367,15 +367,14 @@
     return result;
   }
 
-  /** The rows of G whose constraints are active, orthonormalised by Cholesky: projections on and along them. */
+  /** The rows of G whose constraints are active, scaled to length one and orthonormalised by Cholesky: projections on
+   *  and along them. Nearly dependent rows: the shift costs digits, which the line search forgives. */
   function activeRows(G, K, some, chosen) {
     const order = chosen.map((_, i) => i).filter((i) => some[i] > 0), m = order.length, k = chosen.length;
-    let trace = 0;
-    for (const i of order) trace += K[i * k + i];
-    const L = new Float64Array(m * m);
+    const sizes = order.map((i) => Math.sqrt(Math.max(K[i * k + i], TINY))), L = new Float64Array(m * m);
     for (let i = 0; i < m; i++) {
       for (let j = 0; j <= i; j++) {
-        let sum = K[order[i] * k + order[j]] + (i === j ? 1e-14 * trace : 0);
+        let sum = K[order[i] * k + order[j]] / (sizes[i] * sizes[j]) + (i === j ? C.SHIFT : 0);
         for (let p = 0; p < j; p++) sum -= L[i * m + p] * L[j * m + p];
         L[i * m + j] = i === j ? Math.sqrt(Math.max(sum, TINY)) : sum / L[j * m + j];
       }
@@ -389,10 +388,10 @@
       }
       return out;
     };
-    const basis = forward(order.map((i) => G[i]));
+    const basis = forward(order.map((i, a) => scaled(1 / sizes[a], G[i])));
     return {
       tangential: (v) => plus(v, -1, combine(basis, basis.map((b) => dot(b, v)), v.length)),
-      restoring: (g, length) => combine(basis, forward(order.map((i) => -g[chosen[i]])), length),
+      restoring: (g, length) => combine(basis, forward(order.map((i, a) => -g[chosen[i]] / sizes[a])), length),
     };
   }
 
