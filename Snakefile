@@ -20,6 +20,8 @@ NEEDS = {
     "backward_error": ["results/dataset.json", "results/.done/training"],
     "deep_training": ["results/dataset.json"],
     "tables": ["results/dataset.json", "results/.done/training", "results/.done/deep_training"],
+    "pictures": ["results/dataset.json", "results/.done/training", "results/.done/deep_training"],
+    "beyond": ["results/dataset.json", "results/.done/deep_training"],
     "attacker": ["results/dataset.json", "results/.done/deep_training"],
 }
 

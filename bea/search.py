@@ -6,8 +6,6 @@ less and less; or at a point where the target does not win, and then it starts f
 the last layer alone, or an image of the target class.
 """
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from functools import partial
 
@@ -18,10 +16,11 @@ from bea.layers import Activation, MaxPool, Weighted, flat
 from bea.network import block_size
 from bea.quadratic import smallest_feasible
 from bea.reduction import Reduction, Tail
-from bea.sequential import Solution, everything, solve
+from bea.sequential import everything, solve
 
 TOLERANCE = 1e-7  # of the KKT residual
-LIMITS = (8, 30, 200)  # linearisations; samples that need more than the first are searched from other starts too
+MAX_ITERATIONS = 200
+HARD = 8  # steps; samples that need more are searched from other starts too
 DEFAULT_STARTS = 4
 FARTHER = (2.0, 1.5)  # other starts, as multiples of the point found first
 ROUNDINGS = (0.2, 0.02)  # of ReLUs, in units of the typical norm of a row before them
@@ -46,6 +45,11 @@ class Lead:
     tail: Tail
     margin: float
     differences: np.ndarray
+
+    @property
+    def count(self) -> int:
+        """Number of constraints of a sample."""
+        return self.differences.shape[1]
 
     def value(self, tau) -> tuple[np.ndarray, list]:
         """Return the constraints at τ, (n, classes - 1), and what the derivatives need."""
@@ -133,46 +137,27 @@ def search(reduction: Reduction, target, margin, allowed, *, starts=None, exampl
 
 def _descend(lead: Lead, start, allowed, block) -> tuple[Found, np.ndarray]:
     """Search from ``start`` (n, unknowns); return where that ends, and the samples that were hard or not won."""
-    n = len(start)
-    found = Found(start.copy(), np.zeros(n, bool), np.zeros(n, int), np.full(n, np.inf))
-    kinked = any(isinstance(layer, MaxPool) or layer == Activation("relu") for layer in lead.tail.layers)
-    walk = _walk_kinked if kinked else _walk
-    going, slow = np.arange(n), None
-    # A few that take long would hold up their block: after each limit they are put together anew.
-    for limit in LIMITS[:1] if kinked else LIMITS:
-        parts = [going[i : i + block] for i in range(0, len(going), block)]
-        runs = [(lead.take(part), found.tau[part], allowed[part], limit) for part in parts]
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for part, result in zip(parts, pool.map(lambda run: walk(*run), runs), strict=True):
-                result.iterations[:] += found.iterations[part]
-                found.put(part, result)
-        # At a kink the conditions of optimality say nothing about how good a point is.
-        going = np.flatnonzero(~found.won | ((found.kkt_residual > TOLERANCE) & (not kinked)))
-        slow = going if slow is None else slow
-    return found, slow
+    run = partial(solve, allowed=allowed, block=block)
+    if any(isinstance(layer, MaxPool) or layer == Activation("relu") for layer in lead.tail.layers):
+        # Over rounded kinks, less and less rounded, and then over the kinks themselves.
+        tau, iterations = start, np.zeros(len(start), int)
+        for fraction in (*ROUNDINGS, 0.0):
+            stage = replace(lead, tail=_round_off(lead.tail, fraction) if fraction else lead.tail)
+            solution = run(stage, tau, tolerance=STAGE_TOLERANCE, max_iterations=STAGE_ITERATIONS, curved=False)
+            tau, iterations = solution.tau, iterations + solution.iterations
+        hard = np.zeros(len(start), bool)  # at a kink the conditions of optimality say nothing about a point
+    else:
+        solution = run(lead, start, tolerance=TOLERANCE, max_iterations=MAX_ITERATIONS)
+        iterations = solution.iterations
+        hard = iterations > HARD
+    tau, won = solution.tau, np.zeros(len(start), bool)
+    for part in (slice(i, i + block) for i in range(0, len(start), block)):
+        tau[part], won[part] = _repair(lead.take(part), tau[part], allowed[part])
+    return Found(tau, won, iterations, solution.kkt_residual), np.flatnonzero(hard | ~won)
 
 
-def _walk(lead: Lead, tau, allowed, limit) -> Found:
-    """Do up to ``limit`` linearisations; remove what is left of a violation."""
-    solution = solve(lead, tau, allowed, tolerance=TOLERANCE, max_iterations=limit)
-    return _repaired(lead, solution, allowed)
-
-
-def _walk_kinked(lead: Lead, tau, allowed, limit) -> Found:
-    """Search over rounded kinks, less and less rounded, and then over the kinks themselves."""
-    iterations = np.zeros(len(tau), int)
-    for fraction in ROUNDINGS:
-        rounded = replace(lead, tail=_round_off(lead.tail, fraction))
-        stage = solve(rounded, tau, allowed, tolerance=STAGE_TOLERANCE, max_iterations=STAGE_ITERATIONS, curved=False)
-        tau, iterations = stage.tau, iterations + stage.iterations
-    solution = solve(lead, tau, allowed, tolerance=TOLERANCE, max_iterations=STAGE_ITERATIONS, curved=False)
-    solution.iterations[:] += iterations
-    return _repaired(lead, solution, allowed)
-
-
-def _repaired(lead: Lead, solution: Solution, allowed) -> Found:
+def _repair(lead: Lead, tau, allowed) -> tuple[np.ndarray, np.ndarray]:
     """Move points that miss their constraints by the smallest steps that mend them to first order."""
-    tau = solution.tau
     won = lead.value(tau)[0].min(axis=1) >= -allowed
     for _ in range(REPAIRS):
         lost = np.flatnonzero(~won)
@@ -187,7 +172,7 @@ def _repaired(lead: Lead, solution: Solution, allowed) -> Found:
         won[lost] = some.value(tau[lost])[0].min(axis=1) >= -allowed[lost]
         if not solved.any():
             break
-    return Found(tau, won, solution.iterations, solution.kkt_residual)
+    return tau, won
 
 
 def _round_off(tail: Tail, fraction) -> Tail:

@@ -8,7 +8,9 @@ products with the Hessian are differences of gradients. A line search on ``½‖
 the sum of the multipliers, makes every step count (Nocedal and Wright, Numerical Optimization, ch. 18).
 """
 
-from dataclasses import dataclass
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -31,21 +33,22 @@ class Solution:
     Attributes
     ----------
     tau : array (n, unknowns)
+    multipliers : array (n, k)
+        λ of the programme linearised at τ.
     iterations : int array (n,)
-        Linearisations.
+        Steps made.
     kkt_residual : array (n,)
         Largest violation of the first-order conditions of optimality at τ, see ``solve``; infinite where the
         linearised constraints contradict each other.
     """
 
     tau: np.ndarray
+    multipliers: np.ndarray
     iterations: np.ndarray
     kkt_residual: np.ndarray
 
 
-# Saturated units make numbers overflow; such samples are reported by their residual.
-@np.errstate(over="ignore", invalid="ignore", divide="ignore")
-def solve(constraints, tau, allowed, *, tolerance, max_iterations, curved=True) -> Solution:
+def solve(constraints, tau, allowed, *, tolerance, max_iterations, block, curved=True) -> Solution:
     """Find points that satisfy the first-order conditions of ``min ½‖τ‖²`` subject to ``g(τ) ≥ 0``.
 
     The KKT residual of a point is the largest of: ‖τ - Gᵀλ‖ / ‖Gᵀλ‖ (stationarity), the largest violation relative to
@@ -56,8 +59,8 @@ def solve(constraints, tau, allowed, *, tolerance, max_iterations, curved=True) 
     ----------
     constraints : object
         ``value(tau)`` returns g (n, k) and a memory; ``jacobian(memory, chosen)`` returns the rows
-        ``chosen`` (n, q) of G, (n, q, unknowns);
-        ``gradient(memory, multipliers)`` returns Gᵀλ (n, unknowns); ``take(samples)`` the same for some samples.
+        ``chosen`` (n, q) of G, (n, q, unknowns); ``gradient(memory, multipliers)`` returns Gᵀλ (n, unknowns);
+        ``take(samples)`` the same for some samples; ``count`` is k.
     tau : array (n, unknowns)
         Where to start.
     allowed : array (n,)
@@ -65,51 +68,103 @@ def solve(constraints, tau, allowed, *, tolerance, max_iterations, curved=True) 
     tolerance : float
         KKT residual at which a sample is done, if its violation is allowed too.
     max_iterations : int
+    block : int
+        Samples worked on at a time.
     curved : bool
         Whether to use the curvature of the constraints; of no use where g is piecewise linear.
     """
-    result = Solution(tau.copy(), np.zeros(len(tau), int), np.full(len(tau), np.inf))
-    running, penalty = np.arange(len(tau)), np.zeros(len(tau))
-    g, memory = constraints.value(tau)
-    multipliers = np.zeros_like(g)
-    for iteration in range(max_iterations + 1):
-        # Constraints that are neither active nor near to it wait until they are.
-        active = multipliers > 0
-        count = g.shape[1] if iteration == 0 else min(int(active.sum(axis=1).max()) + SPARE, g.shape[1])
-        chosen = np.argsort(np.where(active, -np.inf, g), axis=1)[:, :count]
-        G, near = constraints.jacobian(memory, chosen), np.take_along_axis(g, chosen, axis=1)
-        K, c = G @ G.swapaxes(1, 2), _times(G, tau) - near
-        some, solved = _programme(K, c, np.take_along_axis(active, chosen, axis=1))
-        projected = _combine(G, some)
-        residual = np.where(solved, _kkt_residual(tau, g, near, c, some, projected), np.inf)
-        residual[np.isnan(residual)] = np.inf
-        result.tau[running], result.kkt_residual[running] = tau, residual
-        result.iterations[running] = iteration
+    n = len(tau)
+    state = _State(
+        tau=tau.copy(),
+        multipliers=np.zeros((n, constraints.count)),
+        iterations=np.zeros(n, int),
+        kkt_residual=np.full(n, np.inf),
+        penalty=np.zeros(n),
+        going=np.full(n, True),
+    )
+    going = np.arange(n)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for iteration in range(max_iterations + 1):
+            # Side by side in blocks with about the same number of active constraints, which need the same work.
+            going = going[np.argsort((state.multipliers[going] > 0).sum(axis=1), kind="stable")]
+            parts = [going[i : i + block] for i in range(0, len(going), block)]
+            options = {"tolerance": tolerance, "last": iteration == max_iterations, "curved": curved and iteration > 0}
 
-        going = (residual > tolerance) | (_violation(g) > allowed[running])
-        going &= np.isfinite(projected).all(axis=1)
-        if not going.any() or iteration == max_iterations:
-            break
-        multipliers = np.zeros_like(g)
-        np.put_along_axis(multipliers, chosen, some, axis=1)
-        if not going.all():
-            running, constraints = running[going], constraints.take(going)
-            tau, g, G, K, chosen, some, multipliers, projected, penalty = (
-                a[going] for a in (tau, g, G, K, chosen, some, multipliers, projected, penalty)
-            )
-        penalty = np.maximum(penalty, 1.5 * multipliers.sum(axis=1))
-        rows = _Active(G, K, some > 0, chosen)
-        steps = [projected - tau]
-        if curved and iteration > 0:
-            steps.insert(0, _curved_step(constraints, tau, multipliers, projected, steps[0], rows))
-        tau, moved = _line_search(constraints, tau, g, steps, penalty, rows)
-        if not moved.all():
-            if not moved.any():
+            def step(part, options=options):
+                return _step(constraints.take(part), state.take(part), allowed[part], **options)
+
+            for part, result in zip(parts, pool.map(step, parts), strict=True):
+                state.put(part, result)
+            going = np.sort(going[state.going[going]])
+            if not len(going):
                 break
-            running, constraints = running[moved], constraints.take(moved)
-            tau, penalty, multipliers = tau[moved], penalty[moved], multipliers[moved]
-        g, memory = constraints.value(tau)
+    return Solution(state.tau, state.multipliers, state.iterations, state.kkt_residual)
+
+
+@dataclass(frozen=True, eq=False)
+class _State:
+    """Where the samples of a batch are, and which of them still go on."""
+
+    tau: np.ndarray
+    multipliers: np.ndarray
+    iterations: np.ndarray
+    kkt_residual: np.ndarray
+    penalty: np.ndarray
+    going: np.ndarray
+
+    def take(self, samples) -> "_State":
+        return _State(*(getattr(self, field.name)[samples] for field in fields(self)))
+
+    def put(self, samples, other) -> None:
+        for field in fields(self):
+            getattr(self, field.name)[samples] = getattr(other, field.name)
+
+
+# Saturated units make numbers overflow; such samples are reported by their residual.
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")
+def _step(constraints, state: _State, allowed, *, tolerance, last, curved) -> _State:
+    """Linearise at the present points, judge them, and move those that are not done."""
+    tau = state.tau
+    g, memory = constraints.value(tau)
+    active = state.multipliers > 0
+    chosen, looked_at = _working_set(g, active)
+    G = constraints.jacobian(memory, chosen) * looked_at[:, :, None]
+    near = np.take_along_axis(g, chosen, axis=1)
+    K, c = G @ G.swapaxes(1, 2), np.where(looked_at, _times(G, tau) - near, -TINY)
+    some, solved = _programme(K, c, np.take_along_axis(active, chosen, axis=1))
+    projected = _combine(G, some)
+    residual = np.where(solved, _kkt_residual(tau, g, near, c, some, projected), np.inf)
+    residual[np.isnan(residual)] = np.inf
+    multipliers = np.zeros_like(g)
+    np.put_along_axis(multipliers, chosen, some, axis=1)
+    going = ((residual > tolerance) | (_violation(g) > allowed)) & np.isfinite(projected).all(axis=1) & (not last)
+    penalty = np.maximum(state.penalty, 1.5 * multipliers.sum(axis=1))
+    result = _State(tau, multipliers, state.iterations, residual, penalty, going)
+    if not going.any():
+        return result
+
+    move = np.flatnonzero(going)
+    here, tau, g, projected = constraints.take(move), tau[move], g[move], projected[move]
+    rows = _Active(G[move], K[move], some[move] > 0, chosen[move])
+    steps = [projected - tau]
+    if curved:
+        steps.insert(0, _curved_step(here, tau, multipliers[move], projected, steps[0], rows))
+    new, moved = _line_search(here, tau, g, steps, penalty[move], rows)
+    result.tau[move], result.going[move] = new, moved
+    result.iterations[move] += 1
     return result
+
+
+def _working_set(g, active) -> tuple[np.ndarray, np.ndarray]:
+    """Choose the constraints that matter now: the active ones, and the nearest of the others.
+
+    Returns their numbers (n, q), and which of these to look at, so that no sample depends on the others of its block.
+    """
+    each = active.sum(axis=1)
+    each = np.where(each > 0, each + SPARE, g.shape[1])
+    count = min(int(each.max()), g.shape[1])
+    chosen = np.argsort(np.where(active, -np.inf, g), axis=1, kind="stable")[:, :count]
+    return chosen, np.arange(count) < each[:, None]
 
 
 def everything(g) -> np.ndarray:

@@ -284,7 +284,12 @@ def perturbed_leads(net, image, target, parts, scales, theta):
                 layer = layer.with_matrix(layer.matrix + changes[number].reshape(layer.matrix.shape))
         layers.append(layer)
     image = image + pieces[-1].reshape(image.shape) if "input" in parts else image
-    logits, blocks, jacobian = derivatives(replace(net, layers=tuple(layers)), image)
+    perturbed = replace(net, layers=tuple(layers))
+    if all(isinstance(layer, Dense | Activation | Flatten) for layer in layers):
+        logits, hs, tails, jacobian = expand(perturbed, image)
+        blocks = [np.kron(tail, h) for tail, h in zip(tails, hs, strict=True)]  # the same as below, but fast
+    else:
+        logits, blocks, jacobian = derivatives(perturbed, image)
     matrix = np.hstack([*(blocks[number - 1] for number in numbers), *([jacobian] if "input" in parts else [])])
     D = np.delete(np.eye(len(logits))[target] - np.eye(len(logits)), target, axis=0)
     return D @ logits, D @ (matrix * scales)
@@ -312,6 +317,6 @@ def nonlinear_slsqp(net, image, target, parts, margin):
         jac=lambda theta: theta,
         constraints={"type": "ineq", "fun": lambda t: leads(t)[0] - margin, "jac": lambda t: leads(t)[1]},
         method="SLSQP",
-        options={"ftol": 1e-13, "maxiter": 300},
+        options={"ftol": 1e-13, "maxiter": 100},
     )
     return result.x if (leads(result.x)[0] >= margin - 1e-9).all() else None
