@@ -9,7 +9,7 @@
 
   const CONSTANTS = {
     // bea.search
-    TOLERANCE: 1e-7, LIMITS: [8, 30, 200], FARTHER: [2.0, 1.5], REPAIRS: 20,
+    TOLERANCE: 1e-7, MAX_ITERATIONS: 200, FARTHER: [2.0, 1.5], REPAIRS: 20,
     // bea.sequential
     DIFFERENCE: 1e-6, PRODUCTS: 6, REDUCTION: 0.01, SUFFICIENT: 1e-4, HALVINGS: 10, SHIFT: 1e-12, SPARE: 2,
     // bea.quadratic
@@ -333,7 +333,7 @@
     let result = null;
     for (let iteration = 0; iteration <= maxIterations; iteration++) {
       const active = all.map((j) => multipliers[j] > 0), key = all.map((j) => active[j] ? -Infinity : g[j]);
-      const wanted = iteration === 0 ? count : Math.min(active.filter(Boolean).length + C.SPARE, count);
+      const number = active.filter(Boolean).length, wanted = number ? Math.min(number + C.SPARE, count) : count;
       const chosen = [...all].sort((i, j) => key[i] === key[j] ? i - j : key[i] - key[j]).slice(0, wanted);
       const G = lead.jacobian(memory, chosen), near = Float64Array.from(chosen, (j) => g[j]);
       const K = gram(G), c = near.map((v, i) => dot(G[i], tau) - v);
@@ -442,9 +442,9 @@
   const everything = (lead) => lead.others.map((_, j) => j);
   const wins = (lead, tau, allowed) => violation(lead.value(tau).g) <= allowed;
 
-  /** Up to so many linearisations; then what is left of a violation is removed. */
-  function walk(lead, start, allowed, limit) {
-    const solution = solve(lead, start, allowed, limit);
+  /** Search from a start; then what is left of a violation is removed. */
+  function descend(lead, start, allowed) {
+    const solution = solve(lead, start, allowed, C.MAX_ITERATIONS);
     let { tau } = solution, won = wins(lead, tau, allowed);
     for (let repair = 0; !won && repair < C.REPAIRS; repair++) {
       const { g, memory } = lead.value(tau), G = lead.jacobian(memory, everything(lead));
@@ -454,18 +454,6 @@
       if (!solved) break;
     }
     return { tau, won, iterations: solution.iterations, kkt: solution.kkt };
-  }
-
-  /** Search from a start. */
-  function descend(lead, start, allowed) {
-    let found = { tau: start, iterations: 0 };
-    for (const limit of C.LIMITS) {
-      const { iterations } = found;
-      found = walk(lead, found.tau, allowed, limit);
-      found.iterations += iterations;
-      if (found.kkt <= C.TOLERANCE && found.won) break;
-    }
-    return found;
   }
 
   /** The best point found, as bea.search.search has it with starts=3, which leaves nothing to chance;
