@@ -10,6 +10,8 @@ K, and finds out when no θ exists.
 
 import numpy as np
 
+from bea.factors import eliminate, solve_factored
+
 EPS = np.finfo(float).eps
 TOLERANCE = 1e-9  # by how much a constraint may be violated, relative to ‖g_i‖ ‖θ‖ + |c_i|
 
@@ -110,11 +112,13 @@ def smallest_feasible(K, c, guess=None) -> tuple[np.ndarray, np.ndarray, np.ndar
 def _try(K, c, guess):
     """Return the multipliers if the guessed constraints are the active ones, zeros if not; and the active ones."""
     both = guess[:, :, None] & guess[:, None, :]
+    system = np.where(both, K, np.eye(K.shape[1]))
+    M, pivots = eliminate(system)
     # Dependent rows are left to the method itself, which can tell.
-    system = np.where(both, K, 0.0) + np.eye(K.shape[1]) * np.where(guess, 0.0, 1.0)[:, None]
-    regular = np.linalg.det(system / np.maximum(np.einsum("nii->ni", system), np.finfo(float).tiny)[:, None]) > 1e-10
-    system[~regular] = np.eye(K.shape[1])
-    multipliers = np.linalg.solve(system, np.where(guess, c, 0.0)[..., None])[..., 0]
-    slack = np.einsum("nij,nj->ni", K, multipliers) - c
+    shares = pivots / np.maximum(np.einsum("nii->ni", system), np.finfo(float).tiny)
+    regular = (shares > 0).all(axis=1) & (np.prod(shares, axis=1) > 1e-10)
+    M, pivots = np.where(regular[:, None, None], M, 0.0), np.where(regular[:, None], pivots, 1.0)
+    multipliers = solve_factored(M, pivots, np.where(guess, c, 0.0))
+    slack = np.matvec(K, multipliers) - c
     right = regular & guess.any(axis=1) & (multipliers >= 0).all(axis=1) & (guess | (slack >= 0)).all(axis=1)
     return multipliers * right[:, None], guess & right[:, None]

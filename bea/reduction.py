@@ -114,7 +114,7 @@ class Tail:
             if isinstance(layer, Dense):
                 parts.append(rows * (scale * length)[:, None])
                 # The perturbed matrix is A + α t hᵀ / ‖h‖.
-                factor = (rows @ t[:, :, None]) * _over(scale, length)[:, :, None]
+                factor = np.vecdot(rows, t[:, None])[:, :, None] * _over(scale, length)[:, :, None]
                 rows = layer.pull_back(rows, y, output) + factor * h[:, None]
                 continue
             rows = rows.reshape(*rows.shape[:2], h.shape[1], len(layer.matrix))

@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 from scipy.spatial.distance import cdist
 
+from bea.factors import gram
 from bea.layers import Activation, MaxPool, Weighted, flat
 from bea.network import block_size
 from bea.quadratic import smallest_feasible
@@ -54,7 +55,7 @@ class Lead:
     def value(self, tau) -> tuple[np.ndarray, list]:
         """Return the constraints at τ, (n, classes - 1), and what the derivatives need."""
         logits, memory = self.tail.forward(tau)
-        return (self.differences @ logits[:, :, None])[:, :, 0] - self.margin, memory
+        return np.matvec(self.differences, logits) - self.margin, memory
 
     def jacobian(self, memory, chosen) -> np.ndarray:
         """Return the derivatives of the ``chosen`` constraints (n, q), (n, q, unknowns)."""
@@ -62,7 +63,7 @@ class Lead:
 
     def gradient(self, memory, multipliers) -> np.ndarray:
         """Return the derivative of ``multipliers · constraints``, (n, unknowns)."""
-        return self.tail.pull_back(multipliers[:, None] @ self.differences, memory)[:, 0]
+        return self.tail.pull_back(np.vecmat(multipliers, self.differences)[:, None], memory)[:, 0]
 
     def take(self, samples) -> "Lead":
         """Return the constraints of some of the samples."""
@@ -167,7 +168,7 @@ def _repair(lead: Lead, tau, allowed) -> tuple[np.ndarray, np.ndarray]:
         g, memory = some.value(tau[lost])
         G = some.jacobian(memory, everything(g))
         # Aim a little beyond: rounding must not decide.
-        multipliers, solved, _ = smallest_feasible(G @ G.swapaxes(1, 2), 0.1 * allowed[lost, None] - g)
+        multipliers, solved, _ = smallest_feasible(gram(G), 0.1 * allowed[lost, None] - g)
         tau[lost] += (np.nan_to_num(multipliers)[:, None] @ G)[:, 0]
         won[lost] = some.value(tau[lost])[0].min(axis=1) >= -allowed[lost]
         if not solved.any():
@@ -192,7 +193,7 @@ def _change_last_layer(lead: Lead, zero, allowed) -> tuple[np.ndarray, np.ndarra
         return tau, np.zeros(len(tau), bool)
     g, memory = lead.value(tau)
     G = lead.jacobian(memory, everything(g))[:, :, columns]
-    multipliers, solved, _ = smallest_feasible(G @ G.swapaxes(1, 2), 0.1 * allowed[:, None] - g)
+    multipliers, solved, _ = smallest_feasible(gram(G), 0.1 * allowed[:, None] - g)
     tau[:, columns] = np.nan_to_num(multipliers[:, None] @ G)[:, 0]
     return tau, solved
 

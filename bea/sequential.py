@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from bea.factors import eliminate, gram
 from bea.quadratic import smallest_feasible
 
 TINY = np.finfo(float).tiny
@@ -130,7 +131,7 @@ def _step(constraints, state: _State, allowed, *, tolerance, last, curved) -> _S
     chosen, looked_at = _working_set(g, active)
     G = constraints.jacobian(memory, chosen) * looked_at[:, :, None]
     near = np.take_along_axis(g, chosen, axis=1)
-    K, c = G @ G.swapaxes(1, 2), np.where(looked_at, _times(G, tau) - near, -TINY)
+    K, c = gram(G), np.where(looked_at, _times(G, tau) - near, -TINY)
     some, solved = _programme(K, c, np.take_along_axis(active, chosen, axis=1))
     projected = _combine(G, some)
     residual = np.where(solved, _kkt_residual(tau, g, near, c, some, projected), np.inf)
@@ -203,8 +204,10 @@ class _Active:
         # Nearly dependent rows: the shift costs digits of the projection, which the line search forgives.
         sizes = np.sqrt(np.maximum(np.where(kept, np.einsum("nii->ni", K), 1.0), TINY))
         unit = np.where(kept, SHIFT, 1.0)[:, None] * np.eye(count) + K / (sizes[:, :, None] * sizes[:, None, :])
-        self.inverse = np.linalg.inv(np.linalg.cholesky(unit)) * (kept / sizes)[:, None, :] * kept[:, :, None]
-        self.basis = self.inverse @ np.take_along_axis(G, order[:, :, None], axis=1)
+        M, pivots = eliminate(unit)
+        lengths = np.sqrt(np.maximum(pivots, SHIFT))
+        self.inverse = M * (kept / lengths)[:, :, None] * (kept / sizes)[:, None, :]
+        self.basis = np.einsum("nij,njk->nik", self.inverse, G[samples[:, :, 0], order])
         self.numbers = np.take_along_axis(chosen, order, axis=1)
 
     def tangential(self, v):
@@ -282,9 +285,9 @@ def _dot(a, b):
 
 def _times(G, v):
     """Return G v, one product a sample."""
-    return (G @ v[:, :, None])[:, :, 0]
+    return np.matvec(G, v)
 
 
 def _combine(G, weights):
     """Return Gᵀ weights, one product a sample."""
-    return (weights[:, None] @ G)[:, 0]
+    return np.vecmat(weights, G)

@@ -106,9 +106,8 @@ def is_honest(net, result):
     """Flags, margins and NaN are those of `net.perturbed`, one sample at a time."""
     leads = np.array([lead_in_network(net, result, i) for i in np.flatnonzero(result.success)])
     assert (leads >= result.margin_asked * (1 - 1e-3)).all()
-    assert np.abs(leads - result.margin[result.success]).max(initial=0.0) <= 1e-13 * (
-        1 + np.abs(leads).max(initial=0.0)
-    )
+    size = np.abs(net.perturbed_logits(result.perturbation)[result.success]).max(initial=1.0)
+    assert np.abs(leads - result.margin[result.success]).max(initial=0.0) <= 1e-12 * size
     assert not np.isnan(result.objective[result.success]).any()
     failed = ~result.success
     assert (result.perturbation.attained == result.success).all()
@@ -427,6 +426,18 @@ def test_behind_dead_relus_the_last_layer_can_always_change(on):
     last = attack(net, x, target, (2,))
     assert last.success.all()
     assert (result.objective <= last.objective * (1 + 1e-4)).all()
+
+
+def test_where_a_search_gets_lost_the_last_layer_changes():
+    """With ReLUs behind hidden weights a hundred times larger a few in 200 searches fail; no attack does."""
+    for seed in range(10):
+        net = random_network(RNG(seed), [(8, "relu"), (6, "relu")], 4, (8,))
+        for number in (0, 1):
+            net = with_matrix(net, number, 100 * net.weighted[number].matrix)
+        x = random_images(RNG(seed + 1), net, 20)
+        result = converge(net, x, (net.classify(x) + 1) % 4, "weights")
+        assert result.success.all()
+        is_honest(net, result)
 
 
 @pytest.mark.parametrize("on", ["input", (1,), (1, "input")])
