@@ -6,7 +6,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from bea.backward_error import changing, first_order
-from bea.network import Linearisation, Network, block_size, in_blocks
+from bea.blocks import block_size, blocks, in_blocks, side_by_side
+from bea.network import Linearisation, Network
 from bea.perturbation import Perturbation
 from bea.quadratic import smallest_feasible
 from bea.reduction import reduce
@@ -197,11 +198,10 @@ def _judge(net, perturbation, target, margin, logits, iterations, kkt_residual) 
 
 
 def _in_blocks(make, x, size) -> AttackResult:
-    """Put together what ``make`` returns for one slice of the samples after the other."""
-    whole = None
-    for start in range(0, max(len(x), 1), size):
-        part = slice(start, min(start + size, len(x)))
-        whole = _store(whole, make(part), part, len(x))
+    """Put together what ``make`` returns for the blocks of samples."""
+    whole, parts = None, blocks(len(x), size)
+    for part, result in zip(parts, side_by_side(make, parts), strict=True):
+        whole = _store(whole, result, part, len(x))
     return replace(whole, perturbation=replace(whole.perturbation, x=x))
 
 

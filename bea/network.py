@@ -5,7 +5,6 @@ appended when the layer has a bias, so that the bias is the last column of ``A_i
 activations and the reshapes are separate layers in one sequence; the *weighted* ones carry the index i.
 """
 
-import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -16,7 +15,6 @@ from bea.perturbation import Perturbation
 
 # Maps after the logits that leave the order of the classes as it is, so that attacks may work on the logits.
 OUTPUT_ACTIVATIONS = ("linear", "sigmoid", "softmax", "tanh")
-BLOCK_NUMBERS = 2**18  # in one array that holds a number for every sample of a block
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,20 +226,6 @@ class Network:
         for layer in self.layers:
             values.append(layer.forward(values[-1]))
         return values
-
-
-def block_size(layers, shape, unknowns=0) -> int:
-    """Return how many samples to take at a time when derivatives in so many unknowns are wanted besides the layers'."""
-    largest = max(math.prod(shape), unknowns)
-    for layer in layers:
-        shape = layer.output_shape(shape)
-        largest = max(largest, math.prod(shape))
-    return int(np.clip(BLOCK_NUMBERS / largest, 16, 1024))
-
-
-def in_blocks(function, x, size) -> np.ndarray:
-    """Apply a function of a batch to ``size`` samples at a time, for the sake of memory."""
-    return np.concatenate([function(x[i : i + size]) for i in range(0, max(len(x), 1), size)])
 
 
 def _first(mask) -> int:

@@ -1,5 +1,6 @@
 """Perturbations (ΔA_1, …, ΔA_p, Δx) of a network and its input, one for every sample of a batch."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,8 @@ import numpy as np
 
 def image_norms(x) -> np.ndarray:
     """Return the Euclidean norm of every image of a batch (n, …), (n,)."""
-    return np.sqrt(np.sum(x * x, axis=tuple(range(1, x.ndim))))
+    pixels = x.reshape(len(x), math.prod(x.shape[1:]))
+    return np.sqrt(np.vecdot(pixels, pixels))
 
 
 @dataclass(frozen=True, eq=False)

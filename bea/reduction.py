@@ -19,8 +19,9 @@ from functools import partial
 import numpy as np
 
 from bea.backward_error import Changing
+from bea.blocks import in_blocks
 from bea.layers import Dense, Flatten, Weighted, flat
-from bea.network import Network, in_blocks
+from bea.network import Network
 from bea.perturbation import Perturbation, image_norms
 
 
@@ -202,7 +203,7 @@ def reduce(net: Network, x, changing: Changing, block: int) -> Reduction:
         columns, triangle = np.linalg.qr(layer.kernel.T)
         small = np.column_stack([triangle.T, layer.matrix[:, -1]]) if layer.bias else triangle.T
         layers = (layer.with_matrix(small), *net.layers[position + 1 :])
-        tail = Tail(layers, flat(x) @ columns, image_norms(x), tuple(alphas))
+        tail = Tail(layers, in_blocks(lambda part: flat(part) @ columns, x, block), image_norms(x), tuple(alphas))
         return Reduction(tail, net, x, changing, 0, None, columns.T)
     first = changing.layers.index(True)
     position = [i for i, layer in enumerate(net.layers) if isinstance(layer, Weighted)][first]

@@ -12,18 +12,18 @@ from functools import partial
 import numpy as np
 from scipy.spatial.distance import cdist
 
+from bea.blocks import block_size, blocks, side_by_side
 from bea.factors import gram
 from bea.layers import Activation, MaxPool, Weighted, flat
-from bea.network import block_size
 from bea.quadratic import smallest_feasible
 from bea.reduction import Reduction, Tail
 from bea.sequential import everything, solve
 
 TOLERANCE = 1e-7  # of the KKT residual
 MAX_ITERATIONS = 200
-HARD = 8  # steps; samples that need more are searched from other starts too
-DEFAULT_STARTS = 4
-FARTHER = (2.0, 1.5)  # other starts, as multiples of the point found first
+HARD = 7  # steps; samples that need more are searched from other starts too
+DEFAULT_STARTS = 3
+FARTHER = 4.0  # length of the other starts, in units of that of the point found first
 ROUNDINGS = (0.2, 0.02)  # of ReLUs, in units of the typical norm of a row before them
 STAGE_ITERATIONS = 6
 STAGE_TOLERANCE = 1e-3
@@ -97,7 +97,8 @@ class Found:
     def improve(self, samples, other) -> None:
         """Overwrite those of the samples for which another search was better."""
         shorter = np.sum(other.tau**2, axis=1) < np.sum(self.tau[samples] ** 2, axis=1)
-        better = other.won & (shorter | ~self.won[samples])
+        finished = (other.kkt_residual <= TOLERANCE) | (self.kkt_residual[samples] > TOLERANCE)
+        better = other.won & (shorter & finished | ~self.won[samples])
         self.put(samples[better], other.take(better))
 
     def take(self, samples) -> "Found":
@@ -110,20 +111,17 @@ def search(reduction: Reduction, target, margin, allowed, *, starts=None, exampl
     identity = np.eye(reduction.tail.classes)
     differences = identity[target][:, None] - identity[other_classes(target, len(identity))]
     lead = Lead(reduction.tail, margin, differences)
-    zero = np.zeros((len(target), sum(reduction.tail.sizes)))
+    zero = np.broadcast_to(0.0, (len(target), sum(reduction.tail.sizes)))
     block = block_size(reduction.tail.layers, reduction.tail.x.shape[1:], zero.shape[1])
     best, again = _descend(lead, zero, allowed, block)
     if starts:
         again = np.arange(len(target))
-    first, rng = best.tau.copy(), np.random.default_rng(seed)
-    for number in range(1, starts or DEFAULT_STARTS):
-        start = first[again]
-        if number <= len(FARTHER):
-            start = FARTHER[number - 1] * start
-        else:
-            direction = rng.standard_normal(start.shape[1])  # one for all, so that no sample depends on the others
-            start = np.linalg.norm(start, axis=1, keepdims=True) * (direction / np.linalg.norm(direction))
-        best.improve(again, _descend(lead.take(again), start, allowed[again], block)[0])
+    farther, rng = FARTHER * np.linalg.norm(best.tau, axis=1, keepdims=True), np.random.default_rng(seed)
+    for _ in range(1, starts or DEFAULT_STARTS):
+        direction = rng.standard_normal(zero.shape[1])  # one for all, so that no sample depends on the others
+        start = farther[again] * (direction / np.linalg.norm(direction))
+        known = np.where(best.kkt_residual[again, None] <= TOLERANCE, best.tau[again], np.nan)
+        best.improve(again, _descend(lead.take(again), start, allowed[again], block, known)[0])
     for propose in (_change_last_layer, partial(_change_input, reduction=reduction, examples=examples)):
         lost = np.flatnonzero(~best.won)
         if len(lost):
@@ -136,7 +134,7 @@ def search(reduction: Reduction, target, margin, allowed, *, starts=None, exampl
     return best
 
 
-def _descend(lead: Lead, start, allowed, block) -> tuple[Found, np.ndarray]:
+def _descend(lead: Lead, start, allowed, block, known=None) -> tuple[Found, np.ndarray]:
     """Search from ``start`` (n, unknowns); return where that ends, and the samples that were hard or not won."""
     run = partial(solve, allowed=allowed, block=block)
     if any(isinstance(layer, MaxPool) or layer == Activation("relu") for layer in lead.tail.layers):
@@ -148,12 +146,17 @@ def _descend(lead: Lead, start, allowed, block) -> tuple[Found, np.ndarray]:
             tau, iterations = solution.tau, iterations + solution.iterations
         hard = np.zeros(len(start), bool)  # at a kink the conditions of optimality say nothing about a point
     else:
-        solution = run(lead, start, tolerance=TOLERANCE, max_iterations=MAX_ITERATIONS)
+        solution = run(lead, start, tolerance=TOLERANCE, max_iterations=MAX_ITERATIONS, known=known)
         iterations = solution.iterations
         hard = iterations > HARD
     tau, won = solution.tau, np.zeros(len(start), bool)
-    for part in (slice(i, i + block) for i in range(0, len(start), block)):
-        tau[part], won[part] = _repair(lead.take(part), tau[part], allowed[part])
+    parts = blocks(len(start), block)
+
+    def repair(part):
+        return _repair(lead.take(part), tau[part], allowed[part])
+
+    for part, result in zip(parts, side_by_side(repair, parts), strict=True):
+        tau[part], won[part] = result
     return Found(tau, won, iterations, solution.kkt_residual), np.flatnonzero(hard | ~won)
 
 

@@ -8,12 +8,11 @@ products with the Hessian are differences of gradients. A line search on ``½‖
 the sum of the multipliers, makes every step count (Nocedal and Wright, Numerical Optimization, ch. 18).
 """
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 
 import numpy as np
 
+from bea.blocks import blocks, side_by_side
 from bea.factors import eliminate, gram
 from bea.quadratic import smallest_feasible
 
@@ -24,6 +23,8 @@ REDUCTION = 0.01  # of the residual, at which conjugate gradients stop
 SUFFICIENT = 1e-4  # share of the predicted decrease that a step must bring
 HALVINGS = 10
 SHIFT = 1e-12
+STRAIGHT = 3  # steps before curvature is looked at: far from the solution it does not pay
+PATIENCE, NEAR, SETTLED = 3, 0.1, 0.05  # steps, distance and residual from which other searches may be given up
 SPARE = 2  # constraints looked at besides the active ones
 
 
@@ -49,7 +50,7 @@ class Solution:
     kkt_residual: np.ndarray
 
 
-def solve(constraints, tau, allowed, *, tolerance, max_iterations, block, curved=True) -> Solution:
+def solve(constraints, tau, allowed, *, tolerance, max_iterations, block, curved=True, known=None) -> Solution:
     """Find points that satisfy the first-order conditions of ``min ½‖τ‖²`` subject to ``g(τ) ≥ 0``.
 
     The KKT residual of a point is the largest of: ‖τ - Gᵀλ‖ / ‖Gᵀλ‖ (stationarity), the largest violation relative to
@@ -73,6 +74,9 @@ def solve(constraints, tau, allowed, *, tolerance, max_iterations, block, curved
         Samples worked on at a time.
     curved : bool
         Whether to use the curvature of the constraints; of no use where g is piecewise linear.
+    known : array (n, unknowns), optional
+        Solutions found from elsewhere, NaN where there is none: a search that comes near them, or that is about to
+        end farther from zero, is given up.
     """
     n = len(tau)
     state = _State(
@@ -84,22 +88,31 @@ def solve(constraints, tau, allowed, *, tolerance, max_iterations, block, curved
         going=np.full(n, True),
     )
     going = np.arange(n)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for iteration in range(max_iterations + 1):
-            # Side by side in blocks with about the same number of active constraints, which need the same work.
-            going = going[np.argsort((state.multipliers[going] > 0).sum(axis=1), kind="stable")]
-            parts = [going[i : i + block] for i in range(0, len(going), block)]
-            options = {"tolerance": tolerance, "last": iteration == max_iterations, "curved": curved and iteration > 0}
+    for iteration in range(max_iterations + 1):
+        # In blocks with about the same number of active constraints, which need the same work.
+        going = going[np.argsort((state.multipliers[going] > 0).sum(axis=1), kind="stable")]
+        parts = [going[part] for part in blocks(len(going), block)]
+        bent = curved and iteration >= STRAIGHT
+        options = {"tolerance": tolerance, "last": iteration == max_iterations, "curved": bent}
 
-            def step(part, options=options):
-                return _step(constraints.take(part), state.take(part), allowed[part], **options)
+        def step(part, options=options):
+            return _step(constraints.take(part), state.take(part), allowed[part], **options)
 
-            for part, result in zip(parts, pool.map(step, parts), strict=True):
-                state.put(part, result)
-            going = np.sort(going[state.going[going]])
-            if not len(going):
-                break
+        for part, result in zip(parts, side_by_side(step, parts), strict=True):
+            state.put(part, result)
+        going = np.sort(going[state.going[going]])
+        if known is not None and iteration >= PATIENCE:
+            going = going[~_hopeless(state.take(going), known[going])]
+        if not len(going):
+            break
     return Solution(state.tau, state.multipliers, state.iterations, state.kkt_residual)
+
+
+def _hopeless(state, known) -> np.ndarray:
+    """Return which samples will end at the known points, or at worse ones, as far as one can tell."""
+    size = np.linalg.norm(known, axis=1)
+    near = np.linalg.norm(state.tau - known, axis=1) < NEAR * size
+    return near | ((state.kkt_residual < SETTLED) & (np.linalg.norm(state.tau, axis=1) > (1 + SETTLED) * size))
 
 
 @dataclass(frozen=True, eq=False)

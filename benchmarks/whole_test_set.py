@@ -25,7 +25,7 @@ def pairs(net, images, labels):
     present = net.classify(images)
     right = np.flatnonzero(present == labels)
     others = (np.repeat(present[right], 9) + np.tile(np.arange(1, 10), len(right))) % 10
-    return np.repeat(images[right], 9, axis=0), others
+    return np.repeat(images[right].astype(float), 9, axis=0), others
 
 
 def confirmed(name, net, result, on, rng) -> tuple[int, int]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 from hypothesis import settings
 from scipy.optimize import minimize, nnls
+from threadpoolctl import threadpool_limits
 
 from bea import Activation, Dense, Flatten, Network
 from bea.layers import AveragePool, Convolution, MaxPool, Weighted
@@ -311,12 +312,13 @@ def nonlinear_slsqp(net, image, target, parts, margin):
             last[:] = theta.copy(), perturbed_leads(net, image, target, parts, scales, theta)
         return last[1]
 
-    result = minimize(
-        lambda theta: 0.5 * theta @ theta,
-        np.zeros(len(scales)),
-        jac=lambda theta: theta,
-        constraints={"type": "ineq", "fun": lambda t: leads(t)[0] - margin, "jac": lambda t: leads(t)[1]},
-        method="SLSQP",
-        options={"ftol": 1e-13, "maxiter": 100},
-    )
+    with threadpool_limits(1, "blas"):  # small matrices
+        result = minimize(
+            lambda theta: 0.5 * theta @ theta,
+            np.zeros(len(scales)),
+            jac=lambda theta: theta,
+            constraints={"type": "ineq", "fun": lambda t: leads(t)[0] - margin, "jac": lambda t: leads(t)[1]},
+            method="SLSQP",
+            options={"ftol": 1e-13, "maxiter": 100},
+        )
     return result.x if (leads(result.x)[0] >= margin - 1e-9).all() else None

@@ -175,7 +175,7 @@ def test_a_batch_larger_than_a_block_equals_one_block(on, monkeypatch):
     monkeypatch.setattr(attacks, "block_size", lambda *_: 3)
     monkeypatch.setattr(attacks, "_first_order", lambda net, x, *rest: (sizes.append(len(x)), take(net, x, *rest))[1])
     parts = attack(net, x, target, on)
-    assert sizes == [3, 3, 3, 1]
+    assert sorted(sizes) == [1, 3, 3, 3]
     for name in ("target", "success", "iterations", "margin_asked"):
         np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))
     for name in ("objective", "margin"):
