@@ -1,0 +1,38 @@
+"""Batches in blocks of samples: for the sake of memory, and so that threads can work side by side."""
+
+import math
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+BLOCK_NUMBERS = 2**18  # in one array that holds a number for every sample of a block
+
+
+def block_size(layers, shape, unknowns=0) -> int:
+    """Return how many samples to take at a time when derivatives in so many unknowns are wanted besides the layers'."""
+    largest = max(math.prod(shape), unknowns)
+    for layer in layers:
+        shape = layer.output_shape(shape)
+        largest = max(largest, math.prod(shape))
+    return int(np.clip(BLOCK_NUMBERS / largest, 16, 1024))
+
+
+def blocks(n: int, size: int) -> list[slice]:
+    """Return the blocks of n samples; an empty batch is one empty block."""
+    return [slice(start, min(start + size, n)) for start in range(0, max(n, 1), size)]
+
+
+def side_by_side(function, parts) -> Iterator:
+    """Yield what the function returns for every part, in order; threads work on several at a time."""
+    if len(parts) == 1:
+        yield function(parts[0])
+        return
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield from pool.map(function, parts)
+
+
+def in_blocks(function, x, size) -> np.ndarray:
+    """Apply a function of a batch block by block, and join what it returns."""
+    return np.concatenate(list(side_by_side(lambda part: function(x[part]), blocks(len(x), size))))
