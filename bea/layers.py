@@ -184,7 +184,9 @@ class Dense(Weighted):
 
     def forward(self, y):
         product = y @ self.kernel.T
-        return product + self.matrix[:, -1] if self.bias else product
+        if self.bias:
+            product += self.matrix[:, -1]
+        return product
 
     def pull_back(self, rows, y, output):
         # One product for the batch; NumPy would otherwise do one a sample.

@@ -116,16 +116,17 @@ class Network:
         x = np.asarray(x, dtype=float)
         if x.shape[1:] != self.input_shape or x.ndim != len(self.input_shape) + 1:
             raise ValueError(f"{name}: expected a batch of shape (n, {str(self.input_shape)[1:]}, received {x.shape}")
-        if not np.isfinite(x).all():
+        if not x.size:
+            return x
+        smallest, largest = x.min(), x.max()  # NaN if there is one
+        if not np.isfinite([smallest, largest]).all():
             raise ValueError(f"{name}: expected finite pixels, received NaN or Inf in image {_first(~np.isfinite(x))}")
-        if self.input_range is not None:
-            low, high = self.input_range
-            outside = (x < low) | (x > high)
-            if outside.any():
-                raise ValueError(
-                    f"{name}: expected pixels between {low:g} and {high:g}, "
-                    f"received values from {x.min():g} to {x.max():g} (first in image {_first(outside)})"
-                )
+        low, high = self.input_range or (-np.inf, np.inf)
+        if smallest < low or largest > high:
+            raise ValueError(
+                f"{name}: expected pixels between {low:g} and {high:g}, "
+                f"received values from {smallest:g} to {largest:g} (first in image {_first((x < low) | (x > high))})"
+            )
         return x
 
     def __call__(self, x) -> np.ndarray:

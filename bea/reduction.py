@@ -15,6 +15,7 @@ dense layer only the component in the row space of that layer has any effect.
 import math
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import accumulate
 
 import numpy as np
 
@@ -78,7 +79,8 @@ class Tail:
 
     def forward(self, tau) -> tuple[np.ndarray, list]:
         """Return the logits (n, classes) at τ, and for every layer what ``pull_back`` needs to remember."""
-        parts = np.split(tau, np.cumsum(self.sizes)[:-1], axis=1)
+        ends = list(accumulate(self.sizes))
+        parts = [tau[:, end - size : end] for end, size in zip(ends, self.sizes, strict=True)]
         y = self.x
         if self.input_scales is not None:
             y = y + (self.input_scales[:, None] * parts.pop()).reshape(y.shape)

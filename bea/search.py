@@ -21,7 +21,7 @@ from bea.sequential import everything, solve
 
 TOLERANCE = 1e-7  # of the KKT residual
 MAX_ITERATIONS = 200
-HARD = 7  # steps; samples that need more are searched from other starts too
+HARD = 8  # steps; samples that need more are searched from other starts too
 DEFAULT_STARTS = 3
 FARTHER = 4.0  # length of the other starts, in units of that of the point found first
 ROUNDINGS = (0.2, 0.02)  # of ReLUs, in units of the typical norm of a row before them

@@ -23,9 +23,9 @@ REDUCTION = 0.01  # of the residual, at which conjugate gradients stop
 SUFFICIENT = 1e-4  # share of the predicted decrease that a step must bring
 HALVINGS = 10
 SHIFT = 1e-12
-STRAIGHT = 3  # steps before curvature is looked at: far from the solution it does not pay
-PATIENCE, NEAR, SETTLED = 3, 0.1, 0.05  # steps, distance and residual from which other searches may be given up
-SPARE = 2  # constraints looked at besides the active ones
+STRAIGHT = 4  # steps before curvature is looked at: far from the solution it does not pay
+PATIENCE, NEAR, SETTLED = 3, 0.2, 0.2  # steps, distance and residual from which other searches may be given up
+SPARE = 1  # constraints looked at besides the active ones
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +142,9 @@ def _step(constraints, state: _State, allowed, *, tolerance, last, curved) -> _S
     g, memory = constraints.value(tau)
     active = state.multipliers > 0
     chosen, looked_at = _working_set(g, active)
-    G = constraints.jacobian(memory, chosen) * looked_at[:, :, None]
+    G = constraints.jacobian(memory, chosen)
+    if not looked_at.all():
+        G *= looked_at[:, :, None]
     near = np.take_along_axis(g, chosen, axis=1)
     K, c = gram(G), np.where(looked_at, _times(G, tau) - near, -TINY)
     some, solved = _programme(K, c, np.take_along_axis(active, chosen, axis=1))
@@ -206,31 +208,33 @@ def _kkt_residual(tau, g, near, c, multipliers, projected):
 
 
 class _Active:
-    """The rows of G whose constraints are active, orthonormalised: projections on and along them."""
+    """The rows of G whose constraints are active: projections on and along them."""
 
     def __init__(self, G, K, active, chosen):
         count = max(int(active.sum(axis=1).max()), 1)
         order = np.argsort(~active, axis=1, kind="stable")[:, :count]
         kept = np.take_along_axis(active, order, axis=1)
-        samples = np.arange(len(K))[:, None, None]
-        K = np.where(kept[:, :, None] & kept[:, None, :], K[samples, order[:, :, None], order[:, None, :]], 0.0)
+        samples = np.arange(len(K))[:, None]
+        K = K[samples[:, :, None], order[:, :, None], order[:, None]] * (kept[:, :, None] & kept[:, None])
         # Nearly dependent rows: the shift costs digits of the projection, which the line search forgives.
         sizes = np.sqrt(np.maximum(np.where(kept, np.einsum("nii->ni", K), 1.0), TINY))
         unit = np.where(kept, SHIFT, 1.0)[:, None] * np.eye(count) + K / (sizes[:, :, None] * sizes[:, None, :])
         M, pivots = eliminate(unit)
         lengths = np.sqrt(np.maximum(pivots, SHIFT))
-        self.inverse = M * (kept / lengths)[:, :, None] * (kept / sizes)[:, None, :]
-        self.basis = np.einsum("nij,njk->nik", self.inverse, G[samples[:, :, 0], order])
+        self.rows = G[samples, order]
+        self.inverse = M * (kept / lengths)[:, :, None] * (kept / sizes)[:, None, :]  # times the rows: orthonormal
         self.numbers = np.take_along_axis(chosen, order, axis=1)
 
     def tangential(self, v):
         """Return the part of v along which the active constraints do not change."""
-        return v - _combine(self.basis, _times(self.basis, v))
+        along = _times(self.inverse, _times(self.rows, v))
+        return v - _combine(self.rows, _combine(self.inverse, along))
 
     def restoring(self, g, samples):
         """Return the smallest step that cancels g on the active constraints of some samples, to first order."""
         wanted = np.take_along_axis(-g, self.numbers[samples], axis=1)
-        return _combine(self.basis[samples], _times(self.inverse[samples], wanted))
+        inverse = self.inverse[samples]
+        return _combine(self.rows[samples], _combine(inverse, _times(inverse, wanted)))
 
 
 def _curved_step(constraints, tau, multipliers, projected, d, active):
