@@ -77,9 +77,9 @@ def attack(
     margin : float
         By how much, in units of the logits, the target must lead; positive, so that no tie is left to ``argmax``.
     starts : int, optional
-        How many searches for each sample ("converged"); the best counts. The first starts from zero, the second and
-        the third beyond the point that this one found, others at random. By default three where the first was slow,
-        as it is where constraints bend much, and one elsewhere.
+        How many searches for each sample ("converged"); the best counts. The first starts from zero, the others in
+        random directions, the same for all samples, several times as far as what the first one found. By default
+        three where the first was slow, as it is where constraints bend much, and one elsewhere.
     examples : array (m, *input_shape), optional
         Images to start from ("converged", with a changing input) where no other search has succeeded: the nearest
         one that is classified as the target.

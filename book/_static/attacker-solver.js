@@ -9,9 +9,9 @@
 
   const CONSTANTS = {
     // bea.search
-    TOLERANCE: 1e-7, MAX_ITERATIONS: 200, FARTHER: [2.0, 1.5], REPAIRS: 20,
+    TOLERANCE: 1e-7, MAX_ITERATIONS: 200, REPAIRS: 20,
     // bea.sequential
-    DIFFERENCE: 1e-6, PRODUCTS: 6, REDUCTION: 0.01, SUFFICIENT: 1e-4, HALVINGS: 10, SHIFT: 1e-12, SPARE: 2,
+    DIFFERENCE: 1e-6, PRODUCTS: 6, REDUCTION: 0.01, SUFFICIENT: 1e-4, HALVINGS: 10, SHIFT: 1e-12, SPARE: 1, STRAIGHT: 4,
     // bea.quadratic
     FEASIBLE: 1e-9,
   };
@@ -358,7 +358,7 @@
       chosen.forEach((j, i) => { multipliers[j] = some[i]; });
       penalty = Math.max(penalty, 1.5 * multipliers.reduce((sum, l) => sum + l, 0));
       const rows = activeRows(G, K, some, chosen), d = plus(projected, -1, tau), steps = [d];
-      if (iteration > 0) steps.unshift(curvedStep(lead, tau, multipliers, projected, d, rows));
+      if (iteration >= C.STRAIGHT) steps.unshift(curvedStep(lead, tau, multipliers, projected, d, rows));
       const next = lineSearch(lead, tau, g, steps, penalty, rows);
       if (!next) break;
       tau = next;
@@ -456,15 +456,14 @@
     return { tau, won, iterations: solution.iterations, kkt: solution.kkt };
   }
 
-  /** The best point found, as bea.search.search has it with starts=3, which leaves nothing to chance;
-   *  `known`: images to start from where nothing else helps. */
+  /** The point found from zero, as bea.search.search has it with starts=1; `known`: images to start from where the
+   *  target does not win there. */
   function search(lead, allowed, known) {
-    const { tail } = lead, zero = new Float64Array(tail.size), first = descend(lead, zero, allowed);
-    let best = first;
+    const { tail } = lead, zero = new Float64Array(tail.size);
+    let best = descend(lead, zero, allowed);
     const improve = (other) => {
       if (other.won && (!best.won || dot(other.tau, other.tau) < dot(best.tau, best.tau))) best = other;
     };
-    for (const factor of C.FARTHER) improve(descend(lead, scaled(factor, first.tau), allowed));
     for (const propose of [changeLastLayer, changeInput]) {
       if (best.won) break;
       const start = propose(lead, zero, allowed, known);
