@@ -81,8 +81,8 @@ def attack(
         random directions, the same for all samples, several times as far as what the first one found. By default
         three where the first was slow, as it is where constraints bend much, and one elsewhere.
     examples : array (m, *input_shape), optional
-        Images to start from ("converged", with a changing input) where no other search has succeeded: the nearest
-        one that is classified as the target.
+        Images to start one more search from ("converged", with a changing input): from the nearest one that is
+        classified as the target.
     seed : int
         Of the random starts.
 
@@ -105,7 +105,7 @@ def attack(
         raise ValueError(f"method: expected one of {METHODS}, received {method!r}")
     if not (np.isfinite(margin) and margin > 0):
         raise ValueError(f"margin: expected a positive number, received {margin!r}")
-    if starts is not None and (not isinstance(starts, int) or starts < 1):
+    if starts is not None and (isinstance(starts, bool) or not isinstance(starts, int | np.integer) or starts < 1):
         raise ValueError(f"starts: expected a whole number from 1, received {starts!r}")
     if examples is not None:
         examples = net.check_images(examples, "examples")
@@ -120,10 +120,15 @@ def attack(
         reduction = reduce(net, x, change, block)
         found = search(reduction, target, margin, allowed, **options)
 
-        def put_through(part: slice) -> AttackResult:
-            perturbation = reduction.take(part).perturbation(found.tau[part], found.won[part])
+        def put_through(part: slice, won=found.won) -> AttackResult:
+            perturbation = reduction.take(part).perturbation(found.tau[part], won[part])
             conditions = found.iterations[part], found.kkt_residual[part]
-            return _judge(net, perturbation, target[part], margin, logits[part], *conditions)
+            result = _judge(net, perturbation, target[part], margin, logits[part], *conditions)
+            if np.array_equal(result.success, won[part]):
+                return result
+            confirmed = np.zeros_like(won)  # the reduced problem took rounding for a lead
+            confirmed[part] = result.success
+            return put_through(part, confirmed)
 
         return _in_blocks(put_through, x, block)
 

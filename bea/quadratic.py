@@ -77,7 +77,7 @@ def smallest_feasible(K, c, guess=None) -> tuple[np.ndarray, np.ndarray, np.ndar
         # K carries errors of u·√(K_ii K_jj); what they do to z is all that tells a dependent constraint from others.
         lengths = size[~done]
         noise = 8 * k * EPS * (lengths[rows, q] + np.sum(np.abs(r) * lengths, axis=1)) ** 2
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             ratios = np.where(act & (r > 0), lam / r, np.inf)
             full = np.where(z > noise, -slack[rows, q] / z, np.inf)
         outgoing = ratios.argmin(axis=1)

@@ -123,7 +123,8 @@ def search(reduction: Reduction, target, margin, allowed, *, starts=None, exampl
         known = np.where(best.kkt_residual[again, None] <= TOLERANCE, best.tau[again], np.nan)
         best.improve(again, _descend(lead.take(again), start, allowed[again], block, known)[0])
     for propose in (_change_last_layer, partial(_change_input, reduction=reduction, examples=examples)):
-        lost = np.flatnonzero(~best.won)
+        asked = propose is not _change_last_layer and examples is not None
+        lost = np.flatnonzero(asked | ~best.won)
         if len(lost):
             some = lead.take(lost)
             start, feasible = propose(some, zero[lost], allowed[lost])

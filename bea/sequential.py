@@ -23,6 +23,7 @@ REDUCTION = 0.01  # of the residual, at which conjugate gradients stop
 SUFFICIENT = 1e-4  # share of the predicted decrease that a step must bring
 HALVINGS = 10
 SHIFT = 1e-12
+HEAVIEST = 20.0  # penalty, in units of what it must be: one that has grown far away would allow tiny steps only
 STRAIGHT = 4  # steps before curvature is looked at: far from the solution it does not pay
 PATIENCE, NEAR, SETTLED = 3, 0.2, 0.2  # steps, distance and residual from which other searches may be given up
 SPARE = 1  # constraints looked at besides the active ones
@@ -89,6 +90,8 @@ def solve(constraints, tau, allowed, *, tolerance, max_iterations, block, curved
     )
     going = np.arange(n)
     for iteration in range(max_iterations + 1):
+        if not len(going):
+            break
         # In blocks with about the same number of active constraints, which need the same work.
         going = going[np.argsort((state.multipliers[going] > 0).sum(axis=1), kind="stable")]
         parts = [going[part] for part in blocks(len(going), block)]
@@ -103,8 +106,6 @@ def solve(constraints, tau, allowed, *, tolerance, max_iterations, block, curved
         going = np.sort(going[state.going[going]])
         if known is not None and iteration >= PATIENCE:
             going = going[~_hopeless(state.take(going), known[going])]
-        if not len(going):
-            break
     return Solution(state.tau, state.multipliers, state.iterations, state.kkt_residual)
 
 
@@ -154,7 +155,8 @@ def _step(constraints, state: _State, allowed, *, tolerance, last, curved) -> _S
     multipliers = np.zeros_like(g)
     np.put_along_axis(multipliers, chosen, some, axis=1)
     going = ((residual > tolerance) | (_violation(g) > allowed)) & np.isfinite(projected).all(axis=1) & (not last)
-    penalty = np.maximum(state.penalty, 1.5 * multipliers.sum(axis=1))
+    enough = 1.5 * multipliers.sum(axis=1)
+    penalty = np.clip(state.penalty, enough, HEAVIEST * enough)
     result = _State(tau, multipliers, state.iterations, residual, penalty, going)
     if not going.any():
         return result

@@ -11,7 +11,7 @@
     // bea.search
     TOLERANCE: 1e-7, MAX_ITERATIONS: 200, REPAIRS: 20,
     // bea.sequential
-    DIFFERENCE: 1e-6, PRODUCTS: 6, REDUCTION: 0.01, SUFFICIENT: 1e-4, HALVINGS: 10, SHIFT: 1e-12, SPARE: 1, STRAIGHT: 4,
+    DIFFERENCE: 1e-6, PRODUCTS: 6, REDUCTION: 0.01, SUFFICIENT: 1e-4, HALVINGS: 10, SHIFT: 1e-12, SPARE: 1, STRAIGHT: 4, HEAVIEST: 20,
     // bea.quadratic
     FEASIBLE: 1e-9,
   };
@@ -356,7 +356,8 @@
 
       multipliers = new Float64Array(count);
       chosen.forEach((j, i) => { multipliers[j] = some[i]; });
-      penalty = Math.max(penalty, 1.5 * multipliers.reduce((sum, l) => sum + l, 0));
+      const enough = 1.5 * multipliers.reduce((sum, l) => sum + l, 0);
+      penalty = Math.min(Math.max(penalty, enough), C.HEAVIEST * enough);
       const rows = activeRows(G, K, some, chosen), d = plus(projected, -1, tau), steps = [d];
       if (iteration >= C.STRAIGHT) steps.unshift(curvedStep(lead, tau, multipliers, projected, d, rows));
       const next = lineSearch(lead, tau, g, steps, penalty, rows);
