@@ -124,10 +124,11 @@ def attack(
             perturbation = reduction.take(part).perturbation(found.tau[part], won[part])
             conditions = found.iterations[part], found.kkt_residual[part]
             result = _judge(net, perturbation, target[part], margin, logits[part], *conditions)
-            if np.array_equal(result.success, won[part]):
+            wrong = won[part] & (result.margin < margin - 1e-9 * np.abs(logits[part]).max(axis=1))
+            if not wrong.any():
                 return result
-            confirmed = np.zeros_like(won)  # the reduced problem took rounding for a lead
-            confirmed[part] = result.success
+            confirmed = won.copy()  # far out the reduced problem has taken rounding for a lead
+            confirmed[part] &= ~wrong
             return put_through(part, confirmed)
 
         return _in_blocks(put_through, x, block)
