@@ -38,7 +38,7 @@ def changing(net: Network, on) -> Changing:
         isinstance(parts, tuple | list)
         and len(parts) > 0
         and all(
-            part == "input" or (isinstance(part, int) and not isinstance(part, bool) and 1 <= part <= p)
+            part == "input" or (isinstance(part, int | np.integer) and not isinstance(part, bool) and 1 <= part <= p)
             for part in parts
         )
     )

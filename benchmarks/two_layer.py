@@ -130,6 +130,7 @@ def growth(net, data) -> None:
                 f"succeed, peak so far {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GB",
                 flush=True,
             )
+            del result  # so that its memory is not counted with the next
 
 
 def main() -> None:

@@ -64,6 +64,7 @@ def main() -> None:
                 f"at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GB so far",
                 flush=True,
             )
+            del result  # so that its memory is not counted with the next
 
 
 if __name__ == "__main__":

@@ -620,6 +620,8 @@ def test_numbers_of_numpy_count_as_numbers():
     for options in ({"starts": np.int64(3)}, {"starts": 3, "examples": x.tolist()}, {"starts": 3, "examples": x[:0]}):
         found = converge(NET, x, target, "weights", margin=np.float64(0.25), **options)
         np.testing.assert_array_equal(found.objective, expected.objective)
+    layers = [converge(NET, x, target, on, starts=1).objective for on in ((1,), (np.int64(1),))]
+    np.testing.assert_array_equal(*layers)
 
 
 # The original model
