@@ -117,14 +117,12 @@ def against_ddn(net, data, count) -> None:
 
 
 def growth(net, data) -> None:
-    """Print time and memory from a thousand to a hundred thousand attacks."""
+    """Print time and memory from a thousand attacks to all of the test set."""
     x, target = pairs(net, data.x_test, data.y_test)
     for on in ("input", "weights"):
-        for count in (1000, 10_000, 100_000):
-            chosen = np.arange(count) % len(x)
-            result, seconds = timed(
-                lambda chosen=chosen, on=on: attack(net, x[chosen], target[chosen], on, method="converged")
-            )
+        for part in (slice(1000), slice(10_000), slice(None)):
+            result, seconds = timed(lambda part=part, on=on: attack(net, x[part], target[part], on, method="converged"))
+            count = len(target[part])
             print(
                 f"{on:8s} {count:6d} attacks: {1e3 * seconds / count:.3f} ms each, {result.success.mean():.2%} "
                 f"succeed, peak so far {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GB",
