@@ -168,7 +168,10 @@ def _step(constraints, state: _State, allowed, *, tolerance, last, curved) -> _S
     if curved:
         steps.insert(0, _curved_step(here, tau, multipliers[move], projected, steps[0], rows))
     new, moved = _line_search(here, tau, g, steps, penalty[move], rows)
-    result.tau[move], result.going[move] = new, moved
+    # Where no step was any good, a constraint that was not looked at may be why: the next time look at all of them.
+    partial = (looked_at.sum(axis=1) < constraints.count)[move]
+    result.tau[move], result.going[move] = new, moved | partial
+    multipliers[move[~moved]] = 0.0
     result.iterations[move] += 1
     return result
 

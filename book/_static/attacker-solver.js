@@ -361,7 +361,11 @@
       const rows = activeRows(G, K, some, chosen), d = plus(projected, -1, tau), steps = [d];
       if (iteration >= C.STRAIGHT) steps.unshift(curvedStep(lead, tau, multipliers, projected, d, rows));
       const next = lineSearch(lead, tau, g, steps, penalty, rows);
-      if (!next) break;
+      if (!next) { // perhaps because of a constraint that was not looked at: the next time look at all of them
+        if (wanted === count) break;
+        multipliers = new Float64Array(count);
+        continue;
+      }
       tau = next;
       ({ g, memory } = lead.value(tau));
     }
