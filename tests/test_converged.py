@@ -8,7 +8,7 @@ import pytest
 from scipy.optimize import nnls
 from test_keras import build, double  # noqa: F401  the fixture
 
-from bea import Activation, Dense, Network, attack, training
+from bea import Activation, Dense, Network, attack, sequential, training
 from oracles import (
     KINKED_IMAGES,
     SMOOTH_IMAGES,
@@ -176,6 +176,16 @@ def test_every_attack_on_a_smooth_network_succeeds_and_is_optimal(name, on):
         assert (result.kkt_residual <= 1e-6).all()
         assert (result.iterations >= 1).all()
         is_honest(net, result)
+
+
+@on_any
+@pytest.mark.parametrize("name", ["tanh", "rounded relu", "rounded relus"])
+def test_a_search_that_gets_stuck_looks_at_all_constraints(name, on, monkeypatch):
+    """With no more than the active constraints looked at a line search can fail; the search goes on nevertheless."""
+    monkeypatch.setattr(sequential, "SPARE", 0)
+    for seed in (1, 2):
+        net, x, target, options = problem(name, on, seed, n=30)
+        assert (converge(net, x, target, on, **options).kkt_residual <= 1e-6).all()
 
 
 @on_any
