@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 BLOCK_NUMBERS = 2**18  # in one array that holds a number for every sample of a block
 
@@ -29,7 +30,8 @@ def side_by_side(function, parts) -> Iterator:
     if len(parts) == 1:
         yield function(parts[0])
         return
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    # Small matrices gain nothing from more threads of their own.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
         yield from pool.map(function, parts)
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bea.layers import ACTIVATIONS, Activation, AveragePool, Convolution, Dense, Flatten, Layer, MaxPool
+from bea.layers import ACTIVATIONS, Activation, AveragePool, Convolution, Dense, Flatten, Layer, MaxPool, RadialBasis
 from bea.network import Network
 
 POOLS = {"MaxPooling2D": MaxPool, "AveragePooling2D": AveragePool}
@@ -16,8 +16,9 @@ def from_keras(model, input_range=None) -> Network:
     ----------
     model : keras.Model
         A sequence of ``Flatten``, ``Dense``, ``Conv2D`` (one group, no dilation), ``MaxPooling2D`` and
-        ``AveragePooling2D`` (without padding), ``Activation``, ``ReLU`` and ``Dropout`` layers, channels last. A final
-        ``Softmax`` layer, or other activation, becomes the output activation.
+        ``AveragePooling2D`` (without padding), ``Activation``, ``ReLU`` and ``Dropout`` layers, channels last, and the
+        ``RadialBasis`` of ``bea.training``. A final ``Softmax`` layer, or other activation, becomes the output
+        activation.
     input_range : pair of float, optional
         As in ``Network``; Keras does not store it.
 
@@ -79,6 +80,9 @@ def _convert(layer, kind, config, shape) -> Layer:
             return Convolution(_matrix(layer), size, stride, padding, config["use_bias"])
         case {"kind": "MaxPooling2D" | "AveragePooling2D", "data_format": "channels_last", "padding": "valid"}:
             return POOLS[kind](config["pool_size"], config["strides"])
+        case {"kind": "RadialBasis"}:
+            centres, log_sharpness = (np.asarray(array, dtype=float) for array in layer.get_weights())
+            return RadialBasis(centres, np.exp(log_sharpness))
     raise ValueError(f"model: layer {layer.name!r} of type {kind} with {config} has no counterpart in bea")
 
 

@@ -8,19 +8,17 @@ not what is done about its tanh.
 
 import math
 from dataclasses import dataclass
-from itertools import takewhile
 
 import numpy as np
-from scipy.special import expit, logsumexp
+from scipy.special import expit
 
-from bea.layers import AveragePool, Flatten, Weighted
+from bea.blocks import block_size, blocks, side_by_side
 from bea.network import Network
 from bea.perturbation import image_norms
+from bea.rays import Rays, check_clip, check_positive, column, isolate, locate
 
-# Samples a block: bounds the memory of all that is computed between the layers.
-BLOCK = 512
-# Layers that are affine maps: at their head a network need not be run anew for every step along a ray.
-AFFINE = (AveragePool, Flatten, Weighted)
+METHODS = ("exact", "bisection", "scan")
+COARSE = 16  # steps of the grid on which "exact" looks for a first success
 
 
 def _log_slope(v):
@@ -62,6 +60,20 @@ class GradientAttackResult:
     norm: np.ndarray
 
 
+@dataclass(frozen=True, eq=False)
+class SmallestEpsilon(GradientAttackResult):
+    """What came of a search for the smallest step.
+
+    Attributes
+    ----------
+    proved : bool array (n,)
+        Whether it was proved that no smaller step succeeds, or, where ``epsilon`` is NaN, none at all. Only the method
+        "exact" proves anything.
+    """
+
+    proved: np.ndarray
+
+
 def loss_gradient(net: Network, x, label) -> np.ndarray:
     """Gradient of the loss J(x, label) with respect to the input, (n, *input_shape).
 
@@ -90,7 +102,7 @@ def loss_gradient(net: Network, x, label) -> np.ndarray:
         direction, log_size = _gradient(net, x, label)
         return (np.exp(log_size) * direction,)
 
-    return _in_blocks(block, x, label)[0]
+    return _in_blocks(net, block, x, label)[0]
 
 
 def fgsm(net: Network, x, label, epsilon, *, target=None, clip=False) -> GradientAttackResult:
@@ -130,39 +142,44 @@ def fgsm(net: Network, x, label, epsilon, *, target=None, clip=False) -> Gradien
     epsilon = np.asarray(epsilon, dtype=float)
     if epsilon.shape not in ((), (len(x),)):
         raise ValueError(f"epsilon: expected a number or shape {(len(x),)}, received shape {epsilon.shape}")
-    _check_positive("epsilon", epsilon)
+    check_positive("epsilon", epsilon)
 
     def block(x, aim, epsilon):
         return _arrive(net, x, _ray(net, x, aim, targeted), aim, targeted, epsilon, clip)
 
-    return GradientAttackResult(*_in_blocks(block, x, aim, np.broadcast_to(epsilon, len(x))))
+    return GradientAttackResult(*_in_blocks(net, block, x, aim, np.broadcast_to(epsilon, len(x))))
 
 
 def smallest_epsilon(
-    net: Network, x, label, *, target=None, largest=1.0, steps=200, tolerance=1e-6, clip=False
-) -> GradientAttackResult:
+    net: Network, x, label, *, target=None, method="exact", largest=1.0, step=0.001, tolerance=1e-6, clip=False
+) -> SmallestEpsilon:
     """Smallest step along the sign of the loss gradient that succeeds (paper D, section 5.2.1).
 
-    ``ε_min = min {ε ≥ 0 : x + ε s has the class that is asked for}``, s the direction of ``fgsm``. Paper D searches
-    either on a grid or by bisection; here the grid ``largest · k / steps`` gives the first success, and bisection
-    narrows the interval before it until it is no longer than ``tolerance``. The end that succeeds is returned, so
-    ε_min is too large by at most ``tolerance``, unless an interval of successes shorter than ``largest / steps`` hides
-    between two points of the grid.
+    ``ε_min = min {ε ≥ 0 : x + ε s has the class that is asked for}``, s the direction of ``fgsm``.
+
+    - "scan" tries 0, ``step``, 2 ``step``, … as the report does first. It overlooks successes between two steps.
+    - "bisection" halves [0, ``largest``] as the report does then. It finds ε_min if the steps that succeed form an
+      interval up to ``largest``; if not, it finds some boundary of them, or, where ``largest`` fails, nothing.
+    - "exact" needs no such assumption: it locates a boundary and proves, as ``bea.rays`` describes, that no step
+      before it succeeds, or else takes the first of those it finds instead.
+
+    The end that succeeds is returned, so ε_min is too large by at most ``tolerance``, or ``step`` in a scan.
 
     Parameters
     ----------
     net, x, label, target, clip
         As in ``fgsm``.
+    method : {"exact", "bisection", "scan"}
     largest : float
         Longest step tried, in units of the pixels.
-    steps : int
-        Points of the grid.
+    step : float
+        Step of the scan, in units of the pixels.
     tolerance : float
-        Accuracy of ε_min, absolute, in units of the pixels.
+        Accuracy of ε_min by the other methods, absolute, in units of the pixels.
 
     Returns
     -------
-    GradientAttackResult
+    SmallestEpsilon
         ``epsilon`` is ε_min: 0 where x itself has the class that is asked for, NaN where no step up to ``largest``
         succeeds, for instance because the gradient is zero. ``success`` is what the network says of ``x + dx``: for a
         tolerance near rounding it may be False although a step was found.
@@ -170,55 +187,89 @@ def smallest_epsilon(
     Raises
     ------
     ValueError
-        As ``fgsm``, and for ``largest``, ``steps`` or ``tolerance`` that are not positive.
+        As ``fgsm``, for an unknown method, and for ``largest``, ``step`` or ``tolerance`` that are not positive, or a
+        step beyond ``largest``.
     TypeError
         For classes that are not integers.
     """
     x, aim, targeted = _check(net, x, label, target, clip)
-    _check_positive("largest", largest)
-    _check_positive("tolerance", tolerance)
-    if not isinstance(steps, int | np.integer) or steps < 1:
-        raise ValueError(f"steps: expected an integer of at least 1, received {steps!r}")
-    grid = largest * np.arange(steps + 1) / steps
-    halvings = max(math.ceil(math.log2(largest / steps / tolerance)), 0)
+    if method not in METHODS:
+        raise ValueError(f"method: expected one of {METHODS}, received {method!r}")
+    for name, value in (("largest", largest), ("step", step), ("tolerance", tolerance)):
+        check_positive(name, value)
+    if step > largest:
+        raise ValueError(f"step: expected at most the largest step tried, {largest:g}, received {step:g}")
+    search = {
+        "exact": lambda succeeds, rays: _exactly(succeeds, rays, largest, tolerance),
+        "bisection": lambda succeeds, rays: _by_bisection(succeeds, len(rays.x), largest, tolerance),
+        "scan": lambda succeeds, rays: _by_scan(succeeds, len(rays.x), np.arange(0.0, largest + 0.5 * step, step)),
+    }[method]
 
     def block(x, aim):
-        ray = _ray(net, x, aim, targeted)
-        wins = _along(net, x, ray, aim, targeted, clip)
-        epsilon, rest = np.full(len(x), np.nan), np.arange(len(x))
-        for step in grid:
-            won = wins(rest, step)
-            epsilon[rest[won]] = step
-            rest = rest[~won]
-            if not rest.size:
-                break
-        some = np.flatnonzero(epsilon > 0.0)
-        high = epsilon[some]
-        low = high - largest / steps
-        for _ in range(halvings):
-            middle = 0.5 * (low + high)
-            won = wins(some, middle)
-            low, high = np.where(won, low, middle), np.where(won, middle, high)
-        epsilon[some] = high
-        return _arrive(net, x, ray, aim, targeted, epsilon, clip)
+        rays = Rays(net, x, _ray(net, x, aim, targeted), aim, clip)
+        epsilon, proved = search(lambda samples, step: (rays.lead(samples, step) > 0.0) == targeted, rays)
+        return *_arrive(net, x, rays.direction, aim, targeted, epsilon, clip), proved
 
-    return GradientAttackResult(*_in_blocks(block, x, aim))
+    return SmallestEpsilon(*_in_blocks(net, block, x, aim))
+
+
+def _by_scan(succeeds, n, grid):
+    """Return the first value of a grid that succeeds, NaN where none does, and that nothing was proved."""
+    epsilon, rest = np.full(n, np.nan), np.arange(n)
+    for step in grid:
+        won = succeeds(rest, np.full(len(rest), step))
+        epsilon[rest[won]] = step
+        rest = rest[~won]
+        if not rest.size:
+            break
+    return epsilon, np.zeros(n, dtype=bool)
+
+
+def _by_bisection(succeeds, n, largest, tolerance):
+    """Halve [0, largest] until it is no longer than the tolerance."""
+    samples, low, high = np.arange(n), np.zeros(n), np.full(n, largest)
+    never = ~succeeds(samples, high)
+    high[succeeds(samples, low)] = 0.0
+    while (high - low).max(initial=0.0) > tolerance:
+        middle = 0.5 * (low + high)
+        won = succeeds(samples, middle)
+        low, high = np.where(won, low, middle), np.where(won, middle, high)
+    return np.where(never & (high > 0.0), np.nan, high), np.zeros(n, dtype=bool)
+
+
+def _exactly(succeeds, rays, largest, tolerance):
+    """Return the first change of class, located and proved to be the first, and where that was proved."""
+    n = len(rays.x)
+    epsilon, _ = _by_scan(succeeds, n, largest * np.arange(COARSE + 1) / COARSE)
+    some = np.flatnonzero(epsilon > 0.0)
+    _, before, epsilon[some] = locate(rays, some, epsilon[some] - largest / COARSE, epsilon[some], tolerance)
+    clear = np.where(np.isnan(epsilon), largest, 0.0)  # up to where no success is known
+    clear[some] = before
+    some = np.flatnonzero(clear > 0.0)
+    found, unresolved = isolate(rays, some, np.zeros(len(some)), clear[some], largest)
+    samples, _, after = locate(rays, *found, tolerance)
+    np.fmin.at(epsilon, samples, after)
+    return epsilon, np.bincount(unresolved, minlength=n) == 0
 
 
 def _gradient(net, x, label):
     """Return the loss gradient but for a positive factor a sample, and the logarithm of that (n, 1, …)."""
-    logits = net(x)
     function, log_slope = OUTPUTS[net.output_activation]
-    y = function(logits)
     own = np.arange(net.classes) == label[:, None]
-    others = np.where(own, -np.inf, y)
-    total = logsumexp(others, axis=1, keepdims=True)
-    # f'(v) ∘ (q - e_label) over 1 - q_label, its largest entry set to one.
-    log_weights = np.where(own, 0.0, others - total) + log_slope(logits)
-    largest = log_weights.max(axis=1, keepdims=True)
-    weights = np.where(own, -1.0, 1.0) * np.exp(log_weights - largest)
-    log_uncertainty = -np.logaddexp(0.0, y[own][:, None] - total)
-    return net.gradient(x, weights), _column(largest + log_uncertainty, x)
+    log_size = np.empty((len(x), 1))
+
+    def weights(logits):
+        """f'(v) ∘ (q - e_label) over 1 - q_label, its largest entry set to one."""
+        y = function(logits)
+        others = np.where(own, -np.inf, y)
+        most = others.max(axis=1, keepdims=True)
+        total = most + np.log(np.exp(others - most).sum(axis=1, keepdims=True))
+        log_weights = np.where(own, 0.0, others - total) + log_slope(logits)
+        largest = log_weights.max(axis=1, keepdims=True)
+        log_size[:] = largest - np.logaddexp(0.0, y[own][:, None] - total)
+        return np.where(own, -1.0, 1.0) * np.exp(log_weights - largest)
+
+    return net.gradient(x, weights), column(log_size, x)
 
 
 def _ray(net, x, aim, targeted):
@@ -227,28 +278,12 @@ def _ray(net, x, aim, targeted):
     return np.sign(-direction if targeted else direction)
 
 
-def _along(net, x, ray, aim, targeted, clip):
-    """Return a function of samples (m,) and their steps (m,) or () that says which of them succeed."""
-    head = [] if clip else list(takewhile(lambda layer: isinstance(layer, AFFINE), net.layers))
-    start = _apply(head, x)
-    direction = _apply(head, ray) - _apply(head, np.zeros_like(x[:1]))
-
-    def wins(samples, step):
-        y = start[samples] + _column(step, start) * direction[samples]
-        if clip:
-            y = np.clip(y, *net.input_range)
-        return _succeeds(_apply(net.layers[len(head) :], y).argmax(axis=1), aim[samples], targeted)
-
-    return wins
-
-
 def _arrive(net, x, ray, aim, targeted, epsilon, clip):
     """Return the fields of the result after a step of ``epsilon`` (n,)."""
-    dx = _column(epsilon, x) * ray
+    dx = column(epsilon, x) * ray
     if clip:
         dx = np.clip(x + dx, *net.input_range) - x
-    known = ~np.isnan(epsilon)
-    found = net.classify(np.where(_column(known, x), x + dx, x))
+    found = net.classify(x + np.nan_to_num(dx))
     norms = image_norms(dx)
     with np.errstate(divide="ignore", invalid="ignore"):
         norms = np.where(norms == 0.0, 0.0, norms / image_norms(x))
@@ -259,55 +294,24 @@ def _succeeds(found, aim, targeted):
     return (found == aim) == targeted
 
 
-def _apply(layers, y):
-    for layer in layers:
-        y = layer.forward(y)
-    return y
-
-
-def _column(values, like):
-    """Reshape one number a sample, or a single one, so that it multiplies a batch of arrays."""
-    return np.reshape(values, (-1,) + (1,) * (like.ndim - 1))
-
-
-def _in_blocks(function, *arrays):
+def _in_blocks(net, function, *arrays):
     """Apply to blocks of samples, and join every array that comes back."""
-    starts = range(0, max(len(arrays[0]), 1), BLOCK)
-    parts = [function(*(array[i : i + BLOCK] for array in arrays)) for i in starts]
-    return [np.concatenate(part) for part in zip(*parts, strict=True)]
+    parts = blocks(len(arrays[0]), block_size(net.layers, net.input_shape))
+    done = side_by_side(lambda part: function(*(array[part] for array in arrays)), parts)
+    return [np.concatenate(part) for part in zip(*done, strict=True)]
 
 
 def _check(net, x, label, target=None, clip=False):
     """Return the images, the class whose loss is differentiated, and whether it is a target."""
     x = net.check_images(x)
-    label = _check_classes(net, x, label, "label")
-    if clip and net.input_range is None:
-        raise ValueError("clip: expected a network with an input_range to clip to, received one without")
+    label = net.check_classes(label, len(x), "label")
+    check_clip(net, clip)
     if target is None:
         return x, label, False
-    target = _check_classes(net, x, target, "target")
+    target = net.check_classes(target, len(x), "target")
     if (target == label).any():
         first = int(np.argmax(target == label))
         raise ValueError(
             f"target: expected a class other than the label, received {target[first]} for both of image {first}"
         )
     return x, target, True
-
-
-def _check_classes(net, x, values, name):
-    values = np.asarray(values)
-    if not np.issubdtype(values.dtype, np.integer):
-        raise TypeError(f"{name}: expected integers, received {values.dtype}")
-    if values.shape != (len(x),):
-        raise ValueError(f"{name}: expected shape {(len(x),)}, one class an image, received {values.shape}")
-    if values.size and not (values.min() >= 0 and values.max() < net.classes):
-        raise ValueError(
-            f"{name}: expected classes from 0 to {net.classes - 1}, received {values.min()} to {values.max()}"
-        )
-    return values
-
-
-def _check_positive(name, value):
-    bad = ~(np.isfinite(value) & (np.asarray(value) > 0.0))
-    if bad.any():
-        raise ValueError(f"{name}: expected positive numbers, received {np.asarray(value)[bad].flat[0]}")

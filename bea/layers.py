@@ -21,12 +21,15 @@ ACTIVATIONS = {
 
 def _smooth_relu(v, a):
     # The two roots of t² - v t = a²/4 have the product -a²/4, and the one without cancellation gives the other.
-    twice = np.abs(v) + np.hypot(v, a)
-    return 0.5 * np.where(v < 0.0, a * (a / twice), twice)
+    twice = np.sqrt(v * v + a * a)
+    twice += np.abs(v)
+    np.divide(a * a, twice, out=twice, where=v < 0.0)
+    twice *= 0.5
+    return twice
 
 
 # The same with a parameter a > 0. f = (v + √(v² + a²))/2 has the derivative f/√(v² + a²), and is relu for a = 0.
-PARAMETRIC = {"smooth_relu": (_smooth_relu, lambda v, y, a: y / np.hypot(v, a))}
+PARAMETRIC = {"smooth_relu": (_smooth_relu, lambda v, y, a: y / np.sqrt(v * v + a * a))}
 
 
 class Layer:
@@ -87,10 +90,14 @@ class Activation(Layer):
             return PARAMETRIC[self.name][0](y, self.parameter)
         return ACTIVATIONS[self.name][0](y)
 
-    def pull_back(self, rows, y, output):
+    def slope(self, v, y):
+        """Return f'(v) where y = f(v)."""
         if self.name in PARAMETRIC:
-            return rows * PARAMETRIC[self.name][1](y, output, self.parameter)[:, None]
-        return rows * ACTIVATIONS[self.name][1](y, output)[:, None]
+            return PARAMETRIC[self.name][1](v, y, self.parameter)
+        return ACTIVATIONS[self.name][1](v, y)
+
+    def pull_back(self, rows, y, output):
+        return rows * self.slope(y, output)[:, None]
 
 
 class Weighted(Layer):
@@ -277,6 +284,75 @@ class Convolution(Weighted):
         return total[:, :, top : top + height, left : left + width]
 
 
+@dataclass(frozen=True, eq=False)
+class RadialBasis(Layer):
+    """Gaussian bumps of a vector: ``h_k = exp(-γ_k ‖y - c_k‖²)``.
+
+    This is no ``Weighted`` layer: its centres meet y in a distance, not in a product, so there is no ΔA of paper B for
+    them, and perturbations of the weights leave them alone. A bump further than ``√(745/γ_k)`` away is zero in float64,
+    and so is its derivative.
+
+    Parameters
+    ----------
+    centres : array (rows, inputs)
+        c_k; read-only.
+    sharpness : array (rows,)
+        γ_k, positive; a width σ_k, the standard deviation of the bump, is ``γ_k = 1/(2 σ_k²)``. Read-only.
+
+    Raises
+    ------
+    ValueError
+        For arrays of wrong shape, complex or not finite, and a sharpness that is not positive.
+    """
+
+    centres: np.ndarray
+    sharpness: np.ndarray
+
+    def __post_init__(self):
+        for name, dimensions in (("centres", 2), ("sharpness", 1)):
+            if np.iscomplexobj(getattr(self, name)):
+                raise ValueError(f"{name}: expected real numbers, received complex ones")
+            array = np.array(getattr(self, name), dtype=float)
+            if array.ndim != dimensions or not len(array):
+                shape = ("(rows,)", "(rows, inputs)")[dimensions - 1]
+                raise ValueError(f"{name}: expected shape {shape}, at least one row, received {array.shape}")
+            if not np.isfinite(array).all():
+                bad = np.argwhere(~np.isfinite(array))[0]
+                raise ValueError(
+                    f"{name}: expected finite numbers, received {array[tuple(bad)]} at {tuple(map(int, bad))}"
+                )
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
+        if self.sharpness.shape != self.centres.shape[:1]:
+            raise ValueError(f"sharpness: expected shape {self.centres.shape[:1]}, received {self.sharpness.shape}")
+        if self.sharpness.min() <= 0.0:
+            raise ValueError(f"sharpness: expected positive numbers, received {self.sharpness.min()}")
+
+    def output_shape(self, shape):
+        if shape != self.centres.shape[1:]:
+            raise ValueError(
+                f"centres: expected {math.prod(shape)} columns for an input of shape {shape}, "
+                f"received shape {self.centres.shape}"
+            )
+        return self.centres.shape[:1]
+
+    def exponents(self, y):
+        """Return -γ_k ‖y - c_k‖², (n, rows)."""
+        # ‖y‖² - 2 c·y + ‖c‖² is one matrix product; rounding may leave it a little below zero.
+        squares = np.vecdot(y, y)[:, None] - 2.0 * (y @ self.centres.T) + np.vecdot(self.centres, self.centres)
+        return -self.sharpness * np.maximum(squares, 0.0)
+
+    def forward(self, y):
+        return np.exp(self.exponents(y))
+
+    def pull_back(self, rows, y, output):
+        # Σ_k w_k (c_k - y) with w_k = 2 γ_k h_k rows_k, as one product for the batch.
+        weights = rows * (2.0 * self.sharpness * output)[:, None]
+        product = weights.reshape(math.prod(weights.shape[:2]), weights.shape[2]) @ self.centres
+        product = product.reshape(*weights.shape[:2], self.centres.shape[1])
+        return product - weights.sum(axis=2, keepdims=True) * y[:, None]
+
+
 @dataclass(frozen=True)
 class Pool(Layer):
     """What the pooling layers share: every window of every channel becomes one number.
@@ -300,7 +376,8 @@ class Pool(Layer):
     def output_shape(self, shape):
         return *_count_windows(shape, self.size, self.stride), shape[2]
 
-    def _offsets(self, y):
+    def offsets(self, y):
+        """Yield, for every pixel of a window, the index of this pixel of all windows of the batch y."""
         return _offsets(_count_windows(y.shape[1:], self.size, self.stride), self.size, self.stride)
 
 
@@ -308,13 +385,13 @@ class MaxPool(Pool):
     """The largest entry of every window of every channel; parameters as in ``Pool``."""
 
     def forward(self, y):
-        return functools.reduce(np.maximum, (y[pixels] for pixels in self._offsets(y)))
+        return functools.reduce(np.maximum, (y[pixels] for pixels in self.offsets(y)))
 
     def pull_back(self, rows, y, output):
         # Where several entries are the largest, the first one, row by row, is taken to be the maximum.
         total = np.zeros((len(y), rows.shape[1], *y.shape[1:]))
         looking = np.ones(output.shape, dtype=bool)
-        for pixels in self._offsets(y):
+        for pixels in self.offsets(y):
             found = looking & (y[pixels] == output)
             looking &= ~found
             total[pixels] += rows * found[:, None]
@@ -325,12 +402,12 @@ class AveragePool(Pool):
     """The mean of every window of every channel; parameters as in ``Pool``."""
 
     def forward(self, y):
-        return sum(y[pixels] for pixels in self._offsets(y)) / math.prod(self.size)
+        return sum(y[pixels] for pixels in self.offsets(y)) / math.prod(self.size)
 
     def pull_back(self, rows, y, output):
         total = np.zeros((*rows.shape[:2], *y.shape[1:]))
         share = rows / math.prod(self.size)
-        for pixels in self._offsets(y):
+        for pixels in self.offsets(y):
             total[pixels] += share
         return total
 

@@ -129,6 +129,19 @@ class Network:
             )
         return x
 
+    def check_classes(self, values, n, name) -> np.ndarray:
+        """Return ``values`` as n classes, one an image; or raise ``TypeError`` or ``ValueError``."""
+        values = np.asarray(values)
+        if not np.issubdtype(values.dtype, np.integer):
+            raise TypeError(f"{name}: expected integers, received {values.dtype}")
+        if values.shape != (n,):
+            raise ValueError(f"{name}: expected shape {(n,)}, one class an image, received {values.shape}")
+        if values.size and not (values.min() >= 0 and values.max() < self.classes):
+            raise ValueError(
+                f"{name}: expected classes from 0 to {self.classes - 1}, received {values.min()} to {values.max()}"
+            )
+        return values
+
     def __call__(self, x) -> np.ndarray:
         """Return the logits (n, classes): the output of the last weighted layer, before any output activation."""
         return self._run(x)[-1]
@@ -166,9 +179,12 @@ class Network:
         return Linearisation(outputs, inputs, sensitivities, flat(rows, keep=2))
 
     def gradient(self, x, weights) -> np.ndarray:
-        """Return the derivative of ``Σ_k weights_k logits_k`` with respect to x, of its shape; weights (n, classes)."""
+        """Return the derivative of ``Σ_k weights_k logits_k`` with respect to x, of its shape.
+
+        ``weights`` (n, classes), or a function that returns them for the logits.
+        """
         values = self._run(x)
-        rows = np.asarray(weights, dtype=float)[:, None]
+        rows = np.asarray(weights(values[-1]) if callable(weights) else weights, dtype=float)[:, None]
         for layer, y, output in zip(reversed(self.layers), values[-2::-1], values[:0:-1], strict=True):
             rows = layer.pull_back(rows, y, output)
         return rows[:, 0]

@@ -1,4 +1,4 @@
-"""Network files: one ``.npz`` with the matrices and a header in JSON, never pickle."""
+"""Network files: one ``.npz`` with the arrays of the layers and a header in JSON, never pickle."""
 
 import json
 from dataclasses import fields
@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from bea.files import replacing
-from bea.layers import Activation, AveragePool, Convolution, Dense, Flatten, Layer, MaxPool, Weighted
+from bea.layers import Activation, AveragePool, Convolution, Dense, Flatten, Layer, MaxPool, RadialBasis, Weighted
 from bea.network import Network
 
 FORMAT = "bea network 1"
-KINDS = {kind.__name__: kind for kind in (Activation, AveragePool, Convolution, Dense, Flatten, MaxPool)}
+KINDS = {kind.__name__: kind for kind in (Activation, AveragePool, Convolution, Dense, Flatten, MaxPool, RadialBasis)}
+# Fields of layers that are arrays, and the letter before their number in the file.
+ARRAYS = {"matrix": "A", "centres": "C", "sharpness": "S"}
 
 
 def save(net: Network, path) -> None:
@@ -23,9 +25,12 @@ def save(net: Network, path) -> None:
         "output_activation": net.output_activation,
         "input_range": net.input_range,
     }
-    matrices = {f"A{i}": layer.matrix for i, layer in enumerate(net.weighted, start=1)}
+    arrays = {}
+    for name, letter in ARRAYS.items():
+        found = [getattr(layer, name) for layer in net.layers if hasattr(layer, name)]
+        arrays |= {f"{letter}{i}": array for i, array in enumerate(found, start=1)}
     with replacing(path) as partial, open(partial, "wb") as file:
-        np.savez(file, header=np.array(json.dumps(header)), **matrices)
+        np.savez(file, header=np.array(json.dumps(header)), **arrays)
 
 
 def load(path) -> Network:
@@ -55,10 +60,10 @@ def load(path) -> Network:
             f"{path}: expected a complete network file ({FORMAT}), found {path.stat().st_size} bytes "
             f"that are not one ({type(error).__name__}: {error})"
         ) from None
-    layers, matrices = [], iter(range(1, len(entries) + 1))
+    layers, numbers = [], {name: iter(range(1, len(entries) + 1)) for name in ARRAYS}
     for number, entry in enumerate(entries):
         try:
-            layers.append(_restore(entry, arrays, matrices))
+            layers.append(_restore(entry, arrays, numbers))
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path}: layer {number}: {error}") from None
     try:
@@ -68,27 +73,32 @@ def load(path) -> Network:
 
 
 def _describe(layer) -> dict:
-    entry = {field.name: getattr(layer, field.name) for field in fields(layer) if field.name != "matrix"}
+    entry = {field.name: getattr(layer, field.name) for field in fields(layer) if field.name not in ARRAYS}
     if isinstance(layer, Weighted):
         entry["shape"] = layer.matrix.shape
+    if isinstance(layer, RadialBasis):
+        entry["shape"] = layer.centres.shape
     return {"kind": type(layer).__name__} | entry
 
 
-def _restore(entry: dict, arrays: dict, numbers) -> Layer:
-    """Return the layer that ``_describe`` described; matrices are numbered in their order."""
+def _restore(entry: dict, arrays: dict, numbers: dict) -> Layer:
+    """Return the layer that ``_describe`` described; the arrays of a field are numbered in their order."""
     options = dict(entry)
     kind = KINDS.get(options.pop("kind"))
     if kind is None:
         raise ValueError(f"expected a known kind of layer, found {entry}")
     if kind is Activation:
         options.setdefault("parameter", None)  # as files have it that are older than the parameter
-    if issubclass(kind, Weighted):
-        name, shape = f"A{next(numbers)}", options.pop("shape")
-        found = list(arrays[name].shape) if name in arrays else None
-        if found != shape:
-            raise ValueError(f"expected {name} of shape {shape}, found {found}")
-        options["matrix"] = arrays[name]
     names = {field.name for field in fields(kind)}
+    if names & ARRAYS.keys():
+        shape = options.pop("shape")
+        for field in (name for name in ARRAYS if name in names):
+            name = f"{ARRAYS[field]}{next(numbers[field])}"
+            expected = shape[:1] if field == "sharpness" else shape
+            found = list(arrays[name].shape) if name in arrays else None
+            if found != expected:
+                raise ValueError(f"expected {name} of shape {expected}, found {found}")
+            options[field] = arrays[name]
     if options.keys() != names:
-        raise ValueError(f"expected {sorted(names - {'matrix'})} of a {kind.__name__}, found {entry}")
+        raise ValueError(f"expected {sorted(names - ARRAYS.keys())} of a {kind.__name__}, found {entry}")
     return kind(**options)

@@ -1,0 +1,373 @@
+"""Where along a ray the class of an image changes (paper D, section 5.2.1): all such places, without a grid.
+
+Along ``x(ε) = x + ε s``, clipped to the range of the pixels if asked for, the *lead* of a class is its logit less the
+largest other one: positive where the network gives this class, negative where it gives another. The class is lost or
+won where the lead changes its sign. Segments of the ray are halved until each is proved to hold one such change, or none:
+
+- For a segment, bounds of the derivative with respect to ε go through the network layer by layer: the affine maps take
+  centre and radius of an interval, an activation the least and largest slope that it has where its input may lie.
+- Values at both ends and bounds of the slope between them enclose a function on the segment. If all differences of
+  logits are positive there, or one is negative, nothing changes; if those that may vanish never fall, or never rise,
+  there is one change where the lead has different signs at the ends, else none.
+- A change that is alone in its segment is located by a root finder that keeps it enclosed (Chandrupatla's, of SciPy).
+
+The proof holds in exact arithmetic; values and bounds smaller than 1e-12 of the logits are not trusted.
+"""
+
+from dataclasses import dataclass, field
+from itertools import takewhile
+
+import numpy as np
+from scipy.optimize import elementwise
+
+from bea.blocks import block_size, blocks, side_by_side
+from bea.layers import Activation, AveragePool, Dense, Flatten, MaxPool, RadialBasis, Weighted
+from bea.network import Network
+
+# Layers that are affine maps: at their head a network need not be run anew for every point of a ray.
+AFFINE = (AveragePool, Flatten, Weighted)
+SLACK = 1e-12  # of the size of the logits: what rounding may do to a bound
+NARROWEST = 2.0**-40  # of the ray: shorter segments are not halved but called unresolved
+MOST = 1000  # segments of one ray waiting to be halved; where there are more, a tie up to rounding, all are unresolved
+PIECES = 4  # segments of a ray to start from
+
+
+@dataclass(frozen=True, eq=False)
+class Rays:
+    """The images ``x + ε s`` of a batch, and how far one class leads along each.
+
+    Parameters
+    ----------
+    net : Network
+    x, direction : arrays (n, *input_shape)
+        Images and s, in units of the pixels.
+    aim : int array (n,)
+        The class whose lead is followed.
+    clip : bool
+        Whether the images are clipped to ``net.input_range``.
+    """
+
+    net: Network
+    x: np.ndarray
+    direction: np.ndarray
+    aim: np.ndarray
+    clip: bool = False
+    layers: tuple = field(init=False)
+    start: np.ndarray = field(init=False)
+    slope: np.ndarray = field(init=False)
+
+    def __post_init__(self):
+        head = [] if self.clip else list(takewhile(lambda layer: isinstance(layer, AFFINE), self.net.layers[:-1]))
+        start, slope = self.x, self.direction
+        for layer in head:
+            start, slope = layer.forward(start), _linear(layer, slope)
+        for name, value in (("layers", self.net.layers[len(head) :]), ("start", start), ("slope", slope)):
+            object.__setattr__(self, name, value)
+
+    def at(self, samples, epsilon) -> np.ndarray:
+        """Return what the first of ``layers`` receives at ε (m,) of some samples (m,)."""
+        y = self.start[samples] + column(epsilon, self.start) * self.slope[samples]
+        return np.clip(y, *self.net.input_range) if self.clip else y
+
+    def logits(self, samples, epsilon) -> np.ndarray:
+        """Return the logits (m, classes) at ε (m,) of some samples (m,)."""
+        y = self.at(samples, epsilon)
+        for layer in self.layers:
+            y = layer.forward(y)
+        return y
+
+    def lead(self, samples, epsilon) -> np.ndarray:
+        """Return the logit of the aim minus the largest other one, (m,), at ε (m,) of some samples (m,)."""
+        return _lead(self.logits(samples, epsilon), self.aim[samples])
+
+    def judge(self, samples, left, right) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Say of segments what is proved about the aim there.
+
+        Parameters
+        ----------
+        samples : int array (m,)
+        left, right : arrays (m,)
+            Ends of the segments.
+
+        Returns
+        -------
+        decided : bool array (m,)
+            Whether at most one change of sign of the lead was proved.
+        before, after : bool arrays (m,)
+            Whether the aim leads at the left and at the right end.
+        """
+        aim = self.aim[samples]
+        y, z = self.at(samples, left), self.at(samples, right)
+        low, high = self._first_slopes(samples, left, right)
+        for layer in self.layers[:-1]:
+            v, w = layer.forward(y), layer.forward(z)
+            low, high = slope_bounds(layer, y, z, v, w, low, high, right - left)
+            y, z = v, w
+        last = self.layers[-1]
+        v, w = last.forward(y), last.forward(z)
+        rows = last.kernel[aim][:, None] - last.kernel  # the difference of the aim's logit and each other
+        centre, radius = 0.5 * (low + high), 0.5 * (high - low)
+        middle = np.matvec(rows, centre)
+        spread = np.matvec(np.abs(rows), radius)
+        size = SLACK * np.abs(v).max(axis=1, keepdims=True)
+        lead_v, lead_w = np.take_along_axis(v, aim[:, None], 1) - v, np.take_along_axis(w, aim[:, None], 1) - w
+        low, high = middle - spread, middle + spread
+        least, most = value_bounds(lead_v, lead_w, low, high, right - left)
+        own = aim[:, None] == np.arange(self.net.classes)
+        open_ = ~own & (least <= size)
+        kept = ~open_.any(axis=1)
+        lost = (~own & (most < -size)).any(axis=1)
+        falls, rises = (~open_ | (high <= 0.0)).all(axis=1), (~open_ | (low >= 0.0)).all(axis=1)
+        lead_v[own], lead_w[own] = np.inf, np.inf
+        return kept | lost | falls | rises, lead_v.min(axis=1) > 0.0, lead_w.min(axis=1) > 0.0
+
+    def _first_slopes(self, samples, left, right):
+        """Return the least and the largest slope of ``at`` on segments."""
+        slope = self.slope[samples]
+        if not self.clip:
+            return slope, slope
+        # A pixel moves until it meets the end of the range that it moves towards.
+        room = np.where(slope > 0.0, self.net.input_range[1], self.net.input_range[0]) - self.start[samples]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            stop = np.where(slope == 0.0, np.inf, room / slope)
+        starts = np.where(column(left, slope) < stop, slope, 0.0)
+        ends = np.where(column(right, slope) <= stop, slope, 0.0)
+        return np.minimum(starts, ends), np.maximum(starts, ends)
+
+
+@dataclass(frozen=True, eq=False)
+class RayChanges:
+    """All changes between one class and the others along the rays of a batch of n.
+
+    Attributes
+    ----------
+    sample : int array (k,)
+        Ray of each change, rising.
+    epsilon : array (k,)
+        Where it is, rising along each ray: of an interval no longer than the tolerance the end with the new answer.
+    begins : bool array (n,)
+        Whether the network gives the class at ε = 0.
+    unresolved : int array (n,)
+        Segments of the ray about which nothing could be proved; changes that they may hide are not listed.
+    """
+
+    sample: np.ndarray
+    epsilon: np.ndarray
+    begins: np.ndarray
+    unresolved: np.ndarray
+
+    @property
+    def count(self) -> np.ndarray:
+        """Number of changes along each ray, (n,)."""
+        return np.bincount(self.sample, minlength=len(self.begins))
+
+    @property
+    def first(self) -> np.ndarray:
+        """Place of the first change of each ray, (n,); NaN where there is none."""
+        first = np.full(len(self.begins), np.nan)
+        samples, places = np.unique(self.sample, return_index=True)
+        first[samples] = self.epsilon[places]
+        return first
+
+
+def changes(net: Network, x, direction, aim, *, largest=1.0, clip=False, tolerance=1e-9) -> RayChanges:
+    """Find all ε in [0, largest] at which the class ``aim`` is lost or won along ``x + ε direction``.
+
+    Parameters
+    ----------
+    net : Network
+        Of layers that ``slope_bounds`` knows: all of ``bea``.
+    x : array (n, *input_shape)
+        Images, pixels within ``net.input_range``.
+    direction : array (n, *input_shape)
+        Finite; where it is zero throughout, the ray does not move and nothing changes.
+    aim : int array (n,)
+        The true label, or a target.
+    largest : float
+        Length of the rays, in units of ε.
+    clip : bool
+        Whether ``x + ε direction`` is clipped to ``net.input_range``.
+    tolerance : float
+        Accuracy of each place, in units of ε.
+
+    Raises
+    ------
+    ValueError
+        For images or directions of wrong shape or range or not finite, classes of wrong shape or out of range,
+        ``largest`` or ``tolerance`` that are not positive, or ``clip`` for a network without range.
+    TypeError
+        For classes that are not integers.
+    """
+    x, aim = net.check_images(x), net.check_classes(aim, len(x), "aim")
+    direction = np.asarray(direction, dtype=float)
+    if direction.shape != x.shape or not np.isfinite(direction).all():
+        raise ValueError(f"direction: expected finite numbers of shape {x.shape}, received shape {direction.shape}")
+    check_positive("largest", largest)
+    check_positive("tolerance", tolerance)
+    check_clip(net, clip)
+
+    def part(block):
+        rays = Rays(net, x[block], direction[block], aim[block], clip)
+        samples = np.arange(len(rays.x))
+        edges = largest * np.arange(PIECES + 1) / PIECES
+        tasks = np.repeat(samples, PIECES), np.tile(edges[:-1], len(samples)), np.tile(edges[1:], len(samples))
+        found, unresolved = isolate(rays, *tasks, largest)
+        sample, _, after = locate(rays, *found, tolerance)
+        order = np.lexsort((after, sample))
+        begins = rays.lead(samples, np.zeros(len(samples))) > 0.0
+        return sample[order] + block.start, after[order], begins, np.bincount(unresolved, minlength=len(samples))
+
+    size = block_size(net.layers, net.input_shape)
+    return RayChanges(*map(np.concatenate, zip(*side_by_side(part, blocks(len(x), size)), strict=True)))
+
+
+def isolate(rays: Rays, samples, left, right, largest) -> tuple[tuple, np.ndarray]:
+    """Halve segments of rays until each holds at most one change.
+
+    Returns
+    -------
+    samples, left, right : arrays (k,)
+        Segments that hold exactly one.
+    unresolved : int array
+        Samples of the segments that were not halved any further.
+    """
+    size = block_size(rays.layers, rays.start.shape[1:])
+    found, unresolved = [], []
+    while len(samples):
+        judged = [rays.judge(samples[part], left[part], right[part]) for part in blocks(len(samples), size)]
+        decided, before, after = map(np.concatenate, zip(*judged, strict=True))
+        single = decided & (before != after)
+        found.append((samples[single], left[single], right[single]))
+        hopeless = np.bincount(samples[~decided], minlength=len(rays.x))[samples] > MOST
+        hopeless |= right - left <= NARROWEST * largest
+        unresolved.append(samples[~decided & hopeless])
+        rest = ~decided & ~hopeless
+        samples, left, right = samples[rest], left[rest], right[rest]
+        middle = 0.5 * (left + right)
+        samples, left, right = np.tile(samples, 2), np.concatenate([left, middle]), np.concatenate([middle, right])
+    columns = zip(*found, strict=True) if found else ([samples], [left], [right])
+    return tuple(map(np.concatenate, columns)), np.concatenate([samples, *unresolved])
+
+
+def locate(rays: Rays, samples, left, right, tolerance) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Narrow segments with one change each; return the samples, and the ends before and after the change."""
+    if not len(samples):
+        return samples, left, right
+    root = elementwise.find_root(
+        lambda epsilon, sample: rays.lead(sample, epsilon),
+        (left, right),
+        args=(samples,),
+        tolerances={"xatol": 0.25 * tolerance, "xrtol": 0.0, "fatol": 0.0, "frtol": 0.0},
+    )
+    # The bracket may be as narrow as rounding: half a tolerance off, the answer is safe from it.
+    ends = []
+    for end, way in ((left, -0.5), (right, 0.5)):
+        off = np.clip(root.x + way * tolerance, left, right)
+        low, high = root.bracket
+        outer = np.minimum(low, high) if way < 0 else np.maximum(low, high)
+        same = (rays.lead(samples, off) > 0.0) == (rays.lead(samples, end) > 0.0)
+        ends.append(np.where(same, off, outer))
+    return samples, *ends
+
+
+def value_bounds(y, z, low, high, width) -> tuple[np.ndarray, np.ndarray]:
+    """Enclose a function between two points ``width`` apart, with the values y and z there and slopes in [low, high].
+
+    It stays above the line that falls most steeply from y and the one that rises most steeply to z; they meet at the
+    least value. The largest follows by symmetry.
+    """
+    width = column(width, y)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        dip = (high * y - low * z + low * high * width) / (high - low)
+        peak = (high * z - low * y - low * high * width) / (high - low)
+    turns = (low < 0.0) & (high > 0.0)
+    least, most = np.minimum(y, z), np.maximum(y, z)
+    # The bounds meet the ends up to rounding, so they are not allowed inside.
+    return np.where(turns, np.minimum(dip, least), least), np.where(turns, np.maximum(peak, most), most)
+
+
+def slope_bounds(layer, y, z, v, w, low, high, width) -> tuple[np.ndarray, np.ndarray]:
+    """Return bounds of the slope of a layer's output along a segment.
+
+    Parameters
+    ----------
+    layer : Layer
+    y, z : arrays (m, *shape)
+        Its input at the two ends.
+    v, w : arrays (m, *output shape)
+        Its output there.
+    low, high : arrays (m, *shape)
+        Bounds of the slope of its input.
+    width : array (m,)
+        Length of the segments.
+    """
+    if isinstance(layer, Activation):
+        least, most = value_bounds(y, z, low, high, width)
+        f = layer.forward
+        at_least, at_most = layer.slope(least, f(least)), layer.slope(most, f(most))
+        # Every activation has its largest slope at one end, or at zero.
+        zero = np.zeros(1)
+        steepest = np.where((least < 0.0) & (most > 0.0), layer.slope(zero, f(zero)), 0.0)
+        flat, steep = np.minimum(at_least, at_most), np.maximum(np.maximum(at_least, at_most), steepest)
+        return np.where(low < 0.0, low * steep, low * flat), np.where(high > 0.0, high * steep, high * flat)
+    if isinstance(layer, MaxPool):
+        least, most = value_bounds(y, z, low, high, width)
+        bar = layer.forward(least)
+        slopes = [np.full(v.shape, np.inf), np.full(v.shape, -np.inf)]
+        for pixels in layer.offsets(y):
+            may_lead = most[pixels] >= bar
+            slopes[0] = np.where(may_lead, np.minimum(slopes[0], low[pixels]), slopes[0])
+            slopes[1] = np.where(may_lead, np.maximum(slopes[1], high[pixels]), slopes[1])
+        return tuple(slopes)
+    centre, radius = 0.5 * (low + high), 0.5 * (high - low)
+    if isinstance(layer, RadialBasis):
+        # The exponent -γ ‖y - c‖² has the slope -2 γ (y - c)·y', both factors known up to a radius.
+        least, most = value_bounds(y, z, low, high, width)
+        middle, reach = 0.5 * (least + most), 0.5 * (most - least)
+        twice = 2.0 * layer.sharpness
+        slope = twice * (centre @ layer.centres.T - np.vecdot(middle, centre)[:, None])
+        spread = np.vecdot(np.abs(middle), radius) + np.vecdot(reach, np.abs(centre) + radius)
+        spread = twice * (spread[:, None] + radius @ np.abs(layer.centres).T)
+        low, high = slope - spread, slope + spread
+        least, most = value_bounds(layer.exponents(y), layer.exponents(z), low, high, width)
+        # Then the exponential, whose slope is its value.
+        least, most = np.exp(least), np.exp(most)
+        return np.where(low < 0.0, low * most, low * least), np.where(high > 0.0, high * most, high * least)
+    centre, radius = _linear(layer, centre), _linear(layer, radius, size=True)
+    return centre - radius, centre + radius
+
+
+def _linear(layer, slope, size=False):
+    """Apply an affine layer without its bias, or, for ``size``, the one with the magnitudes of its weights."""
+    if isinstance(layer, Dense):
+        return slope @ (np.abs(layer.kernel) if size else layer.kernel).T
+    if isinstance(layer, Weighted):
+        matrix = np.abs(layer.matrix) if size else layer.matrix.copy()
+        if layer.bias:
+            matrix[:, -1] = 0.0
+        layer = layer.with_matrix(matrix)
+    return layer.forward(slope)
+
+
+def _lead(logits, aim):
+    """Return the logit of the aim minus the largest other one, (m,)."""
+    own = np.arange(logits.shape[1]) == aim[:, None]
+    return logits[own] - np.where(own, -np.inf, logits).max(axis=1)
+
+
+def column(values, like) -> np.ndarray:
+    """Reshape one number a sample, or a single one, so that it multiplies a batch of arrays."""
+    return np.reshape(values, (-1,) + (1,) * (like.ndim - 1))
+
+
+def check_positive(name, value) -> None:
+    """Raise ``ValueError`` unless all numbers are positive and finite."""
+    bad = ~(np.isfinite(value) & (np.asarray(value) > 0.0))
+    if bad.any():
+        raise ValueError(f"{name}: expected positive numbers, received {np.asarray(value)[bad].flat[0]}")
+
+
+def check_clip(net: Network, clip) -> None:
+    """Raise ``ValueError`` if there is no range to clip to."""
+    if clip and net.input_range is None:
+        raise ValueError("clip: expected a network with an input_range to clip to, received one without")
