@@ -120,31 +120,24 @@ def attack(
         reduction = reduce(net, x, change, block)
         found = search(reduction, target, margin, allowed, **options)
 
-        def put_through(part: slice, won=found.won) -> AttackResult:
-            perturbation = reduction.take(part).perturbation(found.tau[part], won[part])
-            conditions = found.iterations[part], found.kkt_residual[part]
-            result = _judge(net, perturbation, target[part], margin, logits[part], *conditions)
-            wrong = won[part] & (result.margin < margin - 1e-9 * np.abs(logits[part]).max(axis=1))
-            if not wrong.any():
-                return result
-            confirmed = won.copy()  # far out the reduced problem has taken rounding for a lead
-            confirmed[part] &= ~wrong
-            return put_through(part, confirmed)
+        def put_through(part: slice) -> AttackResult:
+            some, conditions = reduction.take(part), (found.iterations[part], found.kkt_residual[part])
+
+            def judged(won) -> AttackResult:
+                perturbation = some.perturbation(found.tau[part], won)
+                return _judge(net, perturbation, target[part], margin, logits[part], *conditions)
+
+            result = judged(found.won[part])
+            # Far out the reduced problem may have taken rounding for a lead; NaN, where nothing won, is not below.
+            rounded = result.margin < margin - 1e-9 * np.abs(logits[part]).max(axis=1)
+            return judged(found.won[part] & ~rounded) if rounded.any() else result
 
         return _in_blocks(put_through, x, block)
 
 
 def check_targets(net: Network, x, target) -> np.ndarray:
     """Return ``target`` as an integer array (n,), or raise as ``attack`` says."""
-    target = np.asarray(target)
-    if not np.issubdtype(target.dtype, np.integer):
-        raise TypeError(f"target: expected integers, received {target.dtype}")
-    if target.shape != (len(x),):
-        raise ValueError(f"target: expected shape {(len(x),)}, one class an image, received {target.shape}")
-    if target.size and not (target.min() >= 0 and target.max() < net.classes):
-        raise ValueError(
-            f"target: expected classes from 0 to {net.classes - 1}, received {target.min()} to {target.max()}"
-        )
+    target = net.check_classes(target, len(x), "target")
     same = net.classify(x) == target
     if same.any():
         first = int(np.argmax(same))

@@ -122,9 +122,9 @@ def search(reduction: Reduction, target, margin, allowed, *, starts=None, exampl
         start = farther[again] * (direction / np.linalg.norm(direction))
         known = np.where(best.kkt_residual[again, None] <= TOLERANCE, best.tau[again], np.nan)
         best.improve(again, _descend(lead.take(again), start, allowed[again], block, known)[0])
-    for propose in (_change_last_layer, partial(_change_input, reduction=reduction, examples=examples)):
-        asked = propose is not _change_last_layer and examples is not None
-        lost = np.flatnonzero(asked | ~best.won)
+    by_input = partial(_change_input, reduction=reduction, examples=examples)
+    for propose, always in ((_change_last_layer, False), (by_input, examples is not None)):
+        lost = np.flatnonzero(always | ~best.won)
         if len(lost):
             some = lead.take(lost)
             start, feasible = propose(some, zero[lost], allowed[lost])

@@ -36,8 +36,6 @@ class Solution:
     Attributes
     ----------
     tau : array (n, unknowns)
-    multipliers : array (n, k)
-        λ of the programme linearised at τ.
     iterations : int array (n,)
         Steps made.
     kkt_residual : array (n,)
@@ -46,7 +44,6 @@ class Solution:
     """
 
     tau: np.ndarray
-    multipliers: np.ndarray
     iterations: np.ndarray
     kkt_residual: np.ndarray
 
@@ -106,7 +103,7 @@ def solve(constraints, tau, allowed, *, tolerance, max_iterations, block, curved
         going = np.sort(going[state.going[going]])
         if known is not None and iteration >= PATIENCE:
             going = going[~_hopeless(state.take(going), known[going])]
-    return Solution(state.tau, state.multipliers, state.iterations, state.kkt_residual)
+    return Solution(state.tau, state.iterations, state.kkt_residual)
 
 
 def _hopeless(state, known) -> np.ndarray:
@@ -171,7 +168,7 @@ def _step(constraints, state: _State, allowed, *, tolerance, last, curved) -> _S
     # Where no step was any good, a constraint that was not looked at may be why: the next time look at all of them.
     partial = (looked_at.sum(axis=1) < constraints.count)[move]
     result.tau[move], result.going[move] = new, moved | partial
-    multipliers[move[~moved]] = 0.0
+    multipliers[move[~moved & partial]] = 0.0
     result.iterations[move] += 1
     return result
 

@@ -24,6 +24,7 @@ from oracles import (
 
 RNG = np.random.default_rng
 MARGIN = 1e-3
+NEAR = 4.0  # objective of a change that is at most twice as long as what changes
 ROUNDED = Activation("smooth_relu", 0.2)
 
 # Widths and activations before the logits of four classes, over six pixels.
@@ -166,20 +167,24 @@ def gain_over_slsqp(net, x, target, on, **options):
 
 
 @on_any
-@smooth
-def test_every_attack_on_a_smooth_network_succeeds_and_is_optimal(name, on):
-    """The target wins in the network itself by the margin, and the conditions of optimality hold.
+def test_every_attack_on_a_smooth_network_succeeds_and_is_optimal_where_it_is_near(on):
+    """The target always wins in the network itself by the margin; the conditions of optimality hold for all near ones.
 
-    The seeds are of problems with solutions not many times larger than the image: elsewhere units of such small
-    networks go flat, and a search may end there, which its KKT residual tells.
+    Near are those with a change at most twice as long as what changes: all on weights or both, and most on the input.
+    Farther out units of such small networks go flat, and a search may end there, which its KKT residual tells. Over 40
+    seeds it is above 1e-6 for 35 of 16,200 attacks, or 36, as rounding goes, all on the input; for none with an
+    objective up to 4 (92 % of all attacks, 75 % of those on the input), one up to 10, two up to 25, 14 or 15 up to 100.
     """
-    for seed in (13, 14, 21):
+    near = []
+    for name, seed in itertools.product([*SMOOTH, *SMOOTH_IMAGES], range(3)):
         net, x, target, options = problem(name, on, seed)
         result = converge(net, x, target, on, **options)
-        assert result.success.all()
-        assert (result.kkt_residual <= 1e-6).all()
-        assert (result.iterations >= 1).all()
+        assert result.success.all(), name
+        assert (result.iterations >= 1).all(), name
         is_honest(net, result)
+        near.append(result.objective <= NEAR)
+        assert (result.kkt_residual <= 1e-6)[near[-1]].all(), name
+    assert np.mean(near) >= (0.65 if on == "input" else 1.0)
 
 
 @on_any
@@ -197,20 +202,25 @@ def test_a_search_that_gets_stuck_looks_at_all_constraints(name, on, monkeypatch
 def test_optimality_holds_for_the_problem_written_out(name, on):
     """θ, all entries of every ΔA_i and Δx, is a combination of gradients of active constraints, none of it negative.
 
-    The gradients come from explicit matrices in the perturbed network, the multipliers from NNLS.
+    The gradients come from explicit matrices in the perturbed network, the multipliers from NNLS. As above it is asked
+    for where the change is at most twice as long as what changes.
     """
-    net, x, target, options = problem(name, on, seed=14, n=4)
-    result, parts = converge(net, x, target, on, **options), parts_of(net, on)
-    assert result.success.all()
-    for i, image in enumerate(x):
-        scales = relative_scales(net, image, parts)
-        theta = unknowns(result.perturbation, i) / scales
-        leads, G = perturbed_leads(net, image, target[i], parts, scales, theta)
-        assert leads.min() >= MARGIN * (1 - 1e-3)
-        active = leads <= MARGIN + 1e-6
-        residual = nnls(G[active].T, theta)[1]
-        assert residual <= 1e-6 * np.linalg.norm(theta)
-        assert abs(result.objective[i] - theta @ theta) <= 1e-13 * result.objective[i]
+    checked, parts = 0, parts_of(network(name), on)
+    for seed in range(3):
+        net, x, target, options = problem(name, on, seed, n=4)
+        result = converge(net, x, target, on, **options)
+        assert result.success.all()
+        for i in np.flatnonzero(result.objective <= NEAR):
+            scales = relative_scales(net, x[i], parts)
+            theta = unknowns(result.perturbation, i) / scales
+            leads, G = perturbed_leads(net, x[i], target[i], parts, scales, theta)
+            assert leads.min() >= MARGIN * (1 - 1e-3)
+            active = leads <= MARGIN + 1e-6
+            residual = nnls(G[active].T, theta)[1]
+            assert residual <= 1e-6 * np.linalg.norm(theta)
+            assert abs(result.objective[i] - theta @ theta) <= 1e-13 * result.objective[i]
+            checked += 1
+    assert checked
 
 
 @on_any
