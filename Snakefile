@@ -23,6 +23,13 @@ NEEDS = {
     "pictures": ["results/dataset.json", "results/.done/training", "results/.done/deep_training"],
     "beyond": ["results/dataset.json", "results/.done/deep_training"],
     "attacker": ["results/dataset.json", "results/.done/deep_training"],
+    "hundred": ["results/dataset.json", "results/.done/scratch"],
+    "distribution": ["results/dataset.json", "results/.done/scratch"],
+    "epsilon": [
+        "results/dataset.json", "results/.done/training", "results/.done/deep_training", "results/.done/scratch",
+        "results/.done/sturdier",
+    ],
+    "bridge": ["results/dataset.json", "results/.done/deep_training", "results/.done/scratch"],
 }
 
 
