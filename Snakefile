@@ -25,6 +25,7 @@ NEEDS = {
     "attacker": ["results/dataset.json", "results/.done/deep_training"],
     "hundred": ["results/dataset.json", "results/.done/scratch"],
     "distribution": ["results/dataset.json", "results/.done/scratch"],
+    "ray": ["results/dataset.json", "results/.done/scratch"],
     "epsilon": [
         "results/dataset.json", "results/.done/training", "results/.done/deep_training", "results/.done/scratch",
         "results/.done/sturdier",

@@ -1,8 +1,7 @@
 """The smallest fooling step of every test image beside what a user would pick instead: PyTorch, and foolbox.
 
 Run with ``.venv/bin/python -m benchmarks.smallest_epsilon`` after ``make book``. The parts about PyTorch and foolbox
-need them, which the project does not install: ``.venv/bin/pip install foolbox torch``; without them they are left out, and
-said so. All times are wall clock, the best of a few calls, on all cores, in one run. PyTorch works in single precision,
+need them, which the project does not install: ``.venv/bin/pip install foolbox torch``; without, they are left out. All times are wall clock, the best of a few calls, on all cores, in one run. PyTorch works in single precision,
 as its users do; ours in double.
 """
 
@@ -101,9 +100,8 @@ def main() -> None:
     print(f"ours, exact: {len(x)} images in {seconds:.2f} s, {ours.proved.mean():.2%} proved")
     for method in ("bisection", "scan"):
         found, other = best(lambda method=method: smallest_epsilon(net, x, labels, method=method), repeats=2)
-        print(
-            f"ours, {method}: {other / seconds:.1f} times that; largest difference {np.abs(found.epsilon - ours.epsilon).max():.1e}"
-        )
+        gap = np.abs(found.epsilon - ours.epsilon).max()
+        print(f"ours, {method}: {other / seconds:.1f} times that; largest difference {gap:.1e}")
     direction = np.sign(loss_gradient(net, x, labels))
     for clip in (False, True):
         _, whole = best(lambda clip=clip: rays.changes(net, x, direction, labels, clip=clip), repeats=2)
@@ -115,9 +113,8 @@ def main() -> None:
         return
     model = to_torch(net)
     theirs, other = best(lambda: by_torch(model, x, labels), repeats=3)
-    print(
-        f"PyTorch, plain bisection to 1e-6: {other / seconds:.1f} times ours; largest difference {np.abs(theirs - ours.epsilon).max():.1e}"
-    )
+    gap = np.abs(theirs - ours.epsilon).max()
+    print(f"PyTorch, plain bisection to 1e-6: {other / seconds:.1f} times ours; largest difference {gap:.1e}")
     try:
         import foolbox  # noqa: F401
     except ImportError:

@@ -9,6 +9,7 @@
  *   ready          run a builder as soon as its <div> is there
  *   format         a number as text; percent: a ratio as text
  *   plot           a square panel with axes and ticks, equal scales, a clip
+ *   chart          a wide panel, one scale an axis, as wide as its place
  *   handle         a point that mouse, touch and keyboard can move in a plot
  *   arrow          the path of an arrow; polyline: the path of a curve
  *   placeLabels    put labels where they hide least
@@ -171,6 +172,76 @@
     return self;
   }
 
+  /** A rectangular plot with a scale of its own for each axis. It is drawn in pixels of the screen, so that text keeps
+   *  its size when the place gets narrow. options: label, axes: [x, y], height, below (pixels kept free under the ticks).
+   *  Draw into chart.marks (clipped to the frame) or chart.labels (not clipped); chart.setSize and chart.setView
+   *  change what is shown, and the caller draws anew. */
+  function chart(parent, options) {
+    const root = svg("svg", { class: "explorable-plot", role: "img", "aria-label": options.label }, parent);
+    const clipId = `explorable-clip-${++plots}`;
+    const clip = svg("rect", {}, svg("clipPath", { id: clipId }, root));
+    const border = svg("rect", { class: "explorable-frame" }, root);
+    const grid = svg("g", { class: "explorable-grid", "aria-hidden": "true" }, root);
+    const marks = svg("g", { "clip-path": `url(#${clipId})`, "aria-hidden": "true" }, root);
+    const labels = svg("g", { class: "explorable-labels", "aria-hidden": "true" }, root);
+    const frame = { left: 58, top: 24, right: 100, bottom: 100 }, view = { x: [0, 1], y: [0, 1] };
+    let width = 1, height = 1;
+
+    const share = (value, [low, high]) => (value - low) / (high - low);
+    const self = {
+      svg: root, marks, labels, view, frame,
+      toPixel: ([x, y]) => [
+        frame.left + share(x, view.x) * (frame.right - frame.left),
+        frame.bottom - share(y, view.y) * (frame.bottom - frame.top),
+      ],
+      toData: ([px, py]) => [
+        view.x[0] + (px - frame.left) / (frame.right - frame.left) * (view.x[1] - view.x[0]),
+        view.y[0] + (frame.bottom - py) / (frame.bottom - frame.top) * (view.y[1] - view.y[0]),
+      ],
+      /** The pixels of a pointer event. */
+      fromEvent: (event) => {
+        const box = root.getBoundingClientRect();
+        return [(event.clientX - box.left) * width / box.width, (event.clientY - box.top) * height / box.height];
+      },
+      setSize: (wide, high) => {
+        [width, height] = [Math.max(wide, 120), high];
+        Object.assign(frame, { right: width - 12, bottom: height - 26 - (options.below || 0) });
+        setAttributes(root, { viewBox: `0 0 ${width} ${height}` });
+        const size = { x: frame.left, y: frame.top, width: frame.right - frame.left, height: frame.bottom - frame.top };
+        [clip, border].forEach((rect) => setAttributes(rect, size));
+        drawAxes();
+      },
+      setView: (x, y) => {
+        Object.assign(view, { x, y });
+        drawAxes();
+      },
+    };
+
+    function drawAxes() {
+      grid.textContent = "";
+      const { left, top, right, bottom } = frame;
+      [[view.x, (right - left) / 64], [view.y, (bottom - top) / 36]].forEach(([[low, high], most], axis) => {
+        const step = niceStep((high - low) / most);
+        for (let k = Math.ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; k++) {
+          const [px, py] = self.toPixel(axis ? [view.x[0], k * step] : [k * step, view.y[0]]);
+          const text = String(tidy(k * step, step)).replace(/^-/, "−");
+          if (axis) {
+            svg("path", { d: `M${left - 4} ${py}H${left}` }, grid);
+            svg("text", { x: left - 6, y: py + 4, "text-anchor": "end", text }, grid);
+          } else {
+            svg("path", { d: `M${px} ${bottom}V${bottom + 4}` }, grid);
+            if (px < right - 24) svg("text", { x: px, y: bottom + 17, "text-anchor": "middle", text }, grid);
+          }
+        }
+      });
+      const name = { class: "explorable-axis-name" };
+      svg("text", { ...name, x: right, y: bottom + 18, "text-anchor": "end", text: options.axes[0] }, grid);
+      const turned = `translate(14 ${(top + bottom) / 2}) rotate(-90)`;
+      svg("text", { ...name, transform: turned, "text-anchor": "middle", text: options.axes[1] }, grid);
+    }
+    return self;
+  }
+
   /** A ring in `plot` that the reader moves. options: id, label,
    *  text([x, y]) for screen readers, get() -> [x, y], move([x, y]) while it moves, done() when it is let go.
    *  Arrows move it, Shift makes the step ten times finer; Page Up and Down
@@ -325,7 +396,7 @@
   }
 
   window.explorables = Object.assign(window.explorables || {}, {
-    setAttributes, svg, html, ready, format, percent, niceStep, plot, handle,
+    setAttributes, svg, html, ready, format, percent, niceStep, plot, chart, handle,
     polyline, arrow, placeLabels, along, announcer,
   });
 })();
