@@ -1,8 +1,9 @@
 """The smallest fooling step of every test image beside what a user would pick instead: PyTorch, and foolbox.
 
 Run with ``.venv/bin/python -m benchmarks.smallest_epsilon`` after ``make book``. The parts about PyTorch and foolbox
-need them, which the project does not install: ``.venv/bin/pip install foolbox torch``; without, they are left out. All times are wall clock, the best of a few calls, on all cores, in one run. PyTorch works in single precision,
-as its users do; ours in double.
+need them, which the project does not install: ``.venv/bin/pip install foolbox torch``; without, they are left out. All
+times are wall clock, the best of a few calls, on all cores, in one run. PyTorch works in single precision, as its users
+do; ours in double.
 """
 
 import argparse
