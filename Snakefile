@@ -23,6 +23,8 @@ NEEDS = {
     "pictures": ["results/dataset.json", "results/.done/training", "results/.done/deep_training"],
     "beyond": ["results/dataset.json", "results/.done/deep_training"],
     "attacker": ["results/dataset.json", "results/.done/deep_training"],
+    "scratch": ["results/dataset.json"],
+    "sturdier": ["results/dataset.json", "results/.done/scratch"],
     "hundred": ["results/dataset.json", "results/.done/scratch"],
     "distribution": ["results/dataset.json", "results/.done/scratch"],
     "ray": ["results/dataset.json", "results/.done/scratch"],

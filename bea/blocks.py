@@ -11,13 +11,16 @@ from threadpoolctl import threadpool_limits
 BLOCK_NUMBERS = 2**18  # in one array that holds a number for every sample of a block
 
 
-def block_size(layers, shape, unknowns=0) -> int:
-    """Return how many samples to take at a time when derivatives in so many unknowns are wanted besides the layers'."""
+def block_size(layers, shape, unknowns=0, numbers=BLOCK_NUMBERS) -> int:
+    """Return how many samples to take at a time when derivatives in so many unknowns are wanted besides the layers'.
+
+    So many that no array of the block holds much more than so many numbers.
+    """
     largest = max(math.prod(shape), unknowns)
     for layer in layers:
         shape = layer.output_shape(shape)
         largest = max(largest, math.prod(shape))
-    return int(np.clip(BLOCK_NUMBERS / largest, 16, 1024))
+    return int(np.clip(numbers / largest, 16, numbers // 256))
 
 
 def blocks(n: int, size: int) -> list[slice]:

@@ -1,8 +1,9 @@
-"""A classifier written by hand: dense layers, a smooth ReLU, back-propagation and gradient descent (paper D, section 3).
+"""A classifier written by hand: dense layers, smooth ReLU, back-propagation, gradient descent (paper D, section 3).
 
-Letters are those of the report: ``Y_0`` the images, ``Ỹ_i = Y_{i-1} W_iᵀ + b_i`` and ``Y_i = f(Ỹ_i)`` the values of layer
-i before and after its activation, q the softmax of the last ``Ỹ``, y the one-hot labels, and dZ the derivative of the loss
-with respect to Z. Samples are rows. The weights are a list of pairs (W_i, b_i), W_i of shape (outputs, inputs).
+Letters are those of the report: ``Y_0`` the images, ``Ỹ_i = Y_{i-1} W_iᵀ + b_i`` and ``Y_i = f(Ỹ_i)`` the values of
+layer i before and after its activation, q the softmax of the last ``Ỹ``, y the one-hot labels, and dZ the derivative
+of the loss with respect to Z. Samples are rows. The weights are a list of pairs (W_i, b_i), W_i of shape (outputs,
+inputs).
 """
 
 from collections.abc import Iterator
@@ -46,7 +47,7 @@ def softmax(logits):
 
 
 def gradients(weights: Weights, images, labels, a) -> tuple[Weights, np.ndarray]:
-    """Derivatives of the loss ``-Σ_k y_k log q_k``, its mean over the batch, by back-propagation (paper D, section 3).
+    """Return the derivatives of the loss, the mean of ``-Σ_k y_k log q_k`` over the batch (paper D, section 3).
 
     Parameters
     ----------
@@ -112,22 +113,34 @@ def train(
     Raises
     ------
     ValueError
-        For images or labels of wrong shape, images that are not finite, and parameters that are not positive.
+        At once, for images or labels of wrong shape, images that are not finite, labels that are no classes, and
+        parameters that are not positive.
     """
     images, labels = np.asarray(images, dtype=float), np.asarray(labels)
-    if images.ndim != 2 or not len(images) or not np.isfinite(images).all():
-        raise ValueError(f"images: expected finite numbers of shape (n, pixels), received shape {images.shape}")
-    if labels.shape != images.shape[:1] or labels.min() < 0 or labels.max() >= classes:
-        raise ValueError(f"labels: expected {len(images)} classes from 0 to {classes - 1}, received {labels.shape}")
-    for name, value in (("epochs", epochs), ("rate", rate), ("batch_size", batch_size), ("a", a)):
+    if images.ndim != 2 or not images.size:
+        raise ValueError(f"images: expected shape (n, pixels), received {images.shape}")
+    if not np.isfinite(images).all():
+        raise ValueError("images: expected finite pixels, received NaN or Inf")
+    if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(f"labels: expected {len(images)} integers, received {labels.dtype} of shape {labels.shape}")
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(f"labels: expected classes 0 to {classes - 1}, received {labels.min()} to {labels.max()}")
+    for name, value in (("rate", rate), ("a", a)):
         if not 0 < value < np.inf:
             raise ValueError(f"{name}: expected a positive number, received {value!r}")
-    rng = np.random.default_rng(seed)
-    weights = initial_weights([images.shape[1], *hidden, classes], rng)
-    for _ in range(epochs):
-        x, y = refresh(weights) if refresh else (images, labels)
-        descend(weights, x, y, rate=rate, batch_size=batch_size, a=a, rng=rng)
-        yield [(W.copy(), b.copy()) for W, b in weights]
+    for name, value in (("hidden", hidden), ("epochs", [epochs]), ("batch_size", [batch_size])):
+        if not all(isinstance(number, int | np.integer) and number > 0 for number in value):
+            raise ValueError(f"{name}: expected positive integers, received {value!r}")
+
+    def epoch_by_epoch():
+        rng = np.random.default_rng(seed)
+        weights = initial_weights([images.shape[1], *hidden, classes], rng)
+        for _ in range(epochs):
+            x, y = refresh(weights) if refresh else (images, labels)
+            descend(weights, x, y, rate=rate, batch_size=batch_size, a=a, rng=rng)
+            yield [(W.copy(), b.copy()) for W, b in weights]
+
+    return epoch_by_epoch()
 
 
 def to_network(weights: Weights, a, input_shape=(28, 28), input_range=(0.0, 1.0)) -> Network:

@@ -15,7 +15,7 @@ from scipy.special import expit
 from bea.blocks import block_size, blocks, side_by_side
 from bea.network import Network
 from bea.perturbation import image_norms
-from bea.rays import Rays, check_clip, check_positive, column, isolate, locate
+from bea.rays import BLOCK_NUMBERS, Rays, check_clip, check_positive, column, isolate, locate
 
 METHODS = ("exact", "bisection", "scan")
 COARSE = 16  # steps of the grid on which "exact" looks for a first success
@@ -283,7 +283,7 @@ def _arrive(net, x, ray, aim, targeted, epsilon, clip):
     dx = column(epsilon, x) * ray
     if clip:
         dx = np.clip(x + dx, *net.input_range) - x
-    found = net.classify(x + np.nan_to_num(dx))
+    found = net.classify(x + (np.nan_to_num(dx) if np.isnan(epsilon).any() else dx))
     norms = image_norms(dx)
     with np.errstate(divide="ignore", invalid="ignore"):
         norms = np.where(norms == 0.0, 0.0, norms / image_norms(x))
@@ -296,7 +296,7 @@ def _succeeds(found, aim, targeted):
 
 def _in_blocks(net, function, *arrays):
     """Apply to blocks of samples, and join every array that comes back."""
-    parts = blocks(len(arrays[0]), block_size(net.layers, net.input_shape))
+    parts = blocks(len(arrays[0]), block_size(net.layers, net.input_shape, numbers=BLOCK_NUMBERS))
     done = side_by_side(lambda part: function(*(array[part] for array in arrays)), parts)
     return [np.concatenate(part) for part in zip(*done, strict=True)]
 

@@ -21,11 +21,12 @@ ACTIVATIONS = {
 
 def _smooth_relu(v, a):
     # The two roots of t² - v t = a²/4 have the product -a²/4, and the one without cancellation gives the other.
-    twice = np.sqrt(v * v + a * a)
-    twice += np.abs(v)
-    np.divide(a * a, twice, out=twice, where=v < 0.0)
-    twice *= 0.5
-    return twice
+    larger = v * v
+    larger += a * a
+    np.sqrt(larger, out=larger)
+    larger += np.abs(v)
+    larger *= 0.5
+    return np.where(v < 0.0, 0.25 * a * a / larger, larger)
 
 
 # The same with a parameter a > 0. f = (v + √(v² + a²))/2 has the derivative f/√(v² + a²), and is relu for a = 0.

@@ -2,7 +2,8 @@
 
 Along ``x(ε) = x + ε s``, clipped to the range of the pixels if asked for, the *lead* of a class is its logit less the
 largest other one: positive where the network gives this class, negative where it gives another. The class is lost or
-won where the lead changes its sign. Segments of the ray are halved until each is proved to hold one such change, or none:
+won where the lead changes its sign. Segments of the ray are halved until each is proved to hold one such change, or no
+change at all:
 
 - For a segment, bounds of the derivative with respect to ε go through the network layer by layer: the affine maps take
   centre and radius of an interval, an activation the least and largest slope that it has where its input may lie.
@@ -14,6 +15,7 @@ won where the lead changes its sign. Segments of the ray are halved until each i
 The proof holds in exact arithmetic; values and bounds smaller than 1e-12 of the logits are not trusted.
 """
 
+import math
 from dataclasses import dataclass, field
 from itertools import takewhile
 
@@ -29,6 +31,8 @@ AFFINE = (AveragePool, Flatten, Weighted)
 SLACK = 1e-12  # of the size of the logits: what rounding may do to a bound
 NARROWEST = 2.0**-40  # of the ray: shorter segments are not halved but called unresolved
 MOST = 1000  # segments of one ray waiting to be halved; where there are more, a tie up to rounding, all are unresolved
+BLOCK_NUMBERS = 2**21  # in an array that a thread holds: few and large blocks spare the root finder
+CHUNK_NUMBERS = 2**17  # in an array between two layers, so that it stays in the processor's cache
 PIECES = 4  # segments of a ray to start from
 
 
@@ -55,13 +59,16 @@ class Rays:
     layers: tuple = field(init=False)
     start: np.ndarray = field(init=False)
     slope: np.ndarray = field(init=False)
+    chunk: int = field(init=False)
 
     def __post_init__(self):
         head = [] if self.clip else list(takewhile(lambda layer: isinstance(layer, AFFINE), self.net.layers[:-1]))
         start, slope = self.x, self.direction
         for layer in head:
             start, slope = layer.forward(start), _linear(layer, slope)
-        for name, value in (("layers", self.net.layers[len(head) :]), ("start", start), ("slope", slope)):
+        chunk = max(CHUNK_NUMBERS // math.prod(start.shape[1:]), 32)
+        layers = self.net.layers[len(head) :]
+        for name, value in (("layers", layers), ("start", start), ("slope", slope), ("chunk", chunk)):
             object.__setattr__(self, name, value)
 
     def at(self, samples, epsilon) -> np.ndarray:
@@ -77,8 +84,9 @@ class Rays:
         return y
 
     def lead(self, samples, epsilon) -> np.ndarray:
-        """Return the logit of the aim minus the largest other one, (m,), at ε (m,) of some samples (m,)."""
-        return _lead(self.logits(samples, epsilon), self.aim[samples])
+        """Return the logit of the aim less the largest other one, (m,), at ε (m,) of some samples (m,)."""
+        parts = blocks(len(samples), self.chunk)
+        return np.concatenate([_lead(self.logits(samples[p], epsilon[p]), self.aim[samples[p]]) for p in parts])
 
     def judge(self, samples, left, right) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Say of segments what is proved about the aim there.
@@ -217,7 +225,7 @@ def changes(net: Network, x, direction, aim, *, largest=1.0, clip=False, toleran
         begins = rays.lead(samples, np.zeros(len(samples))) > 0.0
         return sample[order] + block.start, after[order], begins, np.bincount(unresolved, minlength=len(samples))
 
-    size = block_size(net.layers, net.input_shape)
+    size = block_size(net.layers, net.input_shape, numbers=BLOCK_NUMBERS)
     return RayChanges(*map(np.concatenate, zip(*side_by_side(part, blocks(len(x), size)), strict=True)))
 
 
@@ -231,10 +239,9 @@ def isolate(rays: Rays, samples, left, right, largest) -> tuple[tuple, np.ndarra
     unresolved : int array
         Samples of the segments that were not halved any further.
     """
-    size = block_size(rays.layers, rays.start.shape[1:])
     found, unresolved = [], []
     while len(samples):
-        judged = [rays.judge(samples[part], left[part], right[part]) for part in blocks(len(samples), size)]
+        judged = [rays.judge(samples[part], left[part], right[part]) for part in blocks(len(samples), rays.chunk)]
         decided, before, after = map(np.concatenate, zip(*judged, strict=True))
         single = decided & (before != after)
         found.append((samples[single], left[single], right[single]))
@@ -260,14 +267,13 @@ def locate(rays: Rays, samples, left, right, tolerance) -> tuple[np.ndarray, np.
         tolerances={"xatol": 0.25 * tolerance, "xrtol": 0.0, "fatol": 0.0, "frtol": 0.0},
     )
     # The bracket may be as narrow as rounding: half a tolerance off, the answer is safe from it.
-    ends = []
-    for end, way in ((left, -0.5), (right, 0.5)):
-        off = np.clip(root.x + way * tolerance, left, right)
-        low, high = root.bracket
-        outer = np.minimum(low, high) if way < 0 else np.maximum(low, high)
-        same = (rays.lead(samples, off) > 0.0) == (rays.lead(samples, end) > 0.0)
-        ends.append(np.where(same, off, outer))
-    return samples, *ends
+    low, high = root.bracket
+    before, after = np.minimum(low, high), np.maximum(low, high)
+    won = rays.lead(samples, right) > 0.0
+    earlier, later = np.maximum(root.x - 0.5 * tolerance, left), np.minimum(root.x + 0.5 * tolerance, right)
+    before = np.where((rays.lead(samples, earlier) > 0.0) != won, earlier, before)
+    after = np.where((rays.lead(samples, later) > 0.0) == won, later, after)
+    return samples, before, after
 
 
 def value_bounds(y, z, low, high, width) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ import keras
 
 from bea.datasets import Dataset
 from bea.files import replacing
-from bea.layers import Convolution
+from bea.layers import Activation, Convolution, Dense, Flatten
 from bea.network import Network
 
 
@@ -122,6 +122,142 @@ def put_weights(model, net: Network) -> None:
     model.set_weights(weights)
 
 
+@keras.saving.register_keras_serializable("bea")
+class SmoothReLU(keras.layers.Layer):
+    """The activation ``(v + √(v² + a²))/2`` of paper D (section 3), written as it is printed there; a > 0."""
+
+    def __init__(self, a, **keywords):
+        super().__init__(**keywords)
+        self.a = a
+
+    def call(self, v):
+        """Apply the function to every entry."""
+        return 0.5 * (v + keras.ops.sqrt(v * v + self.a**2))
+
+    def get_config(self):
+        """Return what Keras needs to make the layer again."""
+        return super().get_config() | {"a": self.a}
+
+
+def to_keras(net: Network):
+    """Return the Keras model that computes the activated outputs of a network of dense layers, in Keras' precision.
+
+    Raises
+    ------
+    ValueError
+        For a layer that is no ``Flatten``, ``Dense`` or ``Activation``.
+    """
+    layers = [_to_keras(layer) for layer in net.layers]
+    if net.output_activation != "linear":
+        layers.append(keras.layers.Activation(net.output_activation))
+    model = keras.Sequential([keras.Input(net.input_shape), *layers])
+    put_weights(model, net)
+    return model
+
+
+def _to_keras(layer):
+    match layer:
+        case Flatten():
+            return keras.layers.Flatten()
+        case Dense():
+            return keras.layers.Dense(len(layer.matrix), use_bias=layer.bias)
+        case Activation(name="smooth_relu"):
+            return SmoothReLU(layer.parameter)
+        case Activation():
+            return keras.layers.Activation(layer.name)
+    raise ValueError(f"net: expected Flatten, Dense and Activation layers, received a {type(layer).__name__}")
+
+
 def outputs(model, x) -> np.ndarray:
     """Return what the Keras model computes for a batch, in its precision: logits, if its last layer is linear."""
     return np.asarray(model(np.asarray(x, dtype=model.compute_dtype)))
+
+
+@keras.saving.register_keras_serializable("bea")
+class RadialBasis(keras.layers.Layer):
+    """The Keras side of ``bea.RadialBasis``: ``h_k = exp(-γ_k ‖y - c_k‖²)`` with trainable c_k and log γ_k."""
+
+    def __init__(self, units, **options):
+        super().__init__(**options)
+        self.units = units
+
+    def build(self, input_shape):
+        """Make the weights; ``rbf_classifier`` gives them their first values."""
+        self.centres = self.add_weight(shape=(self.units, input_shape[-1]), name="centres")
+        self.log_sharpness = self.add_weight(shape=(self.units,), initializer="zeros", name="log_sharpness")
+
+    def call(self, y):
+        """Map a batch (n, inputs) to (n, units)."""
+        squares = keras.ops.sum(y**2, axis=1, keepdims=True) + keras.ops.sum(self.centres**2, axis=1)
+        squares = keras.ops.maximum(squares - 2.0 * y @ keras.ops.transpose(self.centres), 0.0)
+        return keras.ops.exp(-keras.ops.exp(self.log_sharpness) * squares)
+
+    def get_config(self):
+        """Return what the layer is made again from."""
+        return super().get_config() | {"units": self.units}
+
+
+def rbf_classifier(centres, sharpness, classes=10, input_shape=(28, 28), seed=0):
+    """Return an untrained Keras model: flatten, Gaussian bumps about the given images, then one dense layer.
+
+    Parameters
+    ----------
+    centres : array (units, *input_shape)
+        Images at which the centres start.
+    sharpness : float
+        γ of every bump at the start, positive, in units of one over squared pixels.
+    classes : int
+    input_shape : tuple of int
+    seed : int
+        Fixes the initial weights of the dense layer, and the order of the samples in training.
+    """
+    centres = np.asarray(centres, dtype=float)
+    if centres.shape[1:] != tuple(input_shape) or not len(centres):
+        raise ValueError(f"centres: expected images of shape {tuple(input_shape)}, received shape {centres.shape}")
+    if not 0.0 < sharpness < np.inf:
+        raise ValueError(f"sharpness: expected a positive number, received {sharpness!r}")
+    keras.utils.set_random_seed(seed)
+    bumps = RadialBasis(len(centres))
+    layers = [keras.layers.Flatten(), bumps, keras.layers.Dense(classes)]
+    model = keras.Sequential([keras.Input(input_shape), *layers])
+    bumps.set_weights([centres.reshape(len(centres), -1), np.full(len(centres), np.log(sharpness))])
+    return model
+
+
+def train_until(model, data: Dataset, accuracy, *, rate, batch_size, images, most) -> np.ndarray:
+    """Train with Adam as ``train`` does, but stop as soon as the model classifies this share of the test images.
+
+    The training images pass in their order, ``images`` at a time, and the accuracy is looked at after each time. A
+    model that was trained before goes on from where it stopped.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Whose last layer gives logits.
+    data : Dataset
+    accuracy : float
+        Share of the test images to reach.
+    rate : float
+        Adam's learning rate, for a model that was not trained before.
+    batch_size : int
+    images : int
+        Training images between two looks at the accuracy.
+    most : int
+        Looks after which training ends anyway.
+
+    Returns
+    -------
+    array
+        The accuracies seen.
+    """
+    if not model.compiled:
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(keras.optimizers.Adam(rate), loss)
+    seen = []
+    for part in range(most):
+        chosen = np.arange(part * images, (part + 1) * images) % len(data.x_train)
+        model.fit(data.x_train[chosen], data.y_train[chosen], batch_size=batch_size, epochs=1, verbose=0)
+        seen.append(np.mean(Network.from_keras(model).classify(data.x_test) == data.y_test))
+        if seen[-1] >= accuracy:
+            break
+    return np.array(seen)

@@ -397,7 +397,7 @@ def test_a_batch_larger_than_a_block_equals_one_block(targeted, clip, monkeypatc
         return gradient, fgsm(net, x, label, epsilon, **options), smallest_epsilon(net, x, label, **options)
 
     whole = everything()
-    monkeypatch.setattr(gradient_attacks, "block_size", lambda *_: 3)
+    monkeypatch.setattr(gradient_attacks, "block_size", lambda *_, **__: 3)
     parts = everything()
     assert relative_error(parts[0], whole[0]) <= 1e-14
     for found, expected in zip(parts[1:], whole[1:], strict=True):

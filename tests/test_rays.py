@@ -226,7 +226,7 @@ def test_blocks_make_no_difference(monkeypatch):
     """Blocks of seven rays, and of seven segments, find what one block finds."""
     net, x, direction, aim = problem("relu", seed=7)
     whole = rays.changes(net, x, direction, aim)
-    monkeypatch.setattr(rays, "block_size", lambda *_: 7)
+    monkeypatch.setattr(rays, "block_size", lambda *_, **__: 7)
     parts = rays.changes(net, x, direction, aim)
     np.testing.assert_array_equal(parts.sample, whole.sample)
     np.testing.assert_allclose(parts.epsilon, whole.epsilon, rtol=0, atol=1e-12)

@@ -71,7 +71,7 @@ def test_nothing_changed_means_nothing_runs(copy):
             "params.yml",
             "training: {epochs: 2",
             "training: {epochs: 3",
-            {"training", "one_layer", "backward_error", "tables", "pictures", "book"},
+            {"training", "one_layer", "backward_error", "tables", "pictures", "epsilon", "book"},
         ),
         ("params.yml", "size: 8", "size: 9", {"primer", "book"}),
         ("params.yml", "images: 500", "images: 400", {"one_layer", "book"}),
