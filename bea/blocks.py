@@ -30,12 +30,12 @@ def blocks(n: int, size: int) -> list[slice]:
 
 def side_by_side(function, parts) -> Iterator:
     """Yield what the function returns for every part, in order; threads work on several at a time."""
-    if len(parts) == 1:
-        yield function(parts[0])
-        return
-    # Small matrices gain nothing from more threads of their own.
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield from pool.map(function, parts)
+    with threadpool_limits(1, "blas"):  # small matrices gain nothing from threads of their own, and would wait for them
+        if len(parts) == 1:
+            yield function(parts[0])
+            return
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            yield from pool.map(function, parts)
 
 
 def in_blocks(function, x, size) -> np.ndarray:

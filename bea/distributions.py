@@ -57,16 +57,13 @@ class TruncatedNormal:
 
     def pdf(self, x) -> np.ndarray:
         """Return the density at x, (*batch, n)."""
-        a, b, slope, curvature = self._columns()
-        t = np.asarray(x, dtype=float) - a
-        log_mass = _moments(np.zeros_like(b), b - a, slope, curvature)[0]
-        inside = (t >= 0.0) & (t <= b - a)
-        return np.where(inside, np.exp(np.where(inside, slope * t - curvature * t**2 / 2.0, 0.0) - log_mass), 0.0)
+        inside, log_density = self._log_density(x)
+        return np.where(inside, np.exp(log_density), 0.0)
 
     def log_likelihood(self, x) -> np.ndarray:
         """Return the sum of the log-densities of every sample of x, (*batch, n); -inf for a value outside [a, b]."""
-        with np.errstate(divide="ignore"):
-            return np.log(self.pdf(x)).sum(axis=-1)
+        inside, log_density = self._log_density(x)
+        return np.where(inside, log_density, -np.inf).sum(axis=-1)
 
     def cdf(self, x) -> np.ndarray:
         """Return the probability of a value up to x, (*batch, n)."""
@@ -110,6 +107,14 @@ class TruncatedNormal:
             )
 
         return mirrored, log_survival, inverse
+
+    def _log_density(self, x):
+        """Return where x lies in [a, b], and the logarithm of the density there."""
+        a, b, slope, curvature = self._columns()
+        t = np.asarray(x, dtype=float) - a
+        inside = (t >= 0.0) & (t <= b - a)
+        t = np.where(inside, t, 0.0)
+        return inside, slope * t - curvature * t**2 / 2.0 - _moments(np.zeros_like(b), b - a, slope, curvature)[0]
 
     def _columns(self):
         """Return the parameters with an axis for the values of a sample."""

@@ -15,7 +15,7 @@ from scipy.special import expit
 from bea.blocks import block_size, blocks, side_by_side
 from bea.network import Network
 from bea.perturbation import image_norms
-from bea.rays import BLOCK_NUMBERS, Rays, check_clip, check_positive, column, isolate, locate
+from bea.rays import BLOCK_NUMBERS, NARROWEST, Rays, check_clip, check_positive, column, isolate, locate
 
 METHODS = ("exact", "bisection", "scan")
 COARSE = 16  # steps of the grid on which "exact" looks for a first success
@@ -67,8 +67,8 @@ class SmallestEpsilon(GradientAttackResult):
     Attributes
     ----------
     proved : bool array (n,)
-        Whether it was proved that no smaller step succeeds, or, where ``epsilon`` is NaN, none at all. Only the method
-        "exact" proves anything.
+        Whether it was proved that no step succeeds that is smaller by more than the tolerance, or, where ``epsilon``
+        is NaN, none at all. Only the method "exact" proves anything.
     """
 
     proved: np.ndarray
@@ -163,7 +163,8 @@ def smallest_epsilon(
     - "exact" needs no such assumption: it locates a boundary and proves, as ``bea.rays`` describes, that no step
       before it succeeds, or else takes the first of those it finds instead.
 
-    The end that succeeds is returned, so ε_min is too large by at most ``tolerance``, or ``step`` in a scan.
+    The end that succeeds is returned, so the boundary that was found is at most ``tolerance`` below it, or ``step`` in
+    a scan. Where two logits are equal and larger than all others, neither class counts as given.
 
     Parameters
     ----------
@@ -181,8 +182,8 @@ def smallest_epsilon(
     -------
     SmallestEpsilon
         ``epsilon`` is ε_min: 0 where x itself has the class that is asked for, NaN where no step up to ``largest``
-        succeeds, for instance because the gradient is zero. ``success`` is what the network says of ``x + dx``: for a
-        tolerance near rounding it may be False although a step was found.
+        succeeds, for instance because the gradient is zero. ``success`` is what the network says of ``x + dx``: at a
+        tie, and for a tolerance near rounding, it may be False although a step was found.
 
     Raises
     ------
@@ -200,9 +201,11 @@ def smallest_epsilon(
     if step > largest:
         raise ValueError(f"step: expected at most the largest step tried, {largest:g}, received {step:g}")
     search = {
-        "exact": lambda succeeds, rays: _exactly(succeeds, rays, largest, tolerance),
+        "exact": lambda succeeds, rays: _exactly(succeeds, rays, targeted, largest, tolerance),
         "bisection": lambda succeeds, rays: _by_bisection(succeeds, len(rays.x), largest, tolerance),
-        "scan": lambda succeeds, rays: _by_scan(succeeds, len(rays.x), np.arange(0.0, largest + 0.5 * step, step)),
+        "scan": lambda succeeds, rays: _by_scan(
+            succeeds, len(rays.x), step * np.arange(math.floor(largest / step * (1.0 + 1e-12)) + 1)
+        ),
     }[method]
 
     def block(x, aim):
@@ -232,23 +235,29 @@ def _by_bisection(succeeds, n, largest, tolerance):
     high[succeeds(samples, low)] = 0.0
     while (high - low).max(initial=0.0) > tolerance:
         middle = 0.5 * (low + high)
+        if ((middle == low) | (middle == high)).all():  # neighbours in floating point
+            break
         won = succeeds(samples, middle)
         low, high = np.where(won, low, middle), np.where(won, middle, high)
     return np.where(never & (high > 0.0), np.nan, high), np.zeros(n, dtype=bool)
 
 
-def _exactly(succeeds, rays, largest, tolerance):
+def _exactly(succeeds, rays, targeted, largest, tolerance):
     """Return the first change of class, located and proved to be the first, and where that was proved."""
     n = len(rays.x)
     epsilon, _ = _by_scan(succeeds, n, largest * np.arange(COARSE + 1) / COARSE)
     some = np.flatnonzero(epsilon > 0.0)
-    _, before, epsilon[some] = locate(rays, some, epsilon[some] - largest / COARSE, epsilon[some], tolerance)
+    goal = np.full(n, targeted)  # whether the aim leads where the attack succeeds
+    last, epsilon[some] = locate(rays, some, epsilon[some] - largest / COARSE, epsilon[some], goal[some], tolerance)
     clear = np.where(np.isnan(epsilon), largest, 0.0)  # up to where no success is known
-    clear[some] = before
+    clear[some] = last
     some = np.flatnonzero(clear > 0.0)
-    found, unresolved = isolate(rays, some, np.zeros(len(some)), clear[some], largest)
-    samples, _, after = locate(rays, *found, tolerance)
-    np.fmin.at(epsilon, samples, after)
+    start, neither = np.zeros(len(some)), ~goal[some]
+    found, unresolved = isolate(rays, some, start, clear[some], neither, neither, NARROWEST * largest)
+    samples, _, _, won = found
+    _, first = locate(rays, *found, tolerance)
+    earlier = (won == targeted) & succeeds(samples, first)
+    np.fmin.at(epsilon, samples[earlier], first[earlier])
     return epsilon, np.bincount(unresolved, minlength=n) == 0
 
 

@@ -12,7 +12,8 @@ change at all:
   there is one change where the lead has different signs at the ends, else none.
 - A change that is alone in its segment is located by a root finder that keeps it enclosed (Chandrupatla's, of SciPy).
 
-The proof holds in exact arithmetic; values and bounds smaller than 1e-12 of the logits are not trusted.
+A tie is no lead: there the class counts as not given, whatever ``argmax`` says. The proof holds in exact arithmetic;
+bounds of the lead smaller than 1e-12 of the logits are not trusted.
 """
 
 import math
@@ -44,11 +45,20 @@ class Rays:
     ----------
     net : Network
     x, direction : arrays (n, *input_shape)
-        Images and s, in units of the pixels.
+        Images and s, in units of the pixels; for ``clip`` within ``net.input_range``.
     aim : int array (n,)
         The class whose lead is followed.
     clip : bool
         Whether the images are clipped to ``net.input_range``.
+
+    Attributes
+    ----------
+    layers : tuple
+        The layers behind the affine head.
+    start, slope : arrays (n, …)
+        What they receive at ε = 0, and its derivative.
+    chunk : int
+        How many samples are run through the layers at a time.
     """
 
     net: Network
@@ -88,24 +98,17 @@ class Rays:
         parts = blocks(len(samples), self.chunk)
         return np.concatenate([_lead(self.logits(samples[p], epsilon[p]), self.aim[samples[p]]) for p in parts])
 
-    def judge(self, samples, left, right) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Say of segments what is proved about the aim there.
+    def prove(self, samples, left, right) -> np.ndarray:
+        """Return for segments (m,) whether it is proved that the lead changes its sign at most once, (m,).
 
         Parameters
         ----------
         samples : int array (m,)
         left, right : arrays (m,)
             Ends of the segments.
-
-        Returns
-        -------
-        decided : bool array (m,)
-            Whether at most one change of sign of the lead was proved.
-        before, after : bool arrays (m,)
-            Whether the aim leads at the left and at the right end.
         """
         aim = self.aim[samples]
-        y, z = self.at(samples, left), self.at(samples, right)
+        y, z = self.at(samples, left), self.at(samples, right)  # at the left and at the right end, layer by layer
         low, high = self._first_slopes(samples, left, right)
         for layer in self.layers[:-1]:
             v, w = layer.forward(y), layer.forward(z)
@@ -113,21 +116,21 @@ class Rays:
             y, z = v, w
         last = self.layers[-1]
         v, w = last.forward(y), last.forward(z)
-        rows = last.kernel[aim][:, None] - last.kernel  # the difference of the aim's logit and each other
-        centre, radius = 0.5 * (low + high), 0.5 * (high - low)
-        middle = np.matvec(rows, centre)
-        spread = np.matvec(np.abs(rows), radius)
-        size = SLACK * np.abs(v).max(axis=1, keepdims=True)
-        lead_v, lead_w = np.take_along_axis(v, aim[:, None], 1) - v, np.take_along_axis(w, aim[:, None], 1) - w
+        # The same for the differences between the aim's logit and each other one.
+        middle, spread = 0.5 * (low + high) @ last.kernel.T, np.empty_like(v)
+        middle = np.take_along_axis(middle, aim[:, None], 1) - middle
+        for k in np.unique(aim):
+            spread[aim == k] = 0.5 * (high - low)[aim == k] @ np.abs(last.kernel[k] - last.kernel).T
         low, high = middle - spread, middle + spread
-        least, most = value_bounds(lead_v, lead_w, low, high, right - left)
-        own = aim[:, None] == np.arange(self.net.classes)
-        open_ = ~own & (least <= size)
-        kept = ~open_.any(axis=1)
-        lost = (~own & (most < -size)).any(axis=1)
-        falls, rises = (~open_ | (high <= 0.0)).all(axis=1), (~open_ | (low >= 0.0)).all(axis=1)
-        lead_v[own], lead_w[own] = np.inf, np.inf
-        return kept | lost | falls | rises, lead_v.min(axis=1) > 0.0, lead_w.min(axis=1) > 0.0
+        least, most = value_bounds(_differences(v, aim), _differences(w, aim), low, high, right - left)
+        slack = SLACK * np.maximum(np.abs(v), np.abs(w)).max(axis=1, keepdims=True)
+        others = aim[:, None] != np.arange(self.net.classes)
+        may_vanish = others & ~(least > slack)  # so that NaN counts as unknown
+        always_leads = ~may_vanish.any(axis=1)
+        never_leads = (others & (most < -slack)).any(axis=1)
+        # The lead is the least difference: where all that matter only fall, or only rise, it changes sign once at most.
+        falls, rises = (~may_vanish | (high <= 0.0)).all(axis=1), (~may_vanish | (low >= 0.0)).all(axis=1)
+        return always_leads | never_leads | falls | rises
 
     def _first_slopes(self, samples, left, right):
         """Return the least and the largest slope of ``at`` on segments."""
@@ -136,7 +139,7 @@ class Rays:
             return slope, slope
         # A pixel moves until it meets the end of the range that it moves towards.
         room = np.where(slope > 0.0, self.net.input_range[1], self.net.input_range[0]) - self.start[samples]
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             stop = np.where(slope == 0.0, np.inf, room / slope)
         starts = np.where(column(left, slope) < stop, slope, 0.0)
         ends = np.where(column(right, slope) <= stop, slope, 0.0)
@@ -154,7 +157,7 @@ class RayChanges:
     epsilon : array (k,)
         Where it is, rising along each ray: of an interval no longer than the tolerance the end with the new answer.
     begins : bool array (n,)
-        Whether the network gives the class at ε = 0.
+        Whether the class leads at ε = 0.
     unresolved : int array (n,)
         Segments of the ray about which nothing could be proved; changes that they may hide are not listed.
     """
@@ -216,64 +219,107 @@ def changes(net: Network, x, direction, aim, *, largest=1.0, clip=False, toleran
 
     def part(block):
         rays = Rays(net, x[block], direction[block], aim[block], clip)
-        samples = np.arange(len(rays.x))
-        edges = largest * np.arange(PIECES + 1) / PIECES
-        tasks = np.repeat(samples, PIECES), np.tile(edges[:-1], len(samples)), np.tile(edges[1:], len(samples))
-        found, unresolved = isolate(rays, *tasks, largest)
-        sample, _, after = locate(rays, *found, tolerance)
-        order = np.lexsort((after, sample))
-        begins = rays.lead(samples, np.zeros(len(samples))) > 0.0
-        return sample[order] + block.start, after[order], begins, np.bincount(unresolved, minlength=len(samples))
+        samples, edges = np.arange(len(rays.x)), largest * np.arange(PIECES + 1) / PIECES
+        leads = np.array([rays.lead(samples, np.full(len(samples), edge)) > 0.0 for edge in edges])
+        left, right = np.repeat(edges[:-1], len(samples)), np.repeat(edges[1:], len(samples))
+        found, unresolved = isolate(
+            rays, np.tile(samples, PIECES), left, right, leads[:-1].ravel(), leads[1:].ravel(), NARROWEST * largest
+        )
+        _, after = locate(rays, *found, tolerance)
+        order = np.lexsort((after, found[0]))
+        sample = found[0][order] + block.start
+        return sample, after[order], leads[0], np.bincount(unresolved, minlength=len(samples))
 
     size = block_size(net.layers, net.input_shape, numbers=BLOCK_NUMBERS)
     return RayChanges(*map(np.concatenate, zip(*side_by_side(part, blocks(len(x), size)), strict=True)))
 
 
-def isolate(rays: Rays, samples, left, right, largest) -> tuple[tuple, np.ndarray]:
+def isolate(rays: Rays, samples, left, right, before, after, narrowest) -> tuple[tuple, np.ndarray]:
     """Halve segments of rays until each holds at most one change.
+
+    Parameters
+    ----------
+    rays : Rays
+    samples : int array (m,)
+    left, right : arrays (m,)
+        Ends of the segments.
+    before, after : bool arrays (m,)
+        Whether the aim leads there. Who leads at a point is decided once, here for the middles: rounding may see it
+        differently the next time, and a change would be found twice, or not at all.
+    narrowest : float
+        Length below which a segment is not halved any more.
 
     Returns
     -------
-    samples, left, right : arrays (k,)
-        Segments that hold exactly one.
+    samples, left, right, after : arrays (k,)
+        Segments that hold exactly one change, and whether the aim leads behind it.
     unresolved : int array
         Samples of the segments that were not halved any further.
     """
-    found, unresolved = [], []
+    found, unresolved = [[], [], [], []], []
     while len(samples):
-        judged = [rays.judge(samples[part], left[part], right[part]) for part in blocks(len(samples), rays.chunk)]
-        decided, before, after = map(np.concatenate, zip(*judged, strict=True))
-        single = decided & (before != after)
-        found.append((samples[single], left[single], right[single]))
-        hopeless = np.bincount(samples[~decided], minlength=len(rays.x))[samples] > MOST
-        hopeless |= right - left <= NARROWEST * largest
-        unresolved.append(samples[~decided & hopeless])
-        rest = ~decided & ~hopeless
-        samples, left, right = samples[rest], left[rest], right[rest]
+        parts = blocks(len(samples), rays.chunk)
+        proved = np.concatenate([rays.prove(samples[part], left[part], right[part]) for part in parts])
+        single = proved & (before != after)
+        for known, values in zip(found, (samples, left, right, after), strict=True):
+            known.append(values[single])
+        hopeless = np.bincount(samples[~proved], minlength=len(rays.x))[samples] > MOST
+        hopeless |= right - left <= narrowest
+        unresolved.append(samples[~proved & hopeless])
+        samples, left, right, before, after = (
+            values[~proved & ~hopeless] for values in (samples, left, right, before, after)
+        )
         middle = 0.5 * (left + right)
-        samples, left, right = np.tile(samples, 2), np.concatenate([left, middle]), np.concatenate([middle, right])
-    columns = zip(*found, strict=True) if found else ([samples], [left], [right])
-    return tuple(map(np.concatenate, columns)), np.concatenate([samples, *unresolved])
+        between = rays.lead(samples, middle) > 0.0
+        left, right = np.concatenate([left, middle]), np.concatenate([middle, right])
+        before, after = np.concatenate([before, between]), np.concatenate([between, after])
+        samples = np.tile(samples, 2)
+    nothing = samples, left, right, after
+    found = tuple(np.concatenate([*known, none]) for known, none in zip(found, nothing, strict=True))
+    return found, np.concatenate([*unresolved, samples])
 
 
-def locate(rays: Rays, samples, left, right, tolerance) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Narrow segments with one change each; return the samples, and the ends before and after the change."""
+def locate(rays: Rays, samples, left, right, won, tolerance) -> tuple[np.ndarray, np.ndarray]:
+    """Narrow segments that hold one change each.
+
+    Parameters
+    ----------
+    rays : Rays
+    samples : int array (k,)
+    left, right : arrays (k,)
+        Ends of the segments.
+    won : bool array (k,)
+        Whether the aim leads behind the change.
+    tolerance : float
+
+    Returns
+    -------
+    last, first : arrays (k,)
+        ε before and behind the change, no further apart than the tolerance.
+    """
     if not len(samples):
-        return samples, left, right
+        return left, right
+
+    def lead(epsilon, sample):
+        value = rays.lead(sample, epsilon)
+        return np.where(value == 0.0, -np.finfo(float).tiny, value)  # a tie is no lead, and no root to stop at
+
     root = elementwise.find_root(
-        lambda epsilon, sample: rays.lead(sample, epsilon),
+        lead,
         (left, right),
         args=(samples,),
         tolerances={"xatol": 0.25 * tolerance, "xrtol": 0.0, "fatol": 0.0, "frtol": 0.0},
     )
-    # The bracket may be as narrow as rounding: half a tolerance off, the answer is safe from it.
-    low, high = root.bracket
-    before, after = np.minimum(low, high), np.maximum(low, high)
-    won = rays.lead(samples, right) > 0.0
-    earlier, later = np.maximum(root.x - 0.5 * tolerance, left), np.minimum(root.x + 0.5 * tolerance, right)
-    before = np.where((rays.lead(samples, earlier) > 0.0) != won, earlier, before)
-    after = np.where((rays.lead(samples, later) > 0.0) == won, later, after)
-    return samples, before, after
+    # Where rounding sees the same sign at both ends, the change is at the end that is nearer to a tie.
+    same_sign = root.status == -1
+    end = np.where(np.abs(lead(left, samples)) < np.abs(lead(right, samples)), left, right)
+    last, first = (np.where(same_sign, end, bound) for bound in (np.minimum(*root.bracket), np.maximum(*root.bracket)))
+    # The two may be closer than rounding can tell apart. Half a tolerance off, it can.
+    place = np.where(same_sign, end, root.x)
+    earlier, later = np.maximum(place - 0.5 * tolerance, left), np.minimum(place + 0.5 * tolerance, right)
+    last = np.where((rays.lead(samples, earlier) > 0.0) != won, earlier, last)
+    first = np.where((rays.lead(samples, later) > 0.0) == won, later, first)
+    return last, first
 
 
 def value_bounds(y, z, low, high, width) -> tuple[np.ndarray, np.ndarray]:
@@ -336,6 +382,7 @@ def slope_bounds(layer, y, z, v, w, low, high, width) -> tuple[np.ndarray, np.nd
         spread = twice * (spread[:, None] + radius @ np.abs(layer.centres).T)
         low, high = slope - spread, slope + spread
         least, most = value_bounds(layer.exponents(y), layer.exponents(z), low, high, width)
+        most = np.minimum(most, 0.0)  # no exponent is positive, its bound may be
         # Then the exponential, whose slope is its value.
         least, most = np.exp(least), np.exp(most)
         return np.where(low < 0.0, low * most, low * least), np.where(high > 0.0, high * most, high * least)
@@ -345,6 +392,8 @@ def slope_bounds(layer, y, z, v, w, low, high, width) -> tuple[np.ndarray, np.nd
 
 def _linear(layer, slope, size=False):
     """Apply an affine layer without its bias, or, for ``size``, the one with the magnitudes of its weights."""
+    if not isinstance(layer, AFFINE):
+        raise TypeError(f"net: expected layers whose slopes are known here, received a {type(layer).__name__}")
     if isinstance(layer, Dense):
         return slope @ (np.abs(layer.kernel) if size else layer.kernel).T
     if isinstance(layer, Weighted):
@@ -355,10 +404,15 @@ def _linear(layer, slope, size=False):
     return layer.forward(slope)
 
 
+def _differences(logits, aim):
+    """Return the logit of the aim less each one, (m, classes)."""
+    return np.take_along_axis(logits, aim[:, None], 1) - logits
+
+
 def _lead(logits, aim):
-    """Return the logit of the aim minus the largest other one, (m,)."""
+    """Return the logit of the aim less the largest other one, (m,)."""
     own = np.arange(logits.shape[1]) == aim[:, None]
-    return logits[own] - np.where(own, -np.inf, logits).max(axis=1)
+    return np.where(own, np.inf, _differences(logits, aim)).min(axis=1)
 
 
 def column(values, like) -> np.ndarray:

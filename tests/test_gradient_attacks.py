@@ -278,13 +278,14 @@ def test_one_affine_layer_with_two_classes_has_a_closed_form(output):
         assert (found <= expected + 1e-10 + 1e-15).all()
 
 
-def test_an_image_of_another_class_needs_no_step():
+@pytest.mark.parametrize("method", gradient_attacks.METHODS)
+def test_an_image_of_another_class_needs_no_step(method):
     """ε = 0, Δx = 0, whether it is misclassified or already has the target's class."""
     net, x, *_ = random_case(7, n=30)
     present = net.classify(x)
     label = (present + 1) % 4
     for target in (None, present):
-        result = smallest_epsilon(net, x, label, target=target)
+        result = smallest_epsilon(net, x, label, target=target, method=method)
         assert not result.epsilon.any()
         assert not result.dx.any()
         assert not result.norm.any()
@@ -320,6 +321,36 @@ def test_no_step_is_longer_than_the_largest():
     assert np.nanmax(np.abs(narrow.epsilon - wide.epsilon)) <= 1e-6
 
 
+@pytest.mark.parametrize("method", gradient_attacks.METHODS)
+def test_no_method_tries_more_than_the_largest_step(method):
+    """Two logits meet at 1.02: a scan in steps of 0.35 stops at 0.7, all find nothing up to one, and it beyond."""
+    net = Network((Dense(np.array([[-1.0, 1.02], [0.0, 0.0]])),), (1,))
+    x = np.zeros((1, 1))
+    assert np.isnan(smallest_epsilon(net, x, [0], method=method, step=0.35).epsilon[0])
+    found = smallest_epsilon(net, x, [0], method=method, step=0.35, largest=1.05).epsilon[0]
+    assert found == pytest.approx(1.05 if method == "scan" else 1.02, abs=1e-6)
+
+
+def test_bisection_ends_at_neighbouring_numbers():
+    """A tolerance finer than floating point is met as well as can be."""
+    net, x, label, _ = random_case(8, n=10)
+    result = smallest_epsilon(net, x, label, method="bisection", largest=2.0, tolerance=1e-20)
+    exact = smallest_epsilon(net, x, label, largest=2.0, tolerance=1e-12)
+    known = result.epsilon > 0
+    assert known.sum() >= 3
+    assert (result.epsilon[known] >= exact.epsilon[known] - 1e-12).all()
+
+
+def test_what_is_not_proved_is_said():
+    """The label leads by rounding only, so that nothing can be proved before the first success."""
+    wave = np.array([[5.0, -1.0], [5.0, -1.0], [1.0, 0.0]])
+    last = np.array([[0.1, 0.2, 0.0, 1e-17], [0.2, 0.1, 0.0, 0.0], [0.0, 0.0, 1.0, -0.5]])
+    net = Network((Dense(wave), Activation("tanh"), Dense(last)), (1,))
+    x = np.array([[0.0], [0.55]])
+    found = smallest_epsilon(net, x, [2, 0], target=[0, 2])
+    assert found.proved.tolist() != [True, True]
+
+
 def test_bisection_finds_something_where_the_largest_step_succeeds():
     """And nothing elsewhere, unless no step is needed; what it finds is never before the exact ε_min."""
     net, x, label, target = random_case(8, n=100)
@@ -345,7 +376,7 @@ def test_a_network_run_in_full_gives_the_same_steps(name, targeted, monkeypatch)
     runs_of_the_first = sum(call is net.weighted[0] for call in calls)
     head = len(net.weighted) > 1  # the last layer is never part of it
     assert runs_of_the_first <= 6 or not head
-    monkeypatch.setattr(rays, "AFFINE", ())
+    monkeypatch.setattr(rays, "takewhile", lambda *_: [])
     full = smallest_epsilon(net, x, label, target=target)
     assert sum(call is net.weighted[0] for call in calls) >= runs_of_the_first + 15 * head
     np.testing.assert_allclose(short.epsilon, full.epsilon, rtol=0, atol=1e-6)

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from bea import Activation, AveragePool, Convolution, Dense, Flatten, MaxPool, Network, RadialBasis, rays
 from bea.gradient_attacks import loss_gradient, smallest_epsilon
+from bea.layers import ACTIVATIONS, PARAMETRIC, Layer
 
+pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 RNG = np.random.default_rng
 FINE = 20_000
 
@@ -29,6 +31,9 @@ def network(name, rng):
         inputs = int(np.prod(pool.output_shape(inputs)))
     elif name == "radial":
         layers, inputs = [RadialBasis(rng.random((12, 6)), np.full(12, 3.0))], 12
+    elif name == "radial behind tanh":
+        layers = [dense(rng, 5, 6, 4.0), Activation("tanh"), RadialBasis(rng.uniform(-1, 1, (12, 5)), np.full(12, 2.0))]
+        inputs = 12
     elif name == "one layer":
         layers, inputs = [], 6
     else:
@@ -44,7 +49,17 @@ def balanced(net, rng):
     return replace(net, layers=(*net.layers[:-1], Dense(matrix)))
 
 
-NAMES = ("one layer", "relu", "smooth_relu", "tanh", "sigmoid", "max pool", "average pool", "radial")
+NAMES = (
+    "one layer",
+    "relu",
+    "smooth_relu",
+    "tanh",
+    "sigmoid",
+    "max pool",
+    "average pool",
+    "radial",
+    "radial behind tanh",
+)
 
 
 def problem(name, seed=0, n=60):
@@ -138,6 +153,76 @@ def test_a_class_that_is_lost_for_a_moment_is_noticed():
     found = rays.changes(net, np.zeros((1, 1)), np.ones((1, 1)), [0], tolerance=1e-12)
     assert found.begins.tolist() == [True]
     np.testing.assert_allclose(found.epsilon, [0.3 + width / 4, 0.3 + 3 * width / 4], rtol=0, atol=2e-12)
+
+
+def test_narrow_bumps_are_found_on_long_rays():
+    """Bounds of the exponent of a radial basis function far away are useless, and do not overflow."""
+    net = Network(
+        (RadialBasis(np.array([[3.0]]), np.array([1000.0])), Dense(np.array([[0.0, 0.0], [1.0, -0.5]]))), (1,)
+    )
+    found = rays.changes(net, np.zeros((1, 1)), np.ones((1, 1)), [0], largest=10.0, tolerance=1e-12)
+    width = np.sqrt(np.log(2.0) / 1000.0)
+    np.testing.assert_allclose(found.epsilon, [3.0 - width, 3.0 + width], rtol=0, atol=2e-12)
+    assert not found.unresolved.any()
+
+
+def test_overflow_is_called_unresolved():
+    """Logits near the largest number leave no bound to trust."""
+    net = Network(
+        (Dense(np.array([[1e200, -3e199], [1.0, 0.0]])), Activation("relu"), Dense(1e200 * np.eye(2, 3))), (1,)
+    )
+    with np.errstate(all="ignore"):
+        found = rays.changes(net, np.zeros((1, 1)), np.ones((1, 1)), [1])
+    assert found.unresolved[0] > 0 or found.count[0] == 1
+
+
+def test_a_tie_over_a_stretch_begins_where_it_begins():
+    """Before 0.3 the first class leads, after 0.9 the second, between them neither: a zero is no place to stop at."""
+    first = np.array([[-1.0, 0.3], [1.0, -0.9]])
+    net = Network((Dense(first), Activation("relu"), Dense(np.array([[1.0, -1.0, 0.0], [0.0, 0.0, 0.0]]))), (1,))
+    x, way = np.zeros((1, 1)), np.ones((1, 1))
+    for largest in (1.0, 10.0):
+        for aim, place in ((0, 0.3), (1, 0.9)):
+            found = rays.changes(net, x, way, [aim], largest=largest)
+            np.testing.assert_allclose(found.epsilon, [place], rtol=0, atol=1e-9)
+    assert smallest_epsilon(net, x, [0]).epsilon[0] == pytest.approx(0.3, abs=1e-6)
+    assert smallest_epsilon(net, x, [0], target=[1]).epsilon[0] == pytest.approx(0.9, abs=1e-6)
+
+
+@pytest.mark.parametrize("edge", [0.25, 0.5, 0.75])
+@pytest.mark.parametrize("name", ["relu", "tanh", "sigmoid", "smooth_relu"])
+def test_a_change_at_the_end_of_a_segment_is_found_once(name, edge):
+    """Rays that start so that a known change lies where segments meet: rounding must not count it twice or never."""
+    net, x, direction, aim = problem(name, seed=9, n=300)
+    net = replace(net, input_range=None)
+    known = rays.changes(net, x, direction, aim, tolerance=1e-15)
+    some = np.flatnonzero(known.count == 1)
+    place = known.first[some]
+    moved = x[some] + (place - edge).reshape(-1, 1) * direction[some]
+    found = rays.changes(net, moved, direction[some], aim[some], tolerance=1e-9)
+    assert not np.isnan(found.epsilon).any()
+    near = np.abs(found.epsilon - edge) <= 1e-8
+    np.testing.assert_array_equal(np.bincount(found.sample[near], minlength=len(some)), 1)
+    assert len(some) >= 20
+
+
+def test_a_layer_whose_slopes_are_unknown_is_refused():
+    """Not taken for an affine one."""
+
+    with pytest.raises(TypeError, match="net: expected layers whose slopes are known here, received a Layer"):
+        rays.slope_bounds(Layer(), *np.zeros((6, 1, 1)), np.ones(1))
+
+
+@pytest.mark.parametrize("name", [*ACTIVATIONS, *PARAMETRIC])
+def test_every_activation_is_steepest_at_zero_or_at_an_end(name):
+    """Slopes are never negative, rise up to zero, and from there rise or fall throughout: what the bounds assume."""
+    layer = Activation(name, 0.3) if name in PARAMETRIC else Activation(name)
+    v = np.linspace(-8.0, 8.0, 4001)
+    steps = np.diff(layer.slope(v, layer.forward(v)))
+    below, above = steps[v[1:] <= 0.0], steps[v[:-1] >= 0.0]
+    assert (layer.slope(v, layer.forward(v)) >= 0.0).all()
+    assert (below >= -1e-15).all()
+    assert (above >= -1e-15).all() or (above <= 1e-15).all()
 
 
 def test_a_ray_that_does_not_move_never_changes():
