@@ -54,7 +54,7 @@ def provenance_line(provenance: dict, cell: str) -> nodes.paragraph:
     seed = parameters.get("seed", parameters.get("seeds"))
     facts = [
         settings,
-        f"seed {seed}",
+        seed is not None and f"seed {seed}",
         provenance["dataset"] and f"data {provenance['dataset']}",
         f"commit {provenance['commit']}",
     ]
