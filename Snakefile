@@ -36,6 +36,10 @@ NEEDS = {
 }
 
 
+# Long ones that others wait for go first.
+FIRST = {"scratch": 2, "sturdier": 1}
+
+
 # The records are asked for by name: Snakemake would not miss one that only stands behind an existing book.
 rule all:
     input: [f"results/.done/{notebook}" for notebook in NEEDS], "_build/book.done"
@@ -58,6 +62,7 @@ for notebook, needs in NEEDS.items():
         name: notebook
         input:
             needs, f"notebooks/{notebook}.ipynb", modules_of(notebook), "workflow/execute.py", "book/claims.yml",
+        priority: FIRST.get(notebook, 0)
         params: notebook=notebook, values=PARAMETERS[notebook]
         output: f"results/.done/{notebook}"
         shell: "{sys.executable:q} -m workflow.execute {params.notebook} --set {SET}"
