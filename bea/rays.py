@@ -310,12 +310,12 @@ def locate(rays: Rays, samples, left, right, won, tolerance) -> tuple[np.ndarray
         args=(samples,),
         tolerances={"xatol": 0.25 * tolerance, "xrtol": 0.0, "fatol": 0.0, "frtol": 0.0},
     )
+    place, last, first = root.x, np.minimum(*root.bracket), np.maximum(*root.bracket)
     # Where rounding sees the same sign at both ends, the change is at the end that is nearer to a tie.
-    same_sign = root.status == -1
-    end = np.where(np.abs(lead(left, samples)) < np.abs(lead(right, samples)), left, right)
-    last, first = (np.where(same_sign, end, bound) for bound in (np.minimum(*root.bracket), np.maximum(*root.bracket)))
+    odd = np.flatnonzero(root.status == -1)
+    nearer = np.abs(lead(left[odd], samples[odd])) < np.abs(lead(right[odd], samples[odd]))
+    place[odd] = last[odd] = first[odd] = np.where(nearer, left[odd], right[odd])
     # The two may be closer than rounding can tell apart. Half a tolerance off, it can.
-    place = np.where(same_sign, end, root.x)
     earlier, later = np.maximum(place - 0.5 * tolerance, left), np.minimum(place + 0.5 * tolerance, right)
     last = np.where((rays.lead(samples, earlier) > 0.0) != won, earlier, last)
     first = np.where((rays.lead(samples, later) > 0.0) == won, later, first)

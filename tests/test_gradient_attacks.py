@@ -458,6 +458,7 @@ CLASSES = [
     ({"label": 0}, ValueError, r"label: expected shape \(2,\), one class an image, received \(\)"),
     ({"x": np.zeros(3)}, ValueError, r"x: expected a batch of shape \(n, 3,\), received \(3,\)"),
     ({"x": np.full((2, 3), 255)}, ValueError, "x: expected pixels between 0 and 1, received .* 255 to 255"),
+    ({"x": np.full((2, 3), np.nan)}, ValueError, "x: expected finite pixels, received NaN or Inf in image 0"),
 ]
 TARGETS = [
     ({"target": [2, 3]}, ValueError, "target: expected classes from 0 to 2, received 2 to 3"),
