@@ -33,11 +33,11 @@ def initial_weights(widths, rng) -> Weights:
 
 def forward(weights: Weights, images, a) -> tuple[list, list]:
     """Return the values of all layers: [Y_0, …] (n, inputs_i), what each is given, and [Ỹ_1, …] (n, outputs_i)."""
-    inputs, outputs = [images], []
+    inputs, outputs = [], []
     for W, b in weights:
+        inputs.append(SMOOTH_RELU(outputs[-1], a) if outputs else images)
         outputs.append(inputs[-1] @ W.T + b)
-        inputs.append(SMOOTH_RELU(outputs[-1], a))
-    return inputs[:-1], outputs
+    return inputs, outputs
 
 
 def softmax(logits):

@@ -271,8 +271,7 @@ def _gradient(net, x, label):
         """f'(v) ∘ (q - e_label) over 1 - q_label, its largest entry set to one."""
         y = function(logits)
         others = np.where(own, -np.inf, y)
-        most = others.max(axis=1, keepdims=True)
-        total = most + np.log(np.exp(others - most).sum(axis=1, keepdims=True))
+        total = np.logaddexp.reduce(others, axis=1, keepdims=True)
         log_weights = np.where(own, 0.0, others - total) + log_slope(logits)
         largest = log_weights.max(axis=1, keepdims=True)
         log_size[:] = largest - np.logaddexp(0.0, y[own][:, None] - total)

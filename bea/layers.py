@@ -119,17 +119,9 @@ class Weighted(Layer):
     bias: bool
 
     def __post_init__(self):
-        if np.iscomplexobj(self.matrix):
-            raise ValueError("matrix: expected real weights, received complex ones")
-        matrix = np.array(self.matrix, dtype=float)
+        matrix = _constant("matrix", self.matrix, "weights")
         if matrix.ndim != 2:
             raise ValueError(f"matrix: expected two dimensions (rows, columns), received shape {matrix.shape}")
-        if not np.isfinite(matrix).all():
-            bad = np.argwhere(~np.isfinite(matrix))[0]
-            raise ValueError(
-                f"matrix: expected finite weights, received {matrix[tuple(bad)]} at {tuple(map(int, bad))}"
-            )
-        matrix.flags.writeable = False
         object.__setattr__(self, "matrix", matrix)
         object.__setattr__(self, "bias", bool(self.bias))
 
@@ -311,18 +303,10 @@ class RadialBasis(Layer):
 
     def __post_init__(self):
         for name, dimensions in (("centres", 2), ("sharpness", 1)):
-            if np.iscomplexobj(getattr(self, name)):
-                raise ValueError(f"{name}: expected real numbers, received complex ones")
-            array = np.array(getattr(self, name), dtype=float)
+            array = _constant(name, getattr(self, name), "numbers")
             if array.ndim != dimensions or not len(array):
                 shape = ("(rows,)", "(rows, inputs)")[dimensions - 1]
                 raise ValueError(f"{name}: expected shape {shape}, at least one row, received {array.shape}")
-            if not np.isfinite(array).all():
-                bad = np.argwhere(~np.isfinite(array))[0]
-                raise ValueError(
-                    f"{name}: expected finite numbers, received {array[tuple(bad)]} at {tuple(map(int, bad))}"
-                )
-            array.flags.writeable = False
             object.__setattr__(self, name, array)
         if self.sharpness.shape != self.centres.shape[:1]:
             raise ValueError(f"sharpness: expected shape {self.centres.shape[:1]}, received {self.sharpness.shape}")
@@ -411,6 +395,18 @@ class AveragePool(Pool):
         for pixels in self.offsets(y):
             total[pixels] += share
         return total
+
+
+def _constant(name, value, what) -> np.ndarray:
+    """Return a read-only copy in float64, or raise ``ValueError`` for what is complex or not finite."""
+    if np.iscomplexobj(value):
+        raise ValueError(f"{name}: expected real {what}, received complex ones")
+    array = np.array(value, dtype=float)
+    if not np.isfinite(array).all():
+        bad = tuple(map(int, np.argwhere(~np.isfinite(array))[0]))
+        raise ValueError(f"{name}: expected finite {what}, received {array[bad]} at {bad}")
+    array.flags.writeable = False
+    return array
 
 
 def flat(y, keep=1) -> np.ndarray:

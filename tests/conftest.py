@@ -7,6 +7,7 @@ import re
 import shutil
 import threading
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 
@@ -83,3 +84,34 @@ def watch():
     but below the address; the latter are also stopped.
     """
     return _watch
+
+
+@pytest.fixture
+def open_explorable(browser, site, watch):
+    """Return a function that opens the page of an explorable and waits for a part of it.
+
+    Any error on these pages, and any request to elsewhere, fails the test in the end.
+    """
+    opened = []
+
+    def open_page(name, part, base=site, width=1280, state="visible", **settings):
+        context = browser.new_context(viewport={"width": width, "height": 900}, reduced_motion="reduce", **settings)
+        opened.append((context, watch(context, base)))
+        page = context.new_page()
+        page.goto(urljoin(base, f"book/{name}.html"))
+        page.wait_for_selector(part, state=state)
+        return page
+
+    yield open_page
+    for context, _ in opened:
+        context.close()
+    assert [problem for _, problems in opened for problem in problems] == []
+
+
+@pytest.fixture(scope="session")
+def nameless():
+    """Return a function of a page that lists what can be operated or seen but has no name for those who listen."""
+    return lambda page: page.evaluate("""() => [...document.querySelectorAll(".explorable :is(button, input, [role])")]
+      .filter((e) => e.checkVisibility() && !(e.ariaLabel || e.textContent.trim() || e.labels?.length
+        || document.getElementById(e.getAttribute("aria-labelledby"))?.textContent))
+      .map((e) => e.outerHTML.slice(0, 80))""")

@@ -1,9 +1,9 @@
 """The explorable of the page "Attack the classifier": its numbers against those of `bea`, its controls, its code."""
 
 import base64
+import functools
 import json
 import re
-from urllib.parse import urljoin
 
 import numpy as np
 import pytest
@@ -17,22 +17,9 @@ METHODS = {"first": "first-order", "converged": "converged"}
 
 
 @pytest.fixture
-def open_attacker(browser, site, watch):
-    """Return a function that opens the page; any error and any request to elsewhere fails the test in the end."""
-    opened = []
-
-    def open_page(base=site, width=1280, **settings):
-        context = browser.new_context(viewport={"width": width, "height": 900}, reduced_motion="reduce", **settings)
-        opened.append((context, watch(context, base)))
-        page = context.new_page()
-        page.goto(urljoin(base, "book/attacker.html"))
-        page.wait_for_selector("#attacker table")
-        return page
-
-    yield open_page
-    for context, _ in opened:
-        context.close()
-    assert [problem for _, problems in opened for problem in problems] == []
+def open_attacker(open_explorable):
+    """Return a function that opens the page; see `open_explorable`."""
+    return functools.partial(open_explorable, "attacker", "#attacker table")
 
 
 @pytest.fixture(scope="module")
@@ -340,36 +327,11 @@ def test_it_works_without_a_server_on_light_and_dark(open_attacker, smoke, schem
     assert faint == []
 
 
-def test_pictures_and_controls_have_names(open_attacker):
+def test_pictures_and_controls_have_names(open_attacker, nameless):
     """Who cannot see the page hears what each control does and what each picture shows."""
     page = open_attacker()
     page.evaluate(SET, {"on": "both"})
-    nameless = page.evaluate("""() => [...document.querySelectorAll("#attacker :is(button, input, [role])")]
-      .filter((e) => e.checkVisibility() && !(e.ariaLabel || e.textContent.trim() || e.labels?.length
-        || document.getElementById(e.getAttribute("aria-labelledby"))?.textContent))
-      .map((e) => e.outerHTML.slice(0, 80))""")
-    assert nameless == []
+    assert nameless(page) == []
     pictures = page.locator("#attacker canvas[role=img]:visible")
     assert pictures.count() == 18
     assert page.locator("#attacker table caption").count() == 2
-
-
-def test_without_scripts_the_page_says_what_is_missing(browser, site):
-    """Where JavaScript is off, a sentence stands in the place of the figure."""
-    context = browser.new_context(java_script_enabled=False)
-    page = context.new_page()
-    page.goto(urljoin(site, "book/attacker.html"))
-    text = page.inner_text("#attacker")
-    context.close()
-    assert "needs JavaScript" in text
-
-
-def test_the_code_of_the_solutions_runs(smoke, monkeypatch):
-    """All eight solutions, in their order, as a reader pastes them."""
-    monkeypatch.chdir(smoke)
-    text = (smoke / "book" / "attacker.md").read_text(encoding="utf-8")
-    assert text.count("{admonition} Exercise") == text.count("{dropdown} Solution") == 8
-    dataset = json.loads((smoke / "results" / "dataset.json").read_text(encoding="utf-8"))["name"]
-    code = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
-    assert len(code) == 9
-    exec("\n".join(code).replace('"mnist"', repr(dataset)), {})

@@ -95,7 +95,7 @@ def test_the_neglected_part_grows_with_the_square_of_the_perturbation(read):
 
 def test_gradients_derived_by_hand_are_those_of_keras(read):
     """Weights, biases and images, in double precision; 1e-7 was asked for."""
-    assert read("scratch")["cells"]["gradients-check"]["keras"] <= 1e-12
+    assert read("scratch")["cells"]["gradients-check"]["keras"] <= 1e-14
 
 
 def test_the_smallest_epsilon_is_proved_and_three_methods_agree(read):

@@ -1,7 +1,6 @@
 """The explorable of the page "Backward error in the plane": what it computes, prints and does when it is moved."""
 
 import math
-from urllib.parse import urljoin
 
 import numpy as np
 import pytest
@@ -14,23 +13,15 @@ PRESETS = [START, "stretched", "nearly singular"]
 
 
 @pytest.fixture
-def open_plane(browser, site, watch):
-    """Return a function that opens the page; any error and any request to elsewhere fails the test in the end."""
-    opened = []
+def open_plane(open_explorable):
+    """Return a function that opens the page, its ring in view; see `open_explorable`."""
 
-    def open_page(base=site, width=1280, **settings):
-        context = browser.new_context(viewport={"width": width, "height": 900}, reduced_motion="reduce", **settings)
-        opened.append((context, watch(context, base)))
-        page = context.new_page()
-        page.goto(urljoin(base, "book/plane.html"))
-        page.wait_for_selector("#plane-handle")
+    def open_page(*where, **settings):
+        page = open_explorable("plane", "#plane-handle", *where, **settings)
         page.locator("#plane-handle").scroll_into_view_if_needed()
         return page
 
-    yield open_page
-    for context, _ in opened:
-        context.close()
-    assert [problem for _, problems in opened for problem in problems] == []
+    return open_page
 
 
 def assert_right(found):
@@ -265,13 +256,3 @@ def test_it_fits_a_narrow_window(open_plane, width):
         for key in ("End", "End", "PageUp", "Home"):
             page.keyboard.press(key)
             assert page.evaluate(wide) == []
-
-
-def test_without_scripts_the_page_says_what_is_missing(browser, site):
-    """Where JavaScript is off, a sentence stands in the place of the figure."""
-    context = browser.new_context(java_script_enabled=False)
-    page = context.new_page()
-    page.goto(urljoin(site, "book/plane.html"))
-    text = page.inner_text("#plane")
-    context.close()
-    assert "needs JavaScript" in text

@@ -1,10 +1,10 @@
 """The explorable of the page "The ray": its numbers against those of `bea`, its controls, its code."""
 
 import base64
+import functools
 import json
 import re
 from dataclasses import replace
-from urllib.parse import urljoin
 
 import numpy as np
 import pytest
@@ -17,22 +17,9 @@ STATE = "window.explorables.ray.state()"
 
 
 @pytest.fixture
-def open_ray(browser, site, watch):
-    """Return a function that opens the page; any error and any request to elsewhere fails the test in the end."""
-    opened = []
-
-    def open_page(base=site, width=1280, **settings):
-        context = browser.new_context(viewport={"width": width, "height": 900}, reduced_motion="reduce", **settings)
-        opened.append((context, watch(context, base)))
-        page = context.new_page()
-        page.goto(urljoin(base, "book/ray.html"))
-        page.wait_for_selector("#ray table", state="attached")
-        return page
-
-    yield open_page
-    for context, _ in opened:
-        context.close()
-    assert [problem for _, problems in opened for problem in problems] == []
+def open_ray(open_explorable):
+    """Return a function that opens the page; see `open_explorable`."""
+    return functools.partial(open_explorable, "ray", "#ray table", state="attached")
 
 
 @pytest.fixture(scope="module")
@@ -383,35 +370,10 @@ def test_curves_are_told_apart_by_more_than_colour(open_ray, content):
     assert expected <= set(labels)
 
 
-def test_pictures_and_controls_have_names(open_ray):
+def test_pictures_and_controls_have_names(open_ray, nameless):
     """Who cannot see the page hears what each control does and what each picture shows."""
     page = open_ray()
-    nameless = page.evaluate("""() => [...document.querySelectorAll("#ray :is(button, input, [role])")]
-      .filter((e) => e.checkVisibility() && !(e.ariaLabel || e.textContent.trim() || e.labels?.length
-        || document.getElementById(e.getAttribute("aria-labelledby"))?.textContent))
-      .map((e) => e.outerHTML.slice(0, 80))""")
-    assert nameless == []
+    assert nameless(page) == []
     assert page.locator("#ray canvas[role=img]:visible").count() == 3
     assert page.locator("#ray table caption").count() == 3
     assert "Classes that win, in order" in page.get_attribute("#ray .explorable-ray-plot svg", "aria-label")
-
-
-def test_without_scripts_the_page_says_what_is_missing(browser, site):
-    """Where JavaScript is off, a sentence stands in the place of the figure."""
-    context = browser.new_context(java_script_enabled=False)
-    page = context.new_page()
-    page.goto(urljoin(site, "book/ray.html"))
-    text = page.inner_text("#ray")
-    context.close()
-    assert "needs JavaScript" in text
-
-
-def test_the_code_of_the_solutions_runs(smoke, monkeypatch):
-    """All five solutions, in their order, as a reader pastes them."""
-    monkeypatch.chdir(smoke)
-    text = (smoke / "book" / "ray.md").read_text(encoding="utf-8")
-    assert text.count("{admonition} Exercise") == text.count("{dropdown} Solution") == 5
-    dataset = json.loads((smoke / "results" / "dataset.json").read_text(encoding="utf-8"))["name"]
-    code = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
-    assert len(code) == 6
-    exec("\n".join(code).replace('"mnist"', repr(dataset)), {})

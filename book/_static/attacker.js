@@ -4,7 +4,7 @@
 (function () {
   "use strict";
 
-  const E = window.explorables, SIDE = 28, PIXELS = SIDE * SIDE;
+  const E = window.explorables, { numbers, best, paint } = E, SIDE = 28, PIXELS = SIDE * SIDE;
   const METHODS = [["first", "first-order", "linearised"], ["converged", "converged", "locally optimal"]];
   const CHOICES = { weights: "weights", input: "input", both: "both" };
   const MARGINS = [-3, 1]; // exponents of ten
@@ -12,11 +12,6 @@
   // ---- network, images, attack -------------------------------------------
 
   let net = null, digits = [];
-
-  function numbers(text) {
-    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-    return Float64Array.from(new Float32Array(bytes.buffer));
-  }
 
   /** Unpack what the notebook wrote; false if it is not there. */
   function load(data) {
@@ -36,8 +31,6 @@
   const inputs = { digit: 7, pixels: null, wanted: 3, on: "weights", margin: 1e-3 };
   let current = null; // what the page shows
   let onSet = null;
-
-  const best = (values, but = -1) => values.reduce((top, v, k) => k !== but && (top < 0 || v > values[top]) ? k : top, -1);
 
   /** Everything that follows from the inputs; `result` is null for a blank image. */
   function compute() {
@@ -102,22 +95,6 @@
   }
 
   // ---- pictures --------------------------------------------------------------
-
-  const BLUE = [0, 114, 178], VERMILLION = [213, 94, 0];
-
-  /** Draw values on a canvas: ink between 0 and 1 in grey, changes in blue (less) and orange (more) up to a limit. */
-  function paint(canvas, values, wide, high, limit) {
-    canvas.width = wide;
-    canvas.height = high;
-    const context = canvas.getContext("2d"), image = context.createImageData(wide, high);
-    values.forEach((value, k) => {
-      const t = limit ? Math.min(1, Math.abs(value) / limit) : Math.min(1, Math.max(0, value));
-      const full = !limit ? [0, 0, 0] : value < 0 ? BLUE : VERMILLION;
-      full.forEach((c, channel) => { image.data[4 * k + channel] = Math.round(255 + t * (c - 255)); });
-      image.data[4 * k + 3] = 255;
-    });
-    context.putImageData(image, 0, 0);
-  }
 
   const size = (v) => Math.sqrt(v.reduce((sum, a) => sum + a * a, 0));
   const most = (v) => v.reduce((top, a) => Math.max(top, Math.abs(a)), 0);

@@ -14,6 +14,8 @@
  *   arrow          the path of an arrow; polyline: the path of a curve
  *   placeLabels    put labels where they hide least
  *   announcer      a quiet aria-live line for screen readers
+ *   numbers        the float32 array behind a text in base64, in double precision
+ *   best           the index of the largest value; paint: an image or a change on a canvas
  */
 (function () {
   "use strict";
@@ -395,8 +397,35 @@
     };
   }
 
+  // ---- data and pictures ---------------------------------------------------
+
+  /** The numbers that a notebook wrote in single precision and base64. */
+  function numbers(text) {
+    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+    return Float64Array.from(new Float32Array(bytes.buffer));
+  }
+
+  /** The index of the largest value, leaving out one. */
+  const best = (values, but = -1) => values.reduce((top, v, k) => k !== but && (top < 0 || v > values[top]) ? k : top, -1);
+
+  const BLUE = [0, 114, 178], VERMILLION = [213, 94, 0];
+
+  /** Draw values on a canvas: ink between 0 and 1 in grey, changes in blue (less) and orange (more) up to a limit. */
+  function paint(canvas, values, wide, high, limit) {
+    canvas.width = wide;
+    canvas.height = high;
+    const context = canvas.getContext("2d"), image = context.createImageData(wide, high);
+    values.forEach((value, k) => {
+      const t = limit ? Math.min(1, Math.abs(value) / limit) : Math.min(1, Math.max(0, value));
+      const full = !limit ? [0, 0, 0] : value < 0 ? BLUE : VERMILLION;
+      full.forEach((c, channel) => { image.data[4 * k + channel] = Math.round(255 + t * (c - 255)); });
+      image.data[4 * k + 3] = 255;
+    });
+    context.putImageData(image, 0, 0);
+  }
+
   window.explorables = Object.assign(window.explorables || {}, {
     setAttributes, svg, html, ready, format, percent, niceStep, plot, chart, handle,
-    polyline, arrow, placeLabels, along, announcer,
+    polyline, arrow, placeLabels, along, announcer, numbers, best, paint,
   });
 })();

@@ -4,7 +4,7 @@
 (function () {
   "use strict";
 
-  const E = window.explorables, SIDE = 28, PIXELS = SIDE * SIDE;
+  const E = window.explorables, { numbers, best, paint } = E, SIDE = 28, PIXELS = SIDE * SIDE;
   const GRID = 1000; // cells of the scan of [0, 1]
   const TOLERANCE = 1e-9; // length to which bisection narrows a change of class
   const POINTS = 400; // of a drawn curve
@@ -13,11 +13,6 @@
   // ---- the network ---------------------------------------------------------
 
   let nets = [], images = [];
-
-  function numbers(text) {
-    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-    return Float64Array.from(new Float32Array(bytes.buffer));
-  }
 
   /** Unpack what the notebook wrote; false if it is not there. A layer keeps its weights input by input. */
   function load(data) {
@@ -93,7 +88,6 @@
 
   // ---- the ray ---------------------------------------------------------------
 
-  const best = (values, but = -1) => values.reduce((top, v, k) => k !== but && (top < 0 || v > values[top]) ? k : top, -1);
   const clip = (x) => x.map((p) => Math.min(1, Math.max(0, p)));
 
   /** x + ε s, clipped or not. */
@@ -175,21 +169,6 @@
 
   // ---- pictures --------------------------------------------------------------
 
-  const BLUE = [0, 114, 178], VERMILLION = [213, 94, 0];
-
-  /** Draw values on a canvas: ink between 0 and 1 in grey, changes in blue (less) and orange (more) up to a limit. */
-  function paint(canvas, values, limit) {
-    canvas.width = canvas.height = SIDE;
-    const context = canvas.getContext("2d"), picture = context.createImageData(SIDE, SIDE);
-    values.forEach((value, k) => {
-      const t = limit ? Math.min(1, Math.abs(value) / limit) : Math.min(1, Math.max(0, value));
-      const full = !limit ? [0, 0, 0] : value < 0 ? BLUE : VERMILLION;
-      full.forEach((c, channel) => { picture.data[4 * k + channel] = Math.round(255 + t * (c - 255)); });
-      picture.data[4 * k + 3] = 255;
-    });
-    context.putImageData(picture, 0, 0);
-  }
-
   const share = (q) => q > 0 && q < 5e-4 ? "below 0.05\u00a0%" : `${(100 * q).toFixed(1)}\u00a0%`;
   const short = (q) => q > 0 && q < 5e-3 ? "<1\u00a0%" : `${Math.round(100 * q)}\u00a0%`;
   /** A step with four significant digits and no zeros at its end. */
@@ -220,7 +199,7 @@
     imageButtons.forEach((button, i) => {
       const { label, number: n, reason, pixels } = images[i];
       E.setAttributes(button, { class: "explorable-thumb", "aria-label": `image ${n}, a ${label}`, title: `image ${n}, a ${label}: ${reason}` });
-      paint(html("canvas", { class: "explorable-paper", "aria-hidden": "true" }, button), pixels);
+      paint(html("canvas", { class: "explorable-paper", "aria-hidden": "true" }, button), pixels, SIDE, SIDE);
     });
     const options = html("div", { class: "explorable-ray-options" }, root);
     const netButtons = buttons(choice(options, "Network, trained for", "ray-networks"), nets.map(({ name }) => name), (network) => set({ network }));
@@ -243,7 +222,7 @@
       const figure = html("figure", { class: "explorable-picture explorable-ray-picture" }, strip);
       const canvas = html("canvas", { class: "explorable-paper", role: "img" }, figure), caption = html("figcaption", {}, figure);
       return (values, limit, text) => {
-        paint(canvas, values, limit);
+        paint(canvas, values, SIDE, SIDE, limit);
         caption.textContent = text;
         E.setAttributes(canvas, { "aria-label": `${name}: ${text}` });
       };
