@@ -1,67 +1,48 @@
-"""Attacks along the sign of the loss gradient: the fast gradient sign method (FGSM) and its smallest successful step.
+"""Attacks along the sign of the loss gradient: one step (FGSM), the smallest step that succeeds, and many steps (PGD).
 
-The loss is the cross-entropy ``J(x, k) = log Σ_j exp(y_j) - y_k`` of the softmax of y, where y are the logits if the
-trained model ends in "linear" or "softmax", and the activated outputs if it ends in "tanh" or "sigmoid". That is what
-Keras minimises, with ``from_logits=True`` unless the last activation is softmax; paper B names the loss (section 4),
-not what is done about its tanh.
+Here a change is small if its largest pixel is. Of all Δx with ``‖Δx‖∞ ≤ ε`` the one step ``ε sign ∇J`` raises the loss
+J most, to first order, and many smaller steps raise it further (paper R, eqs. 3 and 7).
 """
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit
 
-from bea.blocks import block_size, blocks, side_by_side
+from bea.input_attacks import (
+    InputAttackResult,
+    achieved,
+    check_aim,
+    check_count,
+    check_each,
+    check_positive,
+    column,
+    conclude,
+    in_blocks,
+)
+from bea.loss import scaled_gradient
 from bea.network import Network
-from bea.perturbation import image_norms
-from bea.rays import BLOCK_NUMBERS, NARROWEST, Rays, check_clip, check_positive, column, isolate, locate
+from bea.rays import BLOCK_NUMBERS, NARROWEST, Rays, isolate, locate
 
 METHODS = ("exact", "bisection", "scan")
 COARSE = 16  # steps of the grid on which "exact" looks for a first success
 
 
-def _log_slope(v):
-    """Return the logarithm of the derivative of the sigmoid."""
-    return -np.logaddexp(0.0, v) - np.logaddexp(0.0, -v)
-
-
-# y as a function f of the logits v, and log f'(v): the logarithm, because f' itself cancels where f saturates.
-OUTPUTS = {
-    "linear": (lambda v: v, np.zeros_like),
-    "softmax": (lambda v: v, np.zeros_like),
-    "sigmoid": (expit, _log_slope),
-    "tanh": (np.tanh, lambda v: math.log(4.0) + _log_slope(2.0 * v)),
-}
-
-
 @dataclass(frozen=True, eq=False)
-class GradientAttackResult:
-    """What came of a batch of n attacks.
+class StepResult(InputAttackResult):
+    """What came of a batch of n attacks that keep every pixel within a step; see ``InputAttackResult``.
 
     Attributes
     ----------
-    dx : array (n, *input_shape)
-        Change of the input, in units of the pixels; NaN where ``epsilon`` is.
-    success : bool array (n,)
-        Whether the network itself gives ``x + dx`` the class that was asked for: the target, or any but the label.
-    found : int array (n,)
-        Class of ``x + dx``; that of x where ``dx`` is NaN.
     epsilon : array (n,)
         Length of the step before clipping, in units of the pixels; NaN where no step was found.
-    norm : array (n,)
-        ‖Δx‖/‖x‖ (Euclidean), as paper B reports (section 4.2); infinite where a black image changes.
     """
 
-    dx: np.ndarray
-    success: np.ndarray
-    found: np.ndarray
     epsilon: np.ndarray
-    norm: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
-class SmallestEpsilon(GradientAttackResult):
+class SmallestEpsilon(StepResult):
     """What came of a search for the smallest step.
 
     Attributes
@@ -74,38 +55,7 @@ class SmallestEpsilon(GradientAttackResult):
     proved: np.ndarray
 
 
-def loss_gradient(net: Network, x, label) -> np.ndarray:
-    """Gradient of the loss J(x, label) with respect to the input, (n, *input_shape).
-
-    ``∇_x J = J_xᵀ (f'(v) ∘ (q - e_label))`` with J_x the Jacobian of the logits v and q the softmax of ``y = f(v)``
-    (paper D, section 3: q - y; see also paper R, eq. 7). ``1 - q_label`` is summed from the other
-    classes, so it keeps its digits for a label that is all but certain.
-
-    Parameters
-    ----------
-    net : Network
-    x : array (n, *input_shape)
-        Images, pixels within ``net.input_range``.
-    label : int array (n,)
-        Class whose loss is differentiated.
-
-    Raises
-    ------
-    ValueError
-        For images of wrong shape or range, labels of wrong shape or out of range.
-    TypeError
-        For labels that are not integers.
-    """
-    x, label, _ = _check(net, x, label)
-
-    def block(x, label):
-        direction, log_size = _gradient(net, x, label)
-        return (np.exp(log_size) * direction,)
-
-    return _in_blocks(net, block, x, label)[0]
-
-
-def fgsm(net: Network, x, label, epsilon, *, target=None, clip=False) -> GradientAttackResult:
+def fgsm(net: Network, x, label, epsilon, *, target=None, clip=False) -> StepResult:
     """One step along the sign of the loss gradient (paper D, section 4; paper R, eq. 7; paper B, section 4.2.2).
 
     Untargeted ``Δx = ε sign ∇_x J(x, label)``, targeted ``Δx = -ε sign ∇_x J(x, target)``, with sign 0 = 0. Where the
@@ -128,7 +78,7 @@ def fgsm(net: Network, x, label, epsilon, *, target=None, clip=False) -> Gradien
 
     Returns
     -------
-    GradientAttackResult
+    StepResult
 
     Raises
     ------
@@ -138,16 +88,13 @@ def fgsm(net: Network, x, label, epsilon, *, target=None, clip=False) -> Gradien
     TypeError
         For classes that are not integers.
     """
-    x, aim, targeted = _check(net, x, label, target, clip)
-    epsilon = np.asarray(epsilon, dtype=float)
-    if epsilon.shape not in ((), (len(x),)):
-        raise ValueError(f"epsilon: expected a number or shape {(len(x),)}, received shape {epsilon.shape}")
-    check_positive("epsilon", epsilon)
+    x, aim, targeted = check_aim(net, x, label, target, clip)
+    epsilon = check_each("epsilon", epsilon, len(x))
 
     def block(x, aim, epsilon):
         return _arrive(net, x, _ray(net, x, aim, targeted), aim, targeted, epsilon, clip)
 
-    return GradientAttackResult(*_in_blocks(net, block, x, aim, np.broadcast_to(epsilon, len(x))))
+    return StepResult(*in_blocks(net, block, x, aim, epsilon, numbers=BLOCK_NUMBERS))
 
 
 def smallest_epsilon(
@@ -193,7 +140,7 @@ def smallest_epsilon(
     TypeError
         For classes that are not integers.
     """
-    x, aim, targeted = _check(net, x, label, target, clip)
+    x, aim, targeted = check_aim(net, x, label, target, clip)
     if method not in METHODS:
         raise ValueError(f"method: expected one of {METHODS}, received {method!r}")
     for name, value in (("largest", largest), ("step", step), ("tolerance", tolerance)):
@@ -213,7 +160,107 @@ def smallest_epsilon(
         epsilon, proved = search(lambda samples, step: (rays.lead(samples, step) > 0.0) == targeted, rays)
         return *_arrive(net, x, rays.direction, aim, targeted, epsilon, clip), proved
 
-    return SmallestEpsilon(*_in_blocks(net, block, x, aim))
+    return SmallestEpsilon(*in_blocks(net, block, x, aim, numbers=BLOCK_NUMBERS))
+
+
+def pgd(
+    net: Network, x, label, epsilon, *, target=None, steps=40, step=None, random_start=False, seed=0, clip=False
+) -> StepResult:
+    """Repeated steps along the sign of the loss gradient, each brought back into the box (paper R, after eq. 7).
+
+    Maximises ``J(x + Δx, label)``, or minimises ``J(x + Δx, target)``, over ``‖Δx‖∞ ≤ ε``, with ``clip`` also over
+    ``x + Δx`` in the range of the pixels: projected gradient ascent that looks at the sign only, as for small ε one
+    step would be exact. An image stops at its first success. One step of length ε is ``fgsm``.
+
+    Parameters
+    ----------
+    net, x, label, target, clip
+        As in ``fgsm``.
+    epsilon : float or array (n,)
+        Largest change of a pixel, positive.
+    steps : int
+        Steps at most.
+    step : float or array (n,), optional
+        Length of one step in units of the pixels, ``2.5 epsilon / steps`` unless given.
+    random_start : bool
+        Whether to start at a random point of the box, drawn with ``seed``, instead of at x.
+
+    Returns
+    -------
+    StepResult
+        ``epsilon`` is the one given.
+
+    Raises
+    ------
+    ValueError
+        As ``fgsm``, and for ``steps`` that are no positive whole number or a ``step`` that is not positive.
+    TypeError
+        For classes that are not integers.
+    """
+    x, aim, targeted = check_aim(net, x, label, target, clip)
+    epsilon = check_each("epsilon", epsilon, len(x))
+    check_count("steps", steps)
+    step = 2.5 * epsilon / steps if step is None else check_each("step", step, len(x))
+    dx = np.zeros_like(x)
+    if random_start:
+        dx = column(epsilon, x) * np.random.default_rng(seed).uniform(-1.0, 1.0, x.shape)
+
+    def block(x, dx, aim, epsilon, step):
+        return *_iterate(net, x, dx, aim, targeted, epsilon, step, steps, clip), epsilon
+
+    return StepResult(*in_blocks(net, block, x, dx, aim, epsilon, step))
+
+
+def smallest_pgd(
+    net: Network, x, label, *, target=None, steps=10, largest=1.0, tolerance=1e-3, clip=False
+) -> StepResult:
+    """Small box in which ``pgd`` succeeds: starts from the smallest step of FGSM and halves what is below it.
+
+    Success need not be monotone in ε, so this is an upper bound of the smallest ε, never above that of FGSM.
+
+    Parameters
+    ----------
+    net, x, label, target, clip
+        As in ``fgsm``.
+    steps : int
+        Steps of ``pgd`` at most, each of length ``2.5 ε / steps``.
+    largest : float
+        Largest ε tried.
+    tolerance : float
+        Accuracy of the halving, absolute, in units of the pixels.
+
+    Returns
+    -------
+    StepResult
+        ``epsilon`` is 0 where x itself has the class that is asked for, NaN where nothing was found.
+
+    Raises
+    ------
+    ValueError
+        As ``pgd``, and for ``largest`` or ``tolerance`` that are not positive.
+    TypeError
+        For classes that are not integers.
+    """
+    check_count("steps", steps)
+    first = smallest_epsilon(net, x, label, target=target, largest=largest, clip=clip)
+    x, aim, targeted = check_aim(net, x, label, target, clip)
+
+    def block(x, dx, aim, high):
+        none = np.isnan(high)
+        low, high, dx = np.zeros(len(x)), np.where(none, largest, high), np.nan_to_num(dx)
+        trial = np.where(none, largest, 0.5 * high)  # where FGSM found nothing the largest box is tried first
+        while (rest := np.flatnonzero((high - low > tolerance) | none)).size:
+            zero, edge = np.zeros_like(x[rest]), trial[rest]
+            _, found, won, _ = _iterate(net, x[rest], zero, aim[rest], targeted, edge, 2.5 * edge / steps, steps, clip)
+            dx[rest[won]] = found[won]
+            low[rest[~won]], high[rest[won]] = edge[~won], edge[won]
+            low[none & (low == largest)] = high[none & (low == largest)] = np.nan
+            none &= False
+            trial = 0.5 * (low + high)
+        dx[np.isnan(high)] = np.nan
+        return *conclude(net, x, dx, aim, targeted), high
+
+    return StepResult(*in_blocks(net, block, first.x, first.dx, aim, first.epsilon))
 
 
 def _by_scan(succeeds, n, grid):
@@ -261,28 +308,9 @@ def _exactly(succeeds, rays, targeted, largest, tolerance):
     return epsilon, np.bincount(unresolved, minlength=n) == 0
 
 
-def _gradient(net, x, label):
-    """Return the loss gradient but for a positive factor a sample, and the logarithm of that (n, 1, …)."""
-    function, log_slope = OUTPUTS[net.output_activation]
-    own = np.arange(net.classes) == label[:, None]
-    log_size = np.empty((len(x), 1))
-
-    def weights(logits):
-        """f'(v) ∘ (q - e_label) over 1 - q_label, its largest entry set to one."""
-        y = function(logits)
-        others = np.where(own, -np.inf, y)
-        total = np.logaddexp.reduce(others, axis=1, keepdims=True)
-        log_weights = np.where(own, 0.0, others - total) + log_slope(logits)
-        largest = log_weights.max(axis=1, keepdims=True)
-        log_size[:] = largest - np.logaddexp(0.0, y[own][:, None] - total)
-        return np.where(own, -1.0, 1.0) * np.exp(log_weights - largest)
-
-    return net.gradient(x, weights), column(log_size, x)
-
-
 def _ray(net, x, aim, targeted):
     """Return the direction of the step, of entries -1, 0 and 1."""
-    direction, _ = _gradient(net, x, aim)
+    direction, _ = scaled_gradient(net, x, aim)
     return np.sign(-direction if targeted else direction)
 
 
@@ -291,35 +319,20 @@ def _arrive(net, x, ray, aim, targeted, epsilon, clip):
     dx = column(epsilon, x) * ray
     if clip:
         dx = np.clip(x + dx, *net.input_range) - x
-    found = net.classify(x + (np.nan_to_num(dx) if np.isnan(epsilon).any() else dx))
-    norms = image_norms(dx)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        norms = np.where(norms == 0.0, 0.0, norms / image_norms(x))
-    return dx, _succeeds(found, aim, targeted), found, epsilon, norms
+    return *conclude(net, x, dx, aim, targeted), epsilon
 
 
-def _succeeds(found, aim, targeted):
-    return (found == aim) == targeted
-
-
-def _in_blocks(net, function, *arrays):
-    """Apply to blocks of samples, and join every array that comes back."""
-    parts = blocks(len(arrays[0]), block_size(net.layers, net.input_shape, numbers=BLOCK_NUMBERS))
-    done = side_by_side(lambda part: function(*(array[part] for array in arrays)), parts)
-    return [np.concatenate(part) for part in zip(*done, strict=True)]
-
-
-def _check(net, x, label, target=None, clip=False):
-    """Return the images, the class whose loss is differentiated, and whether it is a target."""
-    x = net.check_images(x)
-    label = net.check_classes(label, len(x), "label")
-    check_clip(net, clip)
-    if target is None:
-        return x, label, False
-    target = net.check_classes(target, len(x), "target")
-    if (target == label).any():
-        first = int(np.argmax(target == label))
-        raise ValueError(
-            f"target: expected a class other than the label, received {target[first]} for both of image {first}"
-        )
-    return x, target, True
+def _iterate(net, x, dx, aim, targeted, epsilon, step, steps, clip):
+    """Return the fields of an ``InputAttackResult`` after so many steps from dx, or fewer where they succeed."""
+    edge = np.broadcast_to(column(epsilon, x), x.shape)
+    low, high = -edge, edge
+    if clip:
+        low, high = np.maximum(low, net.input_range[0] - x), np.minimum(high, net.input_range[1] - x)
+    dx, rest = np.clip(dx, low, high), np.arange(len(x))
+    for _ in range(steps):
+        rest = rest[~achieved(net.classify(x[rest] + dx[rest]), aim[rest], targeted)]
+        if not rest.size:
+            break
+        ahead = dx[rest] + column(step[rest], x) * _ray(net, x[rest] + dx[rest], aim[rest], targeted)
+        dx[rest] = np.clip(ahead, low[rest], high[rest])
+    return conclude(net, x, dx, aim, targeted)

@@ -24,6 +24,7 @@ import numpy as np
 from scipy.optimize import elementwise
 
 from bea.blocks import block_size, blocks, side_by_side
+from bea.input_attacks import check_clip, check_positive, column, differences, lead
 from bea.layers import Activation, AveragePool, Dense, Flatten, MaxPool, RadialBasis, Weighted
 from bea.network import Network
 
@@ -96,7 +97,7 @@ class Rays:
     def lead(self, samples, epsilon) -> np.ndarray:
         """Return the logit of the aim less the largest other one, (m,), at ε (m,) of some samples (m,)."""
         parts = blocks(len(samples), self.chunk)
-        return np.concatenate([_lead(self.logits(samples[p], epsilon[p]), self.aim[samples[p]]) for p in parts])
+        return np.concatenate([lead(self.logits(samples[p], epsilon[p]), self.aim[samples[p]]) for p in parts])
 
     def prove(self, samples, left, right) -> np.ndarray:
         """Return for segments (m,) whether it is proved that the lead changes its sign at most once, (m,).
@@ -122,7 +123,7 @@ class Rays:
         for k in np.unique(aim):
             spread[aim == k] = 0.5 * (high - low)[aim == k] @ np.abs(last.kernel[k] - last.kernel).T
         low, high = middle - spread, middle + spread
-        least, most = value_bounds(_differences(v, aim), _differences(w, aim), low, high, right - left)
+        least, most = value_bounds(differences(v, aim), differences(w, aim), low, high, right - left)
         slack = SLACK * np.maximum(np.abs(v), np.abs(w)).max(axis=1, keepdims=True)
         others = aim[:, None] != np.arange(self.net.classes)
         may_vanish = others & ~(least > slack)  # so that NaN counts as unknown
@@ -402,32 +403,3 @@ def _linear(layer, slope, size=False):
             matrix[:, -1] = 0.0
         layer = layer.with_matrix(matrix)
     return layer.forward(slope)
-
-
-def _differences(logits, aim):
-    """Return the logit of the aim less each one, (m, classes)."""
-    return np.take_along_axis(logits, aim[:, None], 1) - logits
-
-
-def _lead(logits, aim):
-    """Return the logit of the aim less the largest other one, (m,)."""
-    own = np.arange(logits.shape[1]) == aim[:, None]
-    return np.where(own, np.inf, _differences(logits, aim)).min(axis=1)
-
-
-def column(values, like) -> np.ndarray:
-    """Reshape one number a sample, or a single one, so that it multiplies a batch of arrays."""
-    return np.reshape(values, (-1,) + (1,) * (like.ndim - 1))
-
-
-def check_positive(name, value) -> None:
-    """Raise ``ValueError`` unless all numbers are positive and finite."""
-    bad = ~(np.isfinite(value) & (np.asarray(value) > 0.0))
-    if bad.any():
-        raise ValueError(f"{name}: expected positive numbers, received {np.asarray(value)[bad].flat[0]}")
-
-
-def check_clip(net: Network, clip) -> None:
-    """Raise ``ValueError`` if there is no range to clip to."""
-    if clip and net.input_range is None:
-        raise ValueError("clip: expected a network with an input_range to clip to, received one without")

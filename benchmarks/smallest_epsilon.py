@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from bea import Activation, Dense, Network, datasets, rays
-from bea.gradient_attacks import loss_gradient, smallest_epsilon
+from bea.gradient_attacks import smallest_epsilon
+from bea.loss import loss_gradient
 
 NETWORKS = Path("results/networks")
 

@@ -10,7 +10,7 @@ from scipy.special import log_softmax
 
 from bea import from_scratch, training
 from bea.from_scratch import descend, forward, gradients, initial_weights, softmax, to_network, train
-from bea.gradient_attacks import loss_gradient
+from bea.loss import loss_gradient
 from oracles import random_convolution, random_network, relative_error
 
 keras, jax = training.keras, pytest.importorskip("jax")

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import test_keras
 
-from bea import Activation, Dense, Flatten, Network, gradient_attacks, rays, training
-from bea.gradient_attacks import fgsm, loss_gradient, smallest_epsilon
+from bea import Activation, Dense, Flatten, Network, gradient_attacks, input_attacks, loss, rays, training
+from bea.gradient_attacks import fgsm, smallest_epsilon
 from bea.layers import AveragePool, Convolution, MaxPool
+from bea.loss import loss_gradient
 from bea.network import OUTPUT_ACTIVATIONS
 from oracles import FUNCTIONS, HIDDEN, expand, random_images, random_network, relative_error
 
@@ -412,7 +413,7 @@ def net_softmax(net, x):
 
 def test_every_output_has_its_loss():
     """What a network may end in is known here."""
-    assert sorted(gradient_attacks.OUTPUTS) == sorted(OUTPUTS) == sorted(OUTPUT_ACTIVATIONS)
+    assert sorted(loss.OUTPUTS) == sorted(OUTPUTS) == sorted(OUTPUT_ACTIVATIONS)
 
 
 @pytest.mark.parametrize("clip", [False, True])
@@ -428,7 +429,7 @@ def test_a_batch_larger_than_a_block_equals_one_block(targeted, clip, monkeypatc
         return gradient, fgsm(net, x, label, epsilon, **options), smallest_epsilon(net, x, label, **options)
 
     whole = everything()
-    monkeypatch.setattr(gradient_attacks, "block_size", lambda *_, **__: 3)
+    monkeypatch.setattr(input_attacks, "block_size", lambda *_, **__: 3)
     parts = everything()
     assert relative_error(parts[0], whole[0]) <= 1e-14
     for found, expected in zip(parts[1:], whole[1:], strict=True):

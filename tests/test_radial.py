@@ -8,7 +8,8 @@ import test_keras
 
 from bea import Activation, Dense, Flatten, Network, RadialBasis, attack, training
 from bea.datasets import Dataset
-from bea.gradient_attacks import fgsm, loss_gradient, smallest_epsilon
+from bea.gradient_attacks import fgsm, smallest_epsilon
+from bea.loss import loss_gradient
 from oracles import relative_error
 
 RNG = np.random.default_rng

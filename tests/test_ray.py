@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bea import Network
-from bea.gradient_attacks import loss_gradient
+from bea.loss import loss_gradient
 
 SET = "change => window.explorables.ray.set(change)"
 STATE = "window.explorables.ray.state()"

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bea import Activation, AveragePool, Convolution, Dense, Flatten, MaxPool, Network, RadialBasis, rays
-from bea.gradient_attacks import loss_gradient, smallest_epsilon
+from bea.gradient_attacks import smallest_epsilon
 from bea.layers import ACTIVATIONS, PARAMETRIC, Layer
+from bea.loss import loss_gradient
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 RNG = np.random.default_rng
