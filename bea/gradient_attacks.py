@@ -242,6 +242,7 @@ def smallest_pgd(
         For classes that are not integers.
     """
     check_count("steps", steps)
+    check_positive("tolerance", tolerance)
     first = smallest_epsilon(net, x, label, target=target, largest=largest, clip=clip)
     x, aim, targeted = check_aim(net, x, label, target, clip)
 
@@ -254,8 +255,9 @@ def smallest_pgd(
             _, found, won, _ = _iterate(net, x[rest], zero, aim[rest], targeted, edge, 2.5 * edge / steps, steps, clip)
             dx[rest[won]] = found[won]
             low[rest[~won]], high[rest[won]] = edge[~won], edge[won]
-            low[none & (low == largest)] = high[none & (low == largest)] = np.nan
-            none &= False
+            low[none & (low > 0.0)] = np.nan  # nothing at all
+            high[np.isnan(low)] = np.nan
+            none[:] = False
             trial = 0.5 * (low + high)
         dx[np.isnan(high)] = np.nan
         return *conclude(net, x, dx, aim, targeted), high

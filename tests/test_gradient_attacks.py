@@ -5,7 +5,7 @@ import pytest
 import test_keras
 
 from bea import Activation, Dense, Flatten, Network, gradient_attacks, input_attacks, loss, rays, training
-from bea.gradient_attacks import fgsm, smallest_epsilon
+from bea.gradient_attacks import fgsm, pgd, smallest_epsilon, smallest_pgd
 from bea.layers import AveragePool, Convolution, MaxPool
 from bea.loss import loss_gradient
 from bea.network import OUTPUT_ACTIVATIONS
@@ -505,3 +505,131 @@ def test_clipping_needs_a_range(function):
     function(net, **call)
     with pytest.raises(ValueError, match=r"clip: expected a network with an input_range .* received one without"):
         function(net, clip=True, **call)
+
+
+def naive_iteration(net, image, label, target, epsilon, step, steps, clip):
+    """Steps along the sign one image at a time, each brought back, until one succeeds."""
+    dx = np.zeros_like(image)
+    for _ in range(steps):
+        if naive_wins(net, image + dx, label, target):
+            break
+        dx = np.clip(dx + step * naive_step(net, image + dx, label, target), -epsilon, epsilon)
+        dx = np.clip(image + dx, 0, 1) - image if clip else dx
+    return dx
+
+
+@both_ways
+@pytest.mark.parametrize("clip", [False, True])
+@on_any_network
+def test_iterated_steps_are_those_of_the_naive_loop(name, clip, targeted):
+    """Step, bring back into the box, stop at the first success; and what the network makes of the end."""
+    net, x, label, target = random_case(12, name, n=30, input_range=(0, 1))
+    target = target if targeted else None
+    result = pgd(net, x, label, 0.15, target=target, steps=7, step=0.06, clip=clip)
+    for i, pair in enumerate(pairs(label, target)):
+        dx = naive_iteration(net, x[i], *pair, 0.15, 0.06, 7, clip)
+        assert np.abs(result.dx[i] - dx).max() <= 1e-15
+        assert result.success[i] == naive_wins(net, x[i] + dx, *pair)
+    assert set(result.success.tolist()) == {False, True}
+
+
+@both_ways
+def test_one_step_of_full_length_is_fgsm(targeted):
+    """Except that an image of the wanted class stays where it is."""
+    net, x, label, target = random_case(13, n=60, input_range=(0, 1))
+    target = target if targeted else None
+    once = pgd(net, x, label, 0.2, target=target, steps=1, step=0.2, clip=True)
+    fast = fgsm(net, x, label, 0.2, target=target, clip=True)
+    wanted = net.classify(x) != label if target is None else net.classify(x) == target
+    np.testing.assert_allclose(once.dx[~wanted], fast.dx[~wanted], atol=1e-15)
+    assert not once.dx[wanted].any()
+    assert 0 < wanted.sum() < 60
+
+
+def test_a_random_start_lies_in_the_box_and_follows_the_seed():
+    """Without a gradient the start is all there is: uniform, repeatable, clipped, the same in blocks."""
+    flat = Network((Dense(-np.eye(3), bias=False), Activation("relu"), Dense(np.zeros((3, 4)))), (3,), "linear", (0, 1))
+    x = RNG(7).random((4000, 3))
+    label = np.zeros(4000, int)
+    dx, again, other = (pgd(flat, x, label, 0.25, random_start=True, seed=seed, clip=True).dx for seed in (0, 0, 1))
+    np.testing.assert_array_equal(dx, again)
+    assert (dx != other).any()
+    assert (np.abs(dx) <= 0.25).all()
+    assert ((x + dx >= 0) & (x + dx <= 1)).all()
+    free = np.abs(x - 0.5) < 0.25
+    assert np.abs(dx[free].mean()) <= 0.25 / np.sqrt(3 * free.sum()) * 4
+    assert np.abs(dx[free]).max() >= 0.249
+
+
+@both_ways
+@pytest.mark.parametrize("clip", [False, True])
+def test_the_smallest_box_is_never_larger_than_the_smallest_step(targeted, clip):
+    """It succeeds, keeps every pixel within ε, and is NaN only where the largest box fails too."""
+    net, x, label, target = random_case(14, "three", n=200, input_range=(0, 1))
+    target = target if targeted else None
+    single = smallest_epsilon(net, x, label, target=target, clip=clip, largest=0.6)
+    result = smallest_pgd(net, x, label, target=target, clip=clip, largest=0.6, tolerance=1e-4)
+    known = ~np.isnan(result.epsilon)
+    assert (result.epsilon[known] <= np.nan_to_num(single.epsilon[known], nan=0.6)).all()
+    assert (result.epsilon[known] < single.epsilon[known] - 0.01).sum() >= 3
+    assert np.isnan(single.epsilon)[known].any() == targeted
+    np.testing.assert_array_equal(result.success, known)
+    assert (result.linf[known] <= result.epsilon[known] + 1e-15).all()
+    assert (result.epsilon[net.classify(x) != label] == 0).all() or targeted
+    none = np.flatnonzero(~known)
+    options = {"target": target if target is None else target[none], "steps": 10, "clip": clip}
+    assert not pgd(net, x[none], label[none], 0.6, **options).success.any()
+    assert np.isnan(result.dx[none]).all()
+
+
+def test_the_smallest_box_of_two_affine_classes_is_that_of_one_step():
+    """Nothing to gain there from more steps."""
+    net = random_network(RNG(6), classes=2, input_shape=(4, 5))
+    x = random_images(RNG(6), net, 50)
+    label = net.classify(x)
+    exact = np.abs(np.diff(net(x), axis=1)[:, 0]) / np.abs(np.diff(net.weighted[0].kernel, axis=0)).sum()
+    found = smallest_pgd(net, x, label, tolerance=1e-4).epsilon
+    assert (found >= exact - 1e-15).all()
+    assert (found <= exact + 1e-6).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"epsilon": 0.0}, "epsilon"),
+        ({"epsilon": -0.1}, "epsilon"),
+        ({"epsilon": np.inf}, "epsilon"),
+        ({"epsilon": [0.1, 0.2]}, "epsilon"),
+        ({"steps": 0}, "steps"),
+        ({"steps": 2.5}, "steps"),
+        ({"step": 0.0}, "step"),
+        ({"step": np.nan}, "step"),
+        ({"clip": True}, "clip"),
+    ],
+)
+def test_impossible_boxes_are_refused(options, name):
+    """Named, before anything is computed."""
+    net, x, label, _ = random_case(0)
+    with pytest.raises(ValueError, match=f"^{name}: expected"):
+        pgd(net, x, label, **({"epsilon": 0.1} | options))
+
+
+@pytest.mark.parametrize(
+    ("options", "name"), [({"steps": 0}, "steps"), ({"largest": 0.0}, "largest"), ({"tolerance": -1.0}, "tolerance")]
+)
+def test_impossible_searches_for_a_box_are_refused(options, name):
+    """Named, before anything is computed."""
+    net, x, label, _ = random_case(0)
+    with pytest.raises(ValueError, match=f"^{name}: expected"):
+        smallest_pgd(net, x, label, **options)
+
+
+def test_the_three_norms_of_a_change_are_those_of_its_pixels():
+    """Pixels changed, Euclidean length, largest pixel, relative length; NaN where there is no change to offer."""
+    x = np.array([[[0.0, 2.0]], [[0.0, 0.0]], [[1.0, 1.0]]])
+    dx = np.array([[[0.0, -3.0]], [[0.0, 0.0]], [[np.nan, np.nan]]])
+    result = input_attacks.InputAttackResult(x, dx, np.array([True] * 3), np.zeros(3, int))
+    np.testing.assert_array_equal(result.l0, [1, 0, np.nan])
+    np.testing.assert_array_equal(result.l2, [3, 0, np.nan])
+    np.testing.assert_array_equal(result.linf, [3, 0, np.nan])
+    np.testing.assert_array_equal(result.norm, [1.5, 0, np.nan])
