@@ -2,7 +2,7 @@
 
 from bea.attack import AttackResult, attack
 from bea.backward_error import backward_error
-from bea.layers import Activation, AveragePool, Convolution, Dense, Flatten, MaxPool, RadialBasis
+from bea.layers import Activation, AveragePool, Convolution, Dense, Flatten, MaxPool, Quantise, RadialBasis
 from bea.network import Network
 from bea.perturbation import Perturbation
 
@@ -16,6 +16,7 @@ __all__ = [
     "MaxPool",
     "Network",
     "Perturbation",
+    "Quantise",
     "RadialBasis",
     "attack",
     "backward_error",

@@ -1,6 +1,6 @@
 """The layers that a network is made of (paper B, eq. 3).
 
-A new kind needs the three methods of ``Layer``; a kind with weights is a ``Weighted`` and also offers what that class
+A new kind needs the methods of ``Layer``; a kind with weights is a ``Weighted`` and also offers what that class
 describes to the linearisation. Images have their channels last: (height, width, channels).
 """
 
@@ -33,6 +33,20 @@ def _smooth_relu(v, a):
 PARAMETRIC = {"smooth_relu": (_smooth_relu, lambda v, y, a: y / np.sqrt(v * v + a * a))}
 
 
+def _smooth_relu_bend(v, a):
+    # a²/(2 s³) with s = √(v² + a²), whose cube would overflow.
+    length = np.hypot(v, a)
+    return 0.5 * (a / length) ** 2 / length
+
+
+# f'' in terms of (v, f(v), a) where it is not zero; relu has none, its kink left aside.
+SECOND = {
+    "sigmoid": lambda v, y, a: y * (1.0 - y) * (1.0 - 2.0 * y),
+    "smooth_relu": lambda v, y, a: _smooth_relu_bend(v, a),
+    "tanh": lambda v, y, a: -2.0 * y * (1.0 - y * y),
+}
+
+
 class Layer:
     """One map of the sequence. Batches have the sample as their first axis."""
 
@@ -48,6 +62,17 @@ class Layer:
         """Multiply rows (n or 1, classes, *output shape) by the Jacobian at y; the result ends in ``shape``."""
         raise NotImplementedError
 
+    def push_forward(self, dy: np.ndarray, y: np.ndarray, output: np.ndarray) -> np.ndarray:
+        """Multiply the Jacobian at y by a tangent dy (n, *shape) of y; the result is one of the output."""
+        raise NotImplementedError
+
+    def bend(self, rows: np.ndarray, dy: np.ndarray, y: np.ndarray, output: np.ndarray) -> np.ndarray | float:
+        """Return the derivative of ``pull_back(rows, y, output)`` when y moves along dy (n, *shape), rows fixed.
+
+        Zero, as here, where the map is affine or made of affine pieces.
+        """
+        return 0.0
+
 
 @dataclass(frozen=True)
 class Flatten(Layer):
@@ -61,6 +86,9 @@ class Flatten(Layer):
 
     def pull_back(self, rows, y, output):
         return rows.reshape(*rows.shape[:2], *y.shape[1:])
+
+    def push_forward(self, dy, y, output):
+        return flat(dy)
 
 
 @dataclass(frozen=True)
@@ -99,6 +127,14 @@ class Activation(Layer):
 
     def pull_back(self, rows, y, output):
         return rows * self.slope(y, output)[:, None]
+
+    def push_forward(self, dy, y, output):
+        return dy * self.slope(y, output)
+
+    def bend(self, rows, dy, y, output):
+        if self.name not in SECOND:
+            return 0.0
+        return rows * (SECOND[self.name](y, output, self.parameter) * dy)[:, None]
 
 
 class Weighted(Layer):
@@ -193,6 +229,9 @@ class Dense(Weighted):
         product = rows.reshape(math.prod(rows.shape[:2]), rows.shape[2]) @ self.kernel
         return product.reshape(*rows.shape[:2], self.kernel.shape[1])
 
+    def push_forward(self, dy, y, output):
+        return dy @ self.kernel.T
+
 
 @dataclass(frozen=True, eq=False)
 class Convolution(Weighted):
@@ -264,6 +303,9 @@ class Convolution(Weighted):
         # One offset at a time: all columns together would take as many times the memory as a window has pixels.
         each = rows.reshape(math.prod(rows.shape[:4]), rows.shape[4])
         return self._add_up(rows, lambda columns: each @ self.kernel[:, columns], y.shape[1:])
+
+    def push_forward(self, dy, y, output):
+        return replace(self, matrix=self.kernel, bias=False).forward(dy)
 
     def _add_up(self, rows, block, shape):
         """Add ``block(columns)``, one pixel (channels,) for every row, to the pixels that these columns multiply."""
@@ -337,6 +379,14 @@ class RadialBasis(Layer):
         product = product.reshape(*weights.shape[:2], self.centres.shape[1])
         return product - weights.sum(axis=2, keepdims=True) * y[:, None]
 
+    def push_forward(self, dy, y, output):
+        return 2.0 * self.sharpness * output * (dy @ self.centres.T - np.vecdot(y, dy)[:, None])
+
+    def bend(self, rows, dy, y, output):
+        # Both factors of w_k (c_k - y) move: w_k with h_k, to which it is proportional, and y.
+        moved = self.pull_back(rows, y, self.push_forward(dy, y, output))
+        return moved - np.vecdot(rows, (2.0 * self.sharpness * output)[:, None])[:, :, None] * dy[:, None]
+
 
 @dataclass(frozen=True)
 class Pool(Layer):
@@ -373,14 +423,21 @@ class MaxPool(Pool):
         return functools.reduce(np.maximum, (y[pixels] for pixels in self.offsets(y)))
 
     def pull_back(self, rows, y, output):
-        # Where several entries are the largest, the first one, row by row, is taken to be the maximum.
         total = np.zeros((len(y), rows.shape[1], *y.shape[1:]))
+        for pixels, found in self._maxima(y, output):
+            total[pixels] += rows * found[:, None]
+        return total
+
+    def push_forward(self, dy, y, output):
+        return sum(dy[pixels] * found for pixels, found in self._maxima(y, output))
+
+    def _maxima(self, y, output):
+        """Yield the offsets and which windows have their maximum there: of equal ones the first, row by row."""
         looking = np.ones(output.shape, dtype=bool)
         for pixels in self.offsets(y):
             found = looking & (y[pixels] == output)
             looking &= ~found
-            total[pixels] += rows * found[:, None]
-        return total
+            yield pixels, found
 
 
 class AveragePool(Pool):
@@ -395,6 +452,66 @@ class AveragePool(Pool):
         for pixels in self.offsets(y):
             total[pixels] += share
         return total
+
+    def push_forward(self, dy, y, output):
+        return self.forward(dy)
+
+
+@dataclass(frozen=True)
+class Quantise(Layer):
+    """Every entry rounded to the nearest of so many equidistant values, those outside to an end; a tie to the even one.
+
+    The derivative is zero wherever there is one, and ``pull_back`` says so: no gradient gets past this layer.
+
+    Parameters
+    ----------
+    levels : int
+        How many values, at least two.
+    low, high : float
+        The smallest and the largest of them.
+    straight_through : bool
+        Whether ``pull_back`` pretends that the layer is the identity instead, as Bengio et al. (2013) train through
+        such steps and Athalye et al. (2018) attack through them. That is no derivative of anything here.
+
+    Raises
+    ------
+    ValueError
+        For ``levels`` that are no whole number from two on, and ends that are not finite or not in order.
+    """
+
+    levels: int
+    low: float = 0.0
+    high: float = 1.0
+    straight_through: bool = False
+
+    def __post_init__(self):
+        if not isinstance(self.levels, int | np.integer) or isinstance(self.levels, bool) or self.levels < 2:
+            raise ValueError(f"levels: expected a whole number from 2 on, received {self.levels!r}")
+        ends = self.low, self.high
+        if not (
+            all(isinstance(end, int | float | np.number) for end in ends) and -math.inf < ends[0] < ends[1] < math.inf
+        ):
+            raise ValueError(f"low, high: expected finite numbers, low < high, received {self.low!r} and {self.high!r}")
+        if not isinstance(self.straight_through, bool | np.bool_):
+            raise ValueError(f"straight_through: expected True or False, received {self.straight_through!r}")
+        for name, kind in (("levels", int), ("low", float), ("high", float), ("straight_through", bool)):
+            object.__setattr__(self, name, kind(getattr(self, name)))
+
+    def output_shape(self, shape):
+        return shape
+
+    def forward(self, y):
+        steps = self.levels - 1
+        number = np.rint((np.clip(y, self.low, self.high) - self.low) * (steps / (self.high - self.low)))
+        return self.low + number / steps * (self.high - self.low)
+
+    def push_forward(self, dy, y, output):
+        return dy if self.straight_through else np.zeros_like(dy)
+
+    def pull_back(self, rows, y, output):
+        if self.straight_through:
+            return rows
+        return np.zeros((*rows.shape[:2], *y.shape[1:]))
 
 
 def _constant(name, value, what) -> np.ndarray:

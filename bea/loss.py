@@ -65,18 +65,36 @@ def scaled_gradient(net: Network, x, label) -> tuple[np.ndarray, np.ndarray]:
 
     For attacks that want its direction only, or would lose it where the loss or the gradient is too small for float64.
     """
+    _, direction, log_size = _value_and_gradient(net, x, label)
+    return direction, log_size
+
+
+def value_and_gradient(net: Network, x, label) -> tuple[np.ndarray, np.ndarray]:
+    """Return the loss J(x, label), (n,), and its gradient with respect to the input, from one pass, unchecked.
+
+    Like the gradient, the loss of a label that is all but certain keeps its digits.
+    """
+    value, direction, log_size = _value_and_gradient(net, x, label)
+    return value, np.exp(log_size) * direction
+
+
+def _value_and_gradient(net, x, label):
+    """Return the loss, its gradient but for a positive factor a sample, and the logarithm of that."""
     function, log_slope = OUTPUTS[net.output_activation]
     own = np.arange(net.classes) == label[:, None]
-    log_size = np.empty((len(x), 1))
+    value, log_size = np.empty(len(x)), np.empty((len(x), 1))
 
     def weights(logits):
         """f'(v) ∘ (q - e_label) over 1 - q_label, its largest entry set to one."""
         y = function(logits)
         others = np.where(own, -np.inf, y)
         total = np.logaddexp.reduce(others, axis=1, keepdims=True)
+        gap = y[own][:, None] - total
+        value[:] = np.logaddexp(0.0, -gap)[:, 0]
         log_weights = np.where(own, 0.0, others - total) + log_slope(logits)
         largest = log_weights.max(axis=1, keepdims=True)
-        log_size[:] = largest - np.logaddexp(0.0, y[own][:, None] - total)
+        log_size[:] = largest - np.logaddexp(0.0, gap)
         return np.where(own, -1.0, 1.0) * np.exp(log_weights - largest)
 
-    return net.gradient(x, weights), column(log_size, x)
+    direction = net.gradient(x, weights)
+    return value, direction, column(log_size, x)

@@ -25,7 +25,7 @@ from scipy.optimize import elementwise
 
 from bea.blocks import block_size, blocks, side_by_side
 from bea.input_attacks import check_clip, check_positive, column, differences, lead
-from bea.layers import Activation, AveragePool, Dense, Flatten, MaxPool, RadialBasis, Weighted
+from bea.layers import Activation, AveragePool, Flatten, MaxPool, RadialBasis, Weighted
 from bea.network import Network
 
 # Layers that are affine maps: at their head a network need not be run anew for every point of a ray.
@@ -76,7 +76,8 @@ class Rays:
         head = [] if self.clip else list(takewhile(lambda layer: isinstance(layer, AFFINE), self.net.layers[:-1]))
         start, slope = self.x, self.direction
         for layer in head:
-            start, slope = layer.forward(start), _linear(layer, slope)
+            output = layer.forward(start)
+            start, slope = output, layer.push_forward(slope, start, output)
         chunk = max(CHUNK_NUMBERS // math.prod(start.shape[1:]), 32)
         layers = self.net.layers[len(head) :]
         for name, value in (("layers", layers), ("start", start), ("slope", slope), ("chunk", chunk)):
@@ -387,19 +388,8 @@ def slope_bounds(layer, y, z, v, w, low, high, width) -> tuple[np.ndarray, np.nd
         # Then the exponential, whose slope is its value.
         least, most = np.exp(least), np.exp(most)
         return np.where(low < 0.0, low * most, low * least), np.where(high > 0.0, high * most, high * least)
-    centre, radius = _linear(layer, centre), _linear(layer, radius, size=True)
-    return centre - radius, centre + radius
-
-
-def _linear(layer, slope, size=False):
-    """Apply an affine layer without its bias, or, for ``size``, the one with the magnitudes of its weights."""
     if not isinstance(layer, AFFINE):
         raise TypeError(f"net: expected layers whose slopes are known here, received a {type(layer).__name__}")
-    if isinstance(layer, Dense):
-        return slope @ (np.abs(layer.kernel) if size else layer.kernel).T
-    if isinstance(layer, Weighted):
-        matrix = np.abs(layer.matrix) if size else layer.matrix.copy()
-        if layer.bias:
-            matrix[:, -1] = 0.0
-        layer = layer.with_matrix(matrix)
-    return layer.forward(slope)
+    larger = layer.with_matrix(np.abs(layer.matrix)) if isinstance(layer, Weighted) else layer
+    centre, radius = layer.push_forward(centre, y, v), larger.push_forward(radius, y, v)
+    return centre - radius, centre + radius

@@ -7,11 +7,25 @@ from pathlib import Path
 import numpy as np
 
 from bea.files import replacing
-from bea.layers import Activation, AveragePool, Convolution, Dense, Flatten, Layer, MaxPool, RadialBasis, Weighted
+from bea.layers import (
+    Activation,
+    AveragePool,
+    Convolution,
+    Dense,
+    Flatten,
+    Layer,
+    MaxPool,
+    Quantise,
+    RadialBasis,
+    Weighted,
+)
 from bea.network import Network
 
 FORMAT = "bea network 1"
-KINDS = {kind.__name__: kind for kind in (Activation, AveragePool, Convolution, Dense, Flatten, MaxPool, RadialBasis)}
+KINDS = {
+    kind.__name__: kind
+    for kind in (Activation, AveragePool, Convolution, Dense, Flatten, MaxPool, Quantise, RadialBasis)
+}
 # Fields of layers that are arrays, and the letter before their number in the file.
 ARRAYS = {"matrix": "A", "centres": "C", "sharpness": "S"}
 

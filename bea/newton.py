@@ -1,0 +1,452 @@
+"""Second derivatives of the loss, and Newton's method for the attack by a penalty (paper R, sections B and C, n = 2).
+
+**The derivative of the gradient.** A network is ``y_i = M_i(y_{i-1})``, ``y_0 = x``, one layer after another. The
+gradient of the loss J(x, k) of ``bea.loss`` comes back through it,
+
+    g_p = ∂J/∂y_p = q - e_k,    g_{i-1} = M_i'(y_{i-1})ᵀ g_i,    g_0 = ∇J,
+
+q being the softmax. Let x move: ``x + t v``. With a dot for d/dt at t = 0, each of these lines has its derivative,
+
+    ẏ_0 = v,    ẏ_i = M_i'(y_{i-1}) ẏ_{i-1},
+    ġ_p = (diag q - q qᵀ) ẏ_p,    ġ_{i-1} = M_i'(y_{i-1})ᵀ ġ_i + (M_i'(y_{i-1})ᵀ)˙ g_i,    ġ_0 = H v,
+
+a pass forwards and one backwards (Pearlmutter, 1994). So one product of the Hessian H with v costs about as much as
+two gradients, or as one where y_i and g_i are kept, and H is never formed. The last term is ``Layer.bend``: zero for
+affine maps, pooling and ReLU, whose Jacobians do not change but at kinks, where there is no second derivative.
+
+**The attack.** Minimise ``φ(Δx) = ‖Δx‖² + weight · loss(x + Δx)`` with the loss J(·, target), or -J(·, label), over all
+Δx, for the smallest weight that gives a success (``bea.penalty``). There is no box here: the pixels may leave their
+range. Newton's step solves ``(2 I ± weight H) p = -∇φ`` by conjugate gradients, to a part of ‖∇φ‖ that vanishes with
+it, so that near a minimum the residual is squared from step to step. H has no larger rank than the network has units
+and classes behind its first affine layer, and all its other directions share the eigenvalue 2, so that few products
+are needed. Where a direction has no positive curvature, φ is no valley: p goes that way, and from step to step twice as
+far. A step is halved until φ falls in proportion.
+
+If the first layer is dense with fewer rows than pixels, ∇J lies in its row space, and with it every Δx: the work is
+done in coordinates of that space, the same problem with fewer unknowns.
+"""
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+from scipy.special import expit
+
+from bea.input_attacks import achieved, check_aim, check_count, check_each, check_positive, column, conclude, in_blocks
+from bea.layers import Activation, Dense, Flatten, flat
+from bea.network import Network
+from bea.penalty import PenaltyResult, ahead, check_search, search_weight
+from bea.perturbation import image_norms
+
+METHODS = ("newton", "gradient")
+DESCENT = (
+    0.3  # part of the fall that the slope promises, at least, for a step to count; of a valley's bottom it is half
+)
+SHORTEST = 2.0**-20  # of a step: below, φ does not fall, or has a kink
+MOST_PRODUCTS = 200  # of the Hessian, for one step
+FLAT = 1e-8  # curvature below, relative to that of ‖Δx‖², counts as none
+LOOSEST = 0.1  # residual of a Newton step, relative to ∇φ
+
+
+@dataclass(frozen=True, eq=False)
+class Minimum:
+    """Where ``‖Δx‖² + weight · loss`` of n samples has a minimum, or how far the search for it came.
+
+    Attributes
+    ----------
+    dx : array (n, *input_shape)
+        In units of the pixels.
+    value : array (n,)
+        φ there, in squared pixels.
+    converged : bool array (n,)
+        Whether ‖∇φ‖ fell to ``tolerance`` times the size of its two parts, ``‖2 Δx‖ + weight ‖∇J‖``.
+    gradient_norms : array (n, steps + 1)
+        ‖∇φ‖ before every step and behind the last one, then NaN.
+    iterations, products, evaluations : int arrays (n,)
+        Steps; products of the Hessian; passes through the network for the loss, or the loss and its gradient.
+    """
+
+    dx: np.ndarray
+    value: np.ndarray
+    converged: np.ndarray
+    gradient_norms: np.ndarray
+    iterations: np.ndarray
+    products: np.ndarray
+    evaluations: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class NewtonResult(PenaltyResult):
+    """What came of a batch of n attacks by Newton's method; see ``PenaltyResult``.
+
+    Attributes
+    ----------
+    iterations, products : int arrays (n,)
+        Steps, and products of the Hessian, for all weights together.
+    gradient_norm : array (n,)
+        ‖∇φ‖ at ``dx``, for its weight: small beside ``2 ‖dx‖`` at a minimum; 0 where no change was needed.
+    """
+
+    iterations: np.ndarray
+    products: np.ndarray
+    gradient_norm: np.ndarray
+
+
+def hessian_product(net: Network, x, label, direction) -> np.ndarray:
+    """Product of the Hessian of the loss J(x, label) with a direction, (n, *input_shape).
+
+    ``H v = d/dt ∇J(x + t v)`` at t = 0, exact, for every sample its own x and v; of the loss that ``loss_gradient``
+    differentiates. At kinks of ReLU and ties of a maximum it is that of one of the pieces. Where a last "tanh" or
+    "sigmoid" is saturated, 1 - f² or f (1 - f) cancels, and so does H.
+
+    Parameters
+    ----------
+    net : Network
+    x : array (n, *input_shape)
+        Images, pixels within ``net.input_range``.
+    label : int array (n,)
+        Class whose loss is differentiated.
+    direction : array (n, *input_shape)
+        v, finite.
+
+    Raises
+    ------
+    ValueError
+        For images of wrong shape or range, labels of wrong shape or out of range, directions of wrong shape or not
+        finite.
+    TypeError
+        For labels that are not integers.
+    """
+    x, label, _ = check_aim(net, x, label)
+    direction = np.asarray(direction, dtype=float)
+    if direction.shape != x.shape or not np.isfinite(direction).all():
+        raise ValueError(f"direction: expected finite numbers of shape {x.shape}, received shape {direction.shape}")
+    return in_blocks(net, lambda *arrays: (_expand(net, *arrays[:2]).product(arrays[2]),), x, label, direction)[0]
+
+
+def minimise(
+    net: Network, x, label, weight, *, target=None, start=None, method="newton", steps=100, tolerance=1e-8
+) -> Minimum:
+    """Minimise ``‖Δx‖² + weight · loss(x + Δx)`` over all Δx, for a fixed weight (paper R, eq. 6).
+
+    The loss is J(·, target), or -J(·, label) without a target. "gradient" goes along -∇φ instead of Newton's direction,
+    with the same rule for the length of a step, which is tried first at twice the last one.
+
+    Parameters
+    ----------
+    net, x, label, target
+        As in ``newton_attack``.
+    weight : float or array (n,)
+        Positive.
+    start : array (n, *input_shape), optional
+        Where to begin, zero unless given. What of it has no effect on a dense first layer is dropped at once.
+    method : {"newton", "gradient"}
+    steps : int
+        Steps at most.
+    tolerance : float
+        For ``Minimum.converged``; a sample stops there.
+
+    Raises
+    ------
+    ValueError
+        As ``newton_attack``, for a weight that is not positive, a start of wrong shape or not finite, or an unknown
+        method.
+    TypeError
+        For classes that are not integers.
+    """
+    x, aim, targeted = check_aim(net, x, label, target)
+    weight = check_each("weight", weight, len(x))
+    start = np.zeros_like(x) if start is None else np.asarray(start, dtype=float)
+    if start.shape != x.shape or not np.isfinite(start).all():
+        raise ValueError(f"start: expected finite numbers of shape {x.shape}, received shape {start.shape}")
+    if method not in METHODS:
+        raise ValueError(f"method: expected one of {METHODS}, received {method!r}")
+    _check_stopping(steps, tolerance)
+    small, basis = _narrow(net)
+    factor = weight if targeted else -weight
+
+    def block(x, aim, factor, start):
+        images = x.shape
+        found = _minimise(small, _into(x, basis), aim, factor, _into(start, basis), method, steps, tolerance)
+        dx, *others = (getattr(found, field.name) for field in fields(found))
+        return _back(dx, basis, images), *others
+
+    return Minimum(*in_blocks(net, block, x, aim, factor, start))
+
+
+def newton_attack(
+    net: Network, x, label, *, target=None, margin=1e-3, weights=(0.1, 1e10), halvings=10, steps=50, tolerance=1e-8
+) -> NewtonResult:
+    """Minimum of ``‖Δx‖² + weight · loss`` by Newton's method, for a weight as small as may be (paper R, eq. 6).
+
+    The loss is the cross-entropy J(·, target), or without a target -J(·, label). Of all weights tried, the shortest Δx
+    counts after which the target, or any class but the label, leads by ``margin``. The minima are local: where φ has
+    several, as it often has with an untargeted loss, the search follows one from weight to weight. For smooth networks:
+    on the kinks of a ReLU, where minima like to lie, ∇φ does not vanish, and the steps end after ``steps`` or sooner.
+
+    Parameters
+    ----------
+    net : Network
+    x : array (n, *input_shape)
+        Images, pixels within ``net.input_range``; ``x + dx`` may leave it.
+    label : int array (n,)
+        Class to get away from: the true or the present one.
+    target : int array (n,), optional
+        Class to reach, different from the label; without one any class but the label is a success.
+    margin : float
+        By how much, in units of the logits, the new class must lead; positive.
+    weights : pair of float
+        The first weight to try, and the largest.
+    halvings : int
+        Weights to try after the first success, at most: intervals between a failure and a success are halved in the
+        logarithm.
+    steps : int
+        Newton steps for one weight, at most.
+    tolerance : float
+        Of ‖∇φ‖, relative to its two parts, for one weight.
+
+    Returns
+    -------
+    NewtonResult
+        Without success, and with ``dx`` NaN, where no weight up to the largest gave one.
+
+    Raises
+    ------
+    ValueError
+        For images of wrong shape or range, classes of wrong shape or out of range, a target that is the label, and a
+        margin, weights, halvings, steps or tolerance that make no sense.
+    TypeError
+        For classes that are not integers.
+    """
+    x, aim, targeted = check_aim(net, x, label, target)
+    check_search(margin, weights, halvings)
+    _check_stopping(steps, tolerance)
+    small, basis = _narrow(net)
+
+    def block(x, aim):
+        y, iterations, products = _into(x, basis), np.zeros(len(x), int), np.zeros(len(x), int)
+        sign = 1.0 if targeted else -1.0
+
+        def solve(rest, weight, start):
+            found = _minimise(small, y[rest], aim[rest], sign * weight, start, "newton", steps, tolerance)
+            iterations[rest] += found.iterations
+            products[rest] += found.products
+            return found.dx, ahead(small(y[rest] + found.dx), aim[rest], targeted) >= margin
+
+        already = achieved(net.classify(x), aim, targeted)
+        dx, weight = search_weight(solve, y.shape, weights=weights, halvings=halvings, already=already)
+        point = _expand(small, y + np.nan_to_num(dx), aim)
+        slope = 2.0 * dx + column(sign * np.nan_to_num(weight), dx) * point.gradient
+        return (
+            *conclude(net, x, _back(dx, basis, x.shape), aim, targeted),
+            weight,
+            iterations,
+            products,
+            image_norms(slope),
+        )
+
+    return NewtonResult(*in_blocks(net, block, x, aim))
+
+
+@dataclass(frozen=True, eq=False)
+class _Expansion:
+    """Loss of a batch at one point each, and what its derivatives are made of.
+
+    Attributes
+    ----------
+    layers : tuple of layers
+        M_i.
+    values : list of arrays (n, …)
+        y_0, …, y_p.
+    rows : list of arrays (n, 1, …)
+        g_0, …, g_p.
+    q : array (n, classes)
+        The softmax of y_p.
+    aim : int array (n,)
+        k.
+    loss : array (n,)
+        J(x, k).
+    """
+
+    layers: tuple
+    values: list
+    rows: list
+    q: np.ndarray
+    aim: np.ndarray
+    loss: np.ndarray
+
+    @property
+    def gradient(self) -> np.ndarray:
+        """∇J, (n, …)."""
+        return self.rows[0][:, 0]
+
+    def take(self, samples) -> "_Expansion":
+        """Return the same for some of the samples."""
+        values, rows = ([array[samples] for array in arrays] for arrays in (self.values, self.rows))
+        return _Expansion(self.layers, values, rows, self.q[samples], self.aim[samples], self.loss[samples])
+
+    def product(self, v) -> np.ndarray:
+        """Return H v, (n, …), for v of that shape."""
+        tangents = [v]
+        for layer, y, output in zip(self.layers, self.values[:-1], self.values[1:], strict=True):
+            tangents.append(layer.push_forward(tangents[-1], y, output))
+        # Equal tangents of all y_p do not change q, so the label's is set to zero: 1 - q_k small keeps its digits.
+        dy = tangents.pop()
+        dy = dy - np.take_along_axis(dy, self.aim[:, None], 1)
+        moved = (self.q * (dy - np.vecdot(self.q, dy)[:, None]))[:, None]
+        steps = zip(self.layers, self.rows[1:], tangents, self.values[:-1], self.values[1:], strict=True)
+        for layer, rows, dy, y, output in reversed(list(steps)):
+            moved = layer.pull_back(moved, y, output) + layer.bend(rows, dy, y, output)
+        return moved[:, 0]
+
+
+def _expand(net, x, aim) -> _Expansion:
+    """Run images forwards and the gradient of J(x, aim) backwards."""
+    layers, values = _layers(net), [x]
+    for layer in layers:
+        values.append(layer.forward(values[-1]))
+    own = np.arange(net.classes) == aim[:, None]
+    gap, shares = _odds(values[-1], own)
+    rest = expit(gap)  # 1 - q_k, to all digits
+    q = np.where(own, expit(-gap), shares * rest)
+    rows = [np.where(own, -rest, q)[:, None]]
+    for layer, y, output in zip(reversed(layers), values[-2::-1], values[:0:-1], strict=True):
+        rows.insert(0, layer.pull_back(rows[0], y, output))
+    return _Expansion(layers, values, rows, q, aim, np.logaddexp(0.0, gap)[:, 0])
+
+
+def _odds(y, own):
+    """Return log (1 - q_k)/q_k, (n, 1), and how 1 - q_k is shared by the others, (n, classes)."""
+    others = np.where(own, -np.inf, y)
+    total = np.logaddexp.reduce(others, axis=1, keepdims=True)
+    return total - y[own][:, None], np.exp(others - total)
+
+
+def _loss(net, x, aim) -> np.ndarray:
+    """Return J(x, aim), (n,)."""
+    for layer in _layers(net):
+        x = layer.forward(x)
+    gap, _ = _odds(x, np.arange(net.classes) == aim[:, None])
+    return np.logaddexp(0.0, gap)[:, 0]
+
+
+def _layers(net) -> tuple:
+    """Return the layers up to what the loss takes the softmax of."""
+    plain = net.output_activation in ("linear", "softmax")
+    return net.layers if plain else (*net.layers, Activation(net.output_activation))
+
+
+def _minimise(net, x, aim, factor, start, method, steps, tolerance) -> Minimum:
+    """Minimise ``φ = ‖Δx‖² + factor J(x + Δx, aim)`` for one block; see ``minimise``."""
+    dx, length, rest = start.copy(), np.full(len(x), 0.5 if method == "newton" else 0.25), np.arange(len(x))
+    norms, converged = np.full((len(x), steps + 1), np.nan), np.zeros(len(x), dtype=bool)
+    iterations, products, evaluations = np.zeros((3, len(x)), int)
+    for step in range(steps + 1):
+        point = _expand(net, x[rest] + dx[rest], aim[rest])
+        pull = column(factor[rest], x) * point.gradient
+        slope = 2.0 * dx[rest] + pull
+        norms[rest, step] = image_norms(slope)
+        evaluations[rest] += 1
+        scale = 2.0 * image_norms(dx[rest]) + image_norms(pull)
+        converged[rest] = norms[rest, step] <= tolerance * scale
+        going = ~converged[rest]
+        if step == steps or not going.any():
+            break
+        rest, point, slope, scale = rest[going], point.take(going), slope[going], scale[going]
+        if method == "newton":
+            goal = norms[rest, step] * np.minimum(LOOSEST, norms[rest, step] / scale)
+            direction, valley, used = _newton_direction(point, slope, factor[rest], goal)
+            products[rest] += used
+            first = np.where(valley, 1.0, 2.0 * length[rest])
+        else:
+            direction, first = -slope, 2.0 * length[rest]
+        length[rest], tries = _backtrack(
+            net, x[rest], dx[rest], aim[rest], factor[rest], point, slope, direction, first
+        )
+        evaluations[rest] += tries
+        dx[rest] += column(length[rest], x) * direction
+        rest = rest[length[rest] > 0.0]
+        iterations[rest] += 1
+    value = image_norms(dx) ** 2 + factor * _loss(net, x + dx, aim)
+    return Minimum(dx, value, converged, norms, iterations, products, evaluations)
+
+
+def _newton_direction(point, slope, factor, goal):
+    """Solve ``(2 I + factor H) p = -slope`` by conjugate gradients, each sample to its ``goal``.
+
+    Returns p, whether all curvature met was positive, and the number of products of every sample. Where it was not, the
+    last p goes on along the direction without, as far as the size of the curvature would let it, or that of ‖Δx‖².
+    """
+    n = len(slope)
+    p, convex, products, rest = np.zeros_like(slope), np.ones(n, bool), np.zeros(n, int), np.arange(n)
+    residual = -slope
+    search, square = residual.copy(), np.vecdot(flat(residual), flat(residual))
+    for _ in range(MOST_PRODUCTS):
+        image = 2.0 * search + column(factor[rest], slope) * point.product(search)
+        products[rest] += 1
+        curvature, twice = np.vecdot(flat(search), flat(image)), 2.0 * np.vecdot(flat(search), flat(search))
+        valley = curvature > FLAT * twice
+        convex[rest] = valley
+        advance = square / np.where(valley, curvature, np.maximum(np.abs(curvature), twice))
+        p[rest] += column(advance, slope) * search
+        residual = residual - column(advance, slope) * image
+        left = np.vecdot(flat(residual), flat(residual))
+        going = valley & (np.sqrt(left) > goal[rest])
+        if not going.any():
+            break
+        search = residual[going] + column(left[going] / square[going], slope) * search[going]
+        rest, residual, square = rest[going], residual[going], left[going]
+        point = point if going.all() else point.take(going)
+    return p, convex, products
+
+
+def _backtrack(net, x, dx, aim, factor, point, slope, direction, first):
+    """Halve a step until φ falls by a part of what its slope promises.
+
+    Returns the length of the step in units of ``direction``, zero where it became too short, and the lengths tried.
+    """
+    before = np.vecdot(flat(dx), flat(dx))
+    promised = np.vecdot(flat(slope), flat(direction))
+    length, tries, rest = first.copy(), np.zeros(len(x), int), np.arange(len(x))
+    while rest.size:
+        there = dx[rest] + column(length[rest], x) * direction[rest]
+        after, loss = np.vecdot(flat(there), flat(there)), _loss(net, x[rest] + there, aim[rest])
+        rise = after - before[rest] + factor[rest] * (loss - point.loss[rest])
+        # Near a minimum φ falls by less than rounding lets see.
+        rounding = 1e-14 * (after + np.abs(factor[rest] * loss))
+        tries[rest] += 1
+        rest = rest[~(rise <= DESCENT * length[rest] * promised[rest] + rounding)]
+        length[rest] *= 0.5
+        length[rest[length[rest] < SHORTEST]] = 0.0
+        rest = rest[length[rest] > 0.0]
+    return length, tries
+
+
+def _narrow(net):
+    """Return a network on coordinates of the row space of the first layer, and an orthonormal basis (r, pixels) of it.
+
+    The network itself, and no basis, where that would not spare unknowns.
+    """
+    position = next(i for i, layer in enumerate(net.layers) if not isinstance(layer, Flatten))
+    layer = net.layers[position]
+    if not isinstance(layer, Dense) or len(layer.matrix) >= layer.kernel.shape[1]:
+        return net, None
+    columns, triangle = np.linalg.qr(layer.kernel.T)
+    matrix = np.column_stack([triangle.T, layer.matrix[:, -1]]) if layer.bias else triangle.T
+    layers = (layer.with_matrix(matrix), *net.layers[position + 1 :])
+    return replace(net, layers=layers, input_shape=(len(columns.T),), input_range=None), columns.T
+
+
+def _into(images, basis):
+    """Return the coordinates of images in a basis."""
+    return images if basis is None else flat(images) @ basis.T
+
+
+def _back(dx, basis, shape):
+    """Return the images of coordinates."""
+    return dx if basis is None else (dx @ basis).reshape(shape)
+
+
+def _check_stopping(steps, tolerance):
+    """Raise ``ValueError`` unless these can end a search."""
+    check_count("steps", steps)
+    check_positive("tolerance", tolerance)
