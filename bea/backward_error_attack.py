@@ -1,0 +1,106 @@
+"""The attack by backward error on the input, in the form of the attacks of papers D and R.
+
+Minimises ``‖Δx‖`` such that the target leads every other class by a margin (paper B, eq. 5, only the input changing);
+without a target, the smallest such Δx over all classes but the label. ``bea.attack`` solves it by linearising again and
+again, ``bea.box`` with the pixels kept in their range.
+"""
+
+import numpy as np
+
+from bea.attack import attack
+from bea.blocks import blocks
+from bea.box import shortest_in_range
+from bea.gradient_attacks import smallest_pgd
+from bea.input_attacks import InputAttackResult, achieved, check_aim, check_positive, column, conclude, in_blocks
+from bea.network import Network
+from bea.perturbation import image_norms
+
+IMAGES = 1000  # attacked at a time: nine times as many changes are held
+
+
+def backward_error_attack(net: Network, x, label, *, target=None, margin=1e-3, clip=False) -> InputAttackResult:
+    """Smallest Δx with which the target leads by a margin, or any class but the label (paper B, section 3).
+
+    Locally optimal, for an affine network optimal. Without a target every class is tried and the shortest Δx counts;
+    with ``clip`` only classes whose Δx without the range is shorter than what was found with it.
+
+    Parameters
+    ----------
+    net : Network
+    x : array (n, *input_shape)
+        Images, pixels within ``net.input_range``.
+    label : int array (n,)
+        Class to get away from: the true or the present one.
+    target : int array (n,), optional
+        Class to reach, different from the label; without one any class but the label is a success.
+    margin : float
+        By how much, in units of the logits, that class must lead; positive.
+    clip : bool
+        Whether ``x + Δx`` keeps within ``net.input_range``.
+
+    Returns
+    -------
+    InputAttackResult
+        ``dx`` is NaN where no point was met at which the class asked for leads by the margin.
+
+    Raises
+    ------
+    ValueError
+        For images of wrong shape or range, classes of wrong shape or out of range, a target that is the label, a margin
+        that is not positive, or ``clip`` for a network without range.
+    TypeError
+        For classes that are not integers.
+    """
+    x, aim, targeted = check_aim(net, x, label, target, clip)
+    check_positive("margin", margin)
+    rest = np.flatnonzero(~achieved(net.classify(x), aim, targeted))
+    dx = np.zeros_like(x)
+    for part in blocks(len(rest), IMAGES):
+        some = rest[part]
+        aims = aim[some, None] if targeted else (aim[some, None] + np.arange(1, net.classes)) % net.classes
+        changes, lengths = _without_range(net, x[some], aims, margin)
+        if clip:
+            dx[some] = _in_range(net, x[some], aim[some], targeted, aims, changes, lengths, margin)
+        else:
+            nearest = lengths.argmin(axis=1)
+            dx[some] = changes[np.arange(len(some)), nearest]
+    return InputAttackResult(*conclude(net, x, dx, aim, targeted))
+
+
+def _without_range(net, x, aims, margin):
+    """Return Δx for each image and each of its classes (n, tries, …), NaN for a failure, and the lengths."""
+    n, tries = aims.shape
+    found = attack(net, np.repeat(x, tries, axis=0), aims.ravel(), "input", method="converged", margin=margin)
+    dx = np.where(column(found.success, found.perturbation.dx), found.perturbation.dx, np.nan)
+    lengths = np.where(found.success, found.perturbation.norms[:, -1], np.inf)
+    return dx.reshape(n, tries, *x.shape[1:]), lengths.reshape(n, tries)
+
+
+def _in_range(net, x, aim, targeted, aims, changes, lengths, margin):
+    """Return the shortest Δx within the range over the classes, the nearest without the range first."""
+    best, size = np.full_like(x, np.nan), np.full(len(x), np.inf)
+
+    def improve(some, target, start):
+        dx = in_blocks(
+            net, lambda *arrays: (shortest_in_range(net, *arrays[:2], margin, arrays[2]),), x[some], target, start
+        )[0]
+        length = image_norms(dx)
+        shorter = length < size[some]
+        best[some[shorter]], size[some[shorter]] = dx[shorter], length[shorter]
+
+    for rank in range(aims.shape[1]):
+        order = np.argsort(lengths, axis=1)[:, rank]
+        some = np.flatnonzero((lengths[np.arange(len(x)), order] < size) | (rank == 0))
+        improve(some, aims[some, order[some]], np.nan_to_num(changes[some, order[some]]))
+    # Where the range stands between, a search from another side may get there.
+    for start in (lambda some, target: np.zeros_like(x[some]), lambda some, target: _far(net, x[some], target)):
+        some = np.flatnonzero(np.isinf(size))
+        target = aims[some, lengths[some].argmin(axis=1)]
+        improve(some, target, start(some, target))
+    return best
+
+
+def _far(net, x, target):
+    """Return changes that reach the target somewhere in the range, zero where none is known."""
+    found = smallest_pgd(net, x, net.classify(x), target=target, steps=40, clip=True)
+    return np.nan_to_num(found.dx)
