@@ -14,10 +14,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from bea.input_attacks import lead
+from bea.input_attacks import into_range, lead
 from bea.layers import Activation, flat
 from bea.network import Network
-from bea.penalty import into_range
 from bea.perturbation import image_norms
 from bea.quadratic import smallest_feasible
 from bea.search import allowed_shortfall, other_classes

@@ -12,9 +12,9 @@ every weight above the multiplier of the constraint "leads by the margin" the sm
 
 import numpy as np
 
-from bea.input_attacks import achieved, check_aim, check_count, column, conclude, in_blocks
+from bea.input_attacks import achieved, check_aim, check_count, column, conclude, in_blocks, into_range
 from bea.network import Network
-from bea.penalty import PenaltyResult, check_search, into_range, search_weight
+from bea.penalty import PenaltyResult, check_search, search_weight
 from bea.perturbation import image_norms
 
 

@@ -19,6 +19,7 @@ from bea.input_attacks import (
     column,
     conclude,
     in_blocks,
+    into_range,
 )
 from bea.loss import scaled_gradient
 from bea.network import Network
@@ -164,13 +165,24 @@ def smallest_epsilon(
 
 
 def pgd(
-    net: Network, x, label, epsilon, *, target=None, steps=40, step=None, random_start=False, seed=0, clip=False
+    net: Network,
+    x,
+    label,
+    epsilon,
+    *,
+    target=None,
+    steps=40,
+    step=None,
+    random_start=False,
+    seed=0,
+    clip=False,
+    stop=True,
 ) -> StepResult:
     """Repeated steps along the sign of the loss gradient, each brought back into the box (paper R, after eq. 7).
 
     Maximises ``J(x + Δx, label)``, or minimises ``J(x + Δx, target)``, over ``‖Δx‖∞ ≤ ε``, with ``clip`` also over
     ``x + Δx`` in the range of the pixels: projected gradient ascent that looks at the sign only, as for small ε one
-    step would be exact. An image stops at its first success. One step of length ε is ``fgsm``.
+    step would be exact. One step of length ε is ``fgsm``.
 
     Parameters
     ----------
@@ -184,6 +196,8 @@ def pgd(
         Length of one step in units of the pixels, ``2.5 epsilon / steps`` unless given.
     random_start : bool
         Whether to start at a random point of the box, drawn with ``seed``, instead of at x.
+    stop : bool
+        Whether an image stops at its first success. One that goes on is more likely to fool other networks too.
 
     Returns
     -------
@@ -206,7 +220,7 @@ def pgd(
         dx = column(epsilon, x) * np.random.default_rng(seed).uniform(-1.0, 1.0, x.shape)
 
     def block(x, dx, aim, epsilon, step):
-        return *_iterate(net, x, dx, aim, targeted, epsilon, step, steps, clip), epsilon
+        return *_iterate(net, x, dx, aim, targeted, epsilon, step, steps, clip, stop), epsilon
 
     return StepResult(*in_blocks(net, block, x, dx, aim, epsilon, step))
 
@@ -320,21 +334,21 @@ def _arrive(net, x, ray, aim, targeted, epsilon, clip):
     """Return the fields of the result after a step of ``epsilon`` (n,)."""
     dx = column(epsilon, x) * ray
     if clip:
-        dx = np.clip(x + dx, *net.input_range) - x
+        dx = into_range(net, x, dx)
     return *conclude(net, x, dx, aim, targeted), epsilon
 
 
-def _iterate(net, x, dx, aim, targeted, epsilon, step, steps, clip):
-    """Return the fields of an ``InputAttackResult`` after so many steps from dx, or fewer where they succeed."""
+def _iterate(net, x, dx, aim, targeted, epsilon, step, steps, clip, stop=True):
+    """Return the fields of an ``InputAttackResult`` after so many steps from dx, or at the first success."""
     edge = np.broadcast_to(column(epsilon, x), x.shape)
     low, high = -edge, edge
     if clip:
         low, high = np.maximum(low, net.input_range[0] - x), np.minimum(high, net.input_range[1] - x)
     dx, rest = np.clip(dx, low, high), np.arange(len(x))
     for _ in range(steps):
-        rest = rest[~achieved(net.classify(x[rest] + dx[rest]), aim[rest], targeted)]
-        if not rest.size:
-            break
+        if stop:
+            rest = rest[~achieved(net.classify(x[rest] + dx[rest]), aim[rest], targeted)]
         ahead = dx[rest] + column(step[rest], x) * _ray(net, x[rest] + dx[rest], aim[rest], targeted)
         dx[rest] = np.clip(ahead, low[rest], high[rest])
+    dx = into_range(net, x, dx) if clip else dx
     return conclude(net, x, dx, aim, targeted)

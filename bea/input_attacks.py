@@ -100,6 +100,22 @@ def lead(logits, aim) -> np.ndarray:
     return np.where(own, np.inf, differences(logits, aim)).min(axis=1)
 
 
+def ahead(logits, aim, targeted) -> np.ndarray:
+    """Return by how much the target's logit, or the largest one but the label's, exceeds all others, (n,)."""
+    return lead(logits, aim) if targeted else -lead(logits, aim)
+
+
+def into_range(net, x, dx) -> np.ndarray:
+    """Return the change that takes x to where ``x + dx`` is nearest within ``net.input_range``, to the last bit.
+
+    NaN stays NaN.
+    """
+    low, high = net.input_range
+    dx = np.clip(x + dx, low, high) - x
+    outside = (x + dx < low) | (x + dx > high)  # by rounding of the difference
+    return np.where(outside, np.nextafter(dx, 0.0), dx)
+
+
 def conclude(net: Network, x, dx, aim, targeted) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return the fields of an ``InputAttackResult``: the network itself says what came of the change."""
     found = net.classify(x + np.nan_to_num(dx))

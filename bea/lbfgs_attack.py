@@ -14,10 +14,10 @@ from scipy.optimize import Bounds, minimize
 from threadpoolctl import threadpool_limits
 
 from bea.blocks import blocks
-from bea.input_attacks import achieved, check_aim, check_count, check_positive, conclude
+from bea.input_attacks import achieved, ahead, check_aim, check_count, check_positive, conclude, into_range
 from bea.loss import value_and_gradient
 from bea.network import Network
-from bea.penalty import PenaltyResult, ahead, check_search, into_range, search_weight
+from bea.penalty import PenaltyResult, check_search, search_weight
 
 CHUNK = 25  # samples that a process takes at a time: many chunks, as some take longer
 FEW = 100  # samples below which starting processes costs more than they save

@@ -31,10 +31,20 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from scipy.special import expit
 
-from bea.input_attacks import achieved, check_aim, check_count, check_each, check_positive, column, conclude, in_blocks
+from bea.input_attacks import (
+    achieved,
+    ahead,
+    check_aim,
+    check_count,
+    check_each,
+    check_positive,
+    column,
+    conclude,
+    in_blocks,
+)
 from bea.layers import Activation, Dense, Flatten, flat
 from bea.network import Network
-from bea.penalty import PenaltyResult, ahead, check_search, search_weight
+from bea.penalty import PenaltyResult, check_search, search_weight
 from bea.perturbation import image_norms
 
 METHODS = ("newton", "gradient")

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bea.input_attacks import InputAttackResult, check_count, check_positive, lead
+from bea.input_attacks import InputAttackResult, check_count, check_positive
 from bea.perturbation import image_norms
 
 FACTOR = 10.0  # between one weight and the next, until there is both a failure and a success
@@ -97,22 +97,6 @@ def search_weight(solve, shape, *, weights, halvings, already=None) -> tuple[np.
         left[rest[between]] -= 1
     dx[np.isinf(best)] = np.nan
     return dx, weight
-
-
-def ahead(logits, aim, targeted) -> np.ndarray:
-    """Return by how much the target's logit, or the largest one but the label's, exceeds all others, (n,)."""
-    return lead(logits, aim) if targeted else -lead(logits, aim)
-
-
-def into_range(net, x, dx) -> np.ndarray:
-    """Return the change that takes x to where ``x + dx`` is nearest within ``net.input_range``, to the last bit.
-
-    NaN stays NaN.
-    """
-    low, high = net.input_range
-    dx = np.clip(x + dx, low, high) - x
-    outside = (x + dx < low) | (x + dx > high)  # by rounding of the difference
-    return np.where(outside, np.nextafter(dx, 0.0), dx)
 
 
 def check_search(margin, weights, halvings) -> None:

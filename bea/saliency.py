@@ -13,12 +13,14 @@ from scipy.special import expit
 from bea.input_attacks import (
     InputAttackResult,
     achieved,
+    ahead,
     check_aim,
     check_count,
     check_positive,
     conclude,
     differences,
     in_blocks,
+    into_range,
 )
 from bea.layers import flat
 from bea.network import Network
@@ -96,10 +98,7 @@ def saliency_attack(
         z, chosen, won = _greedy(net, x, aim, targeted, margin, pixels, score)
         if take_back:
             _take_back(net, x, z, aim, targeted, margin, chosen, won)
-        dx = z - x
-        # The sum may round to the number next to the end of the range; one step of dx is more than that rounding.
-        dx = np.where(x + dx > net.input_range[1], np.nextafter(dx, -np.inf), dx)
-        dx = np.where(x + dx < net.input_range[0], np.nextafter(dx, np.inf), dx)
+        dx = into_range(net, x, z - x)
         dx[~won] = np.nan
         return conclude(net, x, dx, aim, targeted)
 
@@ -115,7 +114,7 @@ def _greedy(net, x, aim, targeted, margin, pixels, score):
     rest, orders = rest[~won], []
     for count in range(pixels + 1):
         linear = net.linearise(z[rest])
-        reached = _lead(linear.logits, aim[rest], targeted) >= margin
+        reached = ahead(linear.logits, aim[rest], targeted) >= margin
         won[rest[reached]] = True
         if reached.all() or count == pixels:
             break
@@ -148,13 +147,8 @@ def _take_back(net, x, z, aim, targeted, margin, chosen, won):
         without = z[some]
         rows, k = np.arange(len(some)), k[some]
         flat(without)[rows, k] = before[some, k]
-        spare = _lead(net(without), aim[some], targeted) >= margin
+        spare = ahead(net(without), aim[some], targeted) >= margin
         pixel[some[spare], k[spare]] = before[some[spare], k[spare]]
-
-
-def _lead(logits, aim, targeted):
-    """Return by how much the target, or the best class but the label, leads, (n,)."""
-    return _best(differences(logits, aim), aim, targeted)
 
 
 def _best(gaps, aim, targeted):

@@ -11,11 +11,10 @@ leaves room for, so there is a solution exactly if δ is at most that.
 import numpy as np
 from scipy.special import ndtri
 
-from bea.input_attacks import check_aim, check_count, check_each, column, in_blocks
+from bea.input_attacks import check_aim, check_count, check_each, column, in_blocks, into_range
 from bea.layers import flat
 from bea.loss import scaled_gradient
 from bea.network import Network
-from bea.penalty import into_range
 
 ORDERS = (2, np.inf)
 

@@ -533,6 +533,24 @@ def test_iterated_steps_are_those_of_the_naive_loop(name, clip, targeted):
     assert set(result.success.tolist()) == {False, True}
 
 
+def test_an_image_that_does_not_stop_goes_on_to_raise_the_loss():
+    """All steps are made, fooled or not, and the loss is larger in the end than at the first success."""
+    net, x, label, _ = random_case(12, "two", n=30, input_range=(0, 1))
+    early, late = (pgd(net, x, label, 0.2, steps=7, step=0.06, clip=True, stop=stop) for stop in (True, False))
+    for i, image in enumerate(x):
+        dx = np.zeros_like(image)
+        for _ in range(7):
+            dx = np.clip(dx + 0.06 * naive_step(net, image + dx, label[i]), -0.2, 0.2)
+            dx = np.clip(image + dx, 0, 1) - image
+        assert np.abs(late.dx[i] - dx).max() <= 1e-15
+    some = early.success
+    losses = [
+        naive_loss(net, x[i] + late.dx[i], label[i]) - naive_loss(net, x[i] + early.dx[i], label[i])
+        for i in np.flatnonzero(some)
+    ]
+    assert np.mean(np.array(losses) > 0) > 0.9
+
+
 @both_ways
 def test_one_step_of_full_length_is_fgsm(targeted):
     """Except that an image of the wanted class stays where it is."""

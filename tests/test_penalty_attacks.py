@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from bea import Dense, Network, penalty
+from bea import Dense, Network, input_attacks, penalty
 from bea.carlini_wagner import carlini_wagner as cw
 from bea.lbfgs_attack import lbfgs_attack as lbfgs
 from bea.loss import loss_gradient, value_and_gradient
@@ -282,7 +282,7 @@ def test_pixels_keep_within_the_range_to_the_last_bit_and_success_is_what_the_ne
         np.testing.assert_array_equal(wins, found.found[found.success])
         own = (target if targeted else label)[found.success]
         np.testing.assert_array_equal(wins == own, targeted)
-        lead = penalty.ahead(net((x + found.dx)[found.success]), own, targeted)
+        lead = input_attacks.ahead(net((x + found.dx)[found.success]), own, targeted)
         assert (lead >= MARGIN - 1e-12).all()
 
 
@@ -291,13 +291,13 @@ def test_a_change_into_the_range_is_the_nearest_one():
     low, high = -0.7, 1.0
     net = Network((Dense(np.ones((2, 2))),), (1,), input_range=(low, high))
     x = RNG(7).random((20_000, 1))
-    ends = x + penalty.into_range(net, x, RNG(8).choice([-9.0, 9.0], x.shape))
+    ends = x + input_attacks.into_range(net, x, RNG(8).choice([-9.0, 9.0], x.shape))
     assert ((low <= ends) & (ends <= high)).all()
     assert (np.minimum(ends - low, high - ends) <= 2.0**-52).all()
     assert set(np.unique(ends < 0.0)) == {False, True}
     plain = np.clip(x - 9.0, low, high) - x
     assert (x + plain < low).any()
-    inside = penalty.into_range(net, x, np.zeros_like(x))
+    inside = input_attacks.into_range(net, x, np.zeros_like(x))
     np.testing.assert_array_equal(inside, 0.0)
 
 
