@@ -8,6 +8,7 @@ from bea.results import LABELS, OPEN, VERDICTS
 
 JUDGING = ("training", "primer", "one_layer", "backward_error", "tables", "pictures")
 JUDGING += ("scratch", "hundred", "epsilon", "distribution", "ray", "sturdier")
+JUDGING += ("derivatives", "logistic", "attacks", "transfer", "hidden")
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +120,52 @@ def test_no_step_along_the_sign_is_shorter_than_the_converged_attack(read):
     cells = read("bridge")["cells"]
     assert cells["table"]["below"] == 0
     assert cells["keras"]["agree"] == cells["keras"]["asked"] > 0
+
+
+def test_every_success_of_the_surveyed_attacks_holds_in_keras(read):
+    """Side by side, by Newton's method, behind a quantiser and shown to other networks."""
+    cells = read("attacks")["cells"]
+    assert cells["verified"]["confirmed"] == cells["verified"]["successes"] > 0
+    assert cells["fixed"]["agree"] == cells["fixed"]["asked"] > 0
+    for notebook, cell, agree, asked in (
+        ("derivatives", "keras", "agree", "asked"),
+        ("hidden", "keras", "agree", "asked"),
+        ("transfer", "verified", "confirmed", "claimed"),
+    ):
+        numbers = read(notebook)["cells"][cell]
+        assert numbers[agree] == numbers[asked] > 0
+
+
+def test_attacks_with_a_range_keep_to_it(read):
+    """To the last bit, every batch."""
+    verified = read("attacks")["cells"]["verified"]
+    assert verified["kept"] == verified["ranged"] > 0
+
+
+def test_the_surveyed_attacks_all_but_always_succeed(read):
+    """Except one step along the sign, which has a target to overshoot."""
+    tables = read("attacks")["cells"]["tables"]
+    for network in tables.values():
+        for attack, numbers in network.items():
+            assert attack == "fgsm" or numbers["success"] >= 0.95, attack
+
+
+def test_no_solver_is_shorter_than_the_backward_error_attack_in_the_median(read):
+    """The same images, targets and range; and greedy is never below the proved number of pixels."""
+    cells = read("attacks")["cells"]
+    for network in cells["tables"].values():
+        assert network["be"]["l2"] <= 1.001 * min(network["cw"]["l2"], network["lbfgs"]["l2"])
+    assert cells["subset"]["proved"] == cells["subset"]["images"]
+    assert cells["subset"]["greedy"] >= cells["subset"]["best"]
+
+
+def test_the_sign_step_is_the_worst_of_its_box_for_two_classes(read):
+    """A linear programme and random points of the box find nothing worse."""
+    assert abs(read("logistic")["cells"]["harm"]["programme"]) <= 1e-12
+    assert read("logistic")["cells"]["harm"]["better"] == 0
+    assert read("attacks")["cells"]["linear"]["excess"] <= 1e-12
+
+
+def test_what_is_not_on_this_page_is_not_decided(read):
+    """ImageNet is outside the book."""
+    assert read("attacks")["claims"]["R10"]["verdict"] == "cannot be decided"

@@ -354,11 +354,18 @@ def test_a_missing_model_is_refused(tmp_path):
         training.load(tmp_path / "no.keras")
 
 
-def test_the_example_of_the_book_runs_as_printed(capsys):
-    """The Python block of the page on re-running, with a model and images of the reader's own."""
+def test_the_examples_of_the_book_run_as_printed(capsys):
+    """The Python blocks of the page on re-running, one after the other, with a model and images of the reader's own."""
     page = (Path(__file__).parents[1] / "book" / "rerun.md").read_text(encoding="utf-8")
-    code = page.split("```python\n")[1].split("```")[0]
+    first, attacks, smallest = (part.split("```")[0] for part in page.split("```python\n")[1:])
     layers = [keras.layers.Flatten(), keras.layers.Dense(4, "softmax")]
-    model = keras.Sequential([keras.Input((3, 3)), *layers])
-    exec(code, {"model": model, "images": RNG(0).random((5, 3, 3))})
+    names = {"model": keras.Sequential([keras.Input((3, 3)), *layers]), "images": RNG(0).random((5, 3, 3))}
+    exec(first, names)
     assert capsys.readouterr().out.startswith("[ True  True  True  True  True] [[")
+    names["labels"] = names["net"].classify(names["images"])
+    exec(attacks, names)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[:2]] == ["1.0", "1.0"]
+    assert len(lines) == 3
+    exec(smallest, names)
+    assert capsys.readouterr().out.endswith("True\n")
