@@ -1,20 +1,6 @@
-"""Second derivatives of the loss, and Newton's method for the attack by a penalty (paper R, sections B and C, n = 2).
+"""Newton's method for the attack by a penalty (paper R, sections B and C, n = 2), with the products of ``bea.hessian``.
 
-**The derivative of the gradient.** A network is ``y_i = M_i(y_{i-1})``, ``y_0 = x``, one layer after another. The
-gradient of the loss J(x, k) of ``bea.loss`` comes back through it,
-
-    g_p = ∂J/∂y_p = q - e_k,    g_{i-1} = M_i'(y_{i-1})ᵀ g_i,    g_0 = ∇J,
-
-q being the softmax. Let x move: ``x + t v``. With a dot for d/dt at t = 0, each of these lines has its derivative,
-
-    ẏ_0 = v,    ẏ_i = M_i'(y_{i-1}) ẏ_{i-1},
-    ġ_p = (diag q - q qᵀ) ẏ_p,    ġ_{i-1} = M_i'(y_{i-1})ᵀ ġ_i + (M_i'(y_{i-1})ᵀ)˙ g_i,    ġ_0 = H v,
-
-a pass forwards and one backwards (Pearlmutter, 1994). So one product of the Hessian H with v costs about as much as
-two gradients, or as one where y_i and g_i are kept, and H is never formed. The last term is ``Layer.bend``: zero for
-affine maps, pooling and ReLU, whose Jacobians do not change but at kinks, where there is no second derivative.
-
-**The attack.** Minimise ``φ(Δx) = ‖Δx‖² + weight · loss(x + Δx)`` with the loss J(·, target), or -J(·, label), over all
+Minimise ``φ(Δx) = ‖Δx‖² + weight · loss(x + Δx)`` with the loss J(·, target), or -J(·, label), over all
 Δx, for the smallest weight that gives a success (``bea.penalty``). There is no box here: the pixels may leave their
 range. Newton's step solves ``(2 I ± weight H) p = -∇φ`` by conjugate gradients, to a part of ‖∇φ‖ that vanishes with
 it, so that near a minimum the residual is squared from step to step. H has no larger rank than the network has units
@@ -29,8 +15,8 @@ done in coordinates of that space, the same problem with fewer unknowns.
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
-from scipy.special import expit
 
+from bea.hessian import expand, loss_values
 from bea.input_attacks import (
     achieved,
     ahead,
@@ -42,7 +28,7 @@ from bea.input_attacks import (
     conclude,
     in_blocks,
 )
-from bea.layers import Activation, Dense, Flatten, flat
+from bea.layers import Dense, Flatten, flat
 from bea.network import Network
 from bea.penalty import PenaltyResult, check_search, search_weight
 from bea.perturbation import image_norms
@@ -99,38 +85,6 @@ class NewtonResult(PenaltyResult):
     iterations: np.ndarray
     products: np.ndarray
     gradient_norm: np.ndarray
-
-
-def hessian_product(net: Network, x, label, direction) -> np.ndarray:
-    """Product of the Hessian of the loss J(x, label) with a direction, (n, *input_shape).
-
-    ``H v = d/dt ∇J(x + t v)`` at t = 0, exact, for every sample its own x and v; of the loss that ``loss_gradient``
-    differentiates. At kinks of ReLU and ties of a maximum it is that of one of the pieces. Where a last "tanh" or
-    "sigmoid" is saturated, 1 - f² or f (1 - f) cancels, and so does H.
-
-    Parameters
-    ----------
-    net : Network
-    x : array (n, *input_shape)
-        Images, pixels within ``net.input_range``.
-    label : int array (n,)
-        Class whose loss is differentiated.
-    direction : array (n, *input_shape)
-        v, finite.
-
-    Raises
-    ------
-    ValueError
-        For images of wrong shape or range, labels of wrong shape or out of range, directions of wrong shape or not
-        finite.
-    TypeError
-        For labels that are not integers.
-    """
-    x, label, _ = check_aim(net, x, label)
-    direction = np.asarray(direction, dtype=float)
-    if direction.shape != x.shape or not np.isfinite(direction).all():
-        raise ValueError(f"direction: expected finite numbers of shape {x.shape}, received shape {direction.shape}")
-    return in_blocks(net, lambda *arrays: (_expand(net, *arrays[:2]).product(arrays[2]),), x, label, direction)[0]
 
 
 def minimise(
@@ -244,7 +198,7 @@ def newton_attack(
 
         already = achieved(net.classify(x), aim, targeted)
         dx, weight = search_weight(solve, y.shape, weights=weights, halvings=halvings, already=already)
-        point = _expand(small, y + np.nan_to_num(dx), aim)
+        point = expand(small, y + np.nan_to_num(dx), aim)
         slope = 2.0 * dx + column(sign * np.nan_to_num(weight), dx) * point.gradient
         return (
             *conclude(net, x, _back(dx, basis, x.shape), aim, targeted),
@@ -257,101 +211,13 @@ def newton_attack(
     return NewtonResult(*in_blocks(net, block, x, aim))
 
 
-@dataclass(frozen=True, eq=False)
-class _Expansion:
-    """Loss of a batch at one point each, and what its derivatives are made of.
-
-    Attributes
-    ----------
-    layers : tuple of layers
-        M_i.
-    values : list of arrays (n, …)
-        y_0, …, y_p.
-    rows : list of arrays (n, 1, …)
-        g_0, …, g_p.
-    q : array (n, classes)
-        The softmax of y_p.
-    aim : int array (n,)
-        k.
-    loss : array (n,)
-        J(x, k).
-    """
-
-    layers: tuple
-    values: list
-    rows: list
-    q: np.ndarray
-    aim: np.ndarray
-    loss: np.ndarray
-
-    @property
-    def gradient(self) -> np.ndarray:
-        """∇J, (n, …)."""
-        return self.rows[0][:, 0]
-
-    def take(self, samples) -> "_Expansion":
-        """Return the same for some of the samples."""
-        values, rows = ([array[samples] for array in arrays] for arrays in (self.values, self.rows))
-        return _Expansion(self.layers, values, rows, self.q[samples], self.aim[samples], self.loss[samples])
-
-    def product(self, v) -> np.ndarray:
-        """Return H v, (n, …), for v of that shape."""
-        tangents = [v]
-        for layer, y, output in zip(self.layers, self.values[:-1], self.values[1:], strict=True):
-            tangents.append(layer.push_forward(tangents[-1], y, output))
-        # Equal tangents of all y_p do not change q, so the label's is set to zero: 1 - q_k small keeps its digits.
-        dy = tangents.pop()
-        dy = dy - np.take_along_axis(dy, self.aim[:, None], 1)
-        moved = (self.q * (dy - np.vecdot(self.q, dy)[:, None]))[:, None]
-        steps = zip(self.layers, self.rows[1:], tangents, self.values[:-1], self.values[1:], strict=True)
-        for layer, rows, dy, y, output in reversed(list(steps)):
-            moved = layer.pull_back(moved, y, output) + layer.bend(rows, dy, y, output)
-        return moved[:, 0]
-
-
-def _expand(net, x, aim) -> _Expansion:
-    """Run images forwards and the gradient of J(x, aim) backwards."""
-    layers, values = _layers(net), [x]
-    for layer in layers:
-        values.append(layer.forward(values[-1]))
-    own = np.arange(net.classes) == aim[:, None]
-    gap, shares = _odds(values[-1], own)
-    rest = expit(gap)  # 1 - q_k, to all digits
-    q = np.where(own, expit(-gap), shares * rest)
-    rows = [np.where(own, -rest, q)[:, None]]
-    for layer, y, output in zip(reversed(layers), values[-2::-1], values[:0:-1], strict=True):
-        rows.insert(0, layer.pull_back(rows[0], y, output))
-    return _Expansion(layers, values, rows, q, aim, np.logaddexp(0.0, gap)[:, 0])
-
-
-def _odds(y, own):
-    """Return log (1 - q_k)/q_k, (n, 1), and how 1 - q_k is shared by the others, (n, classes)."""
-    others = np.where(own, -np.inf, y)
-    total = np.logaddexp.reduce(others, axis=1, keepdims=True)
-    return total - y[own][:, None], np.exp(others - total)
-
-
-def _loss(net, x, aim) -> np.ndarray:
-    """Return J(x, aim), (n,)."""
-    for layer in _layers(net):
-        x = layer.forward(x)
-    gap, _ = _odds(x, np.arange(net.classes) == aim[:, None])
-    return np.logaddexp(0.0, gap)[:, 0]
-
-
-def _layers(net) -> tuple:
-    """Return the layers up to what the loss takes the softmax of."""
-    plain = net.output_activation in ("linear", "softmax")
-    return net.layers if plain else (*net.layers, Activation(net.output_activation))
-
-
 def _minimise(net, x, aim, factor, start, method, steps, tolerance) -> Minimum:
     """Minimise ``φ = ‖Δx‖² + factor J(x + Δx, aim)`` for one block; see ``minimise``."""
     dx, length, rest = start.copy(), np.full(len(x), 0.5 if method == "newton" else 0.25), np.arange(len(x))
     norms, converged = np.full((len(x), steps + 1), np.nan), np.zeros(len(x), dtype=bool)
     iterations, products, evaluations = np.zeros((3, len(x)), int)
     for step in range(steps + 1):
-        point = _expand(net, x[rest] + dx[rest], aim[rest])
+        point = expand(net, x[rest] + dx[rest], aim[rest])
         pull = column(factor[rest], x) * point.gradient
         slope = 2.0 * dx[rest] + pull
         norms[rest, step] = image_norms(slope)
@@ -376,7 +242,7 @@ def _minimise(net, x, aim, factor, start, method, steps, tolerance) -> Minimum:
         dx[rest] += column(length[rest], x) * direction
         rest = rest[length[rest] > 0.0]
         iterations[rest] += 1
-    value = image_norms(dx) ** 2 + factor * _loss(net, x + dx, aim)
+    value = image_norms(dx) ** 2 + factor * loss_values(net, x + dx, aim)
     return Minimum(dx, value, converged, norms, iterations, products, evaluations)
 
 
@@ -419,7 +285,7 @@ def _backtrack(net, x, dx, aim, factor, point, slope, direction, first):
     length, tries, rest = first.copy(), np.zeros(len(x), int), np.arange(len(x))
     while rest.size:
         there = dx[rest] + column(length[rest], x) * direction[rest]
-        after, loss = np.vecdot(flat(there), flat(there)), _loss(net, x[rest] + there, aim[rest])
+        after, loss = np.vecdot(flat(there), flat(there)), loss_values(net, x[rest] + there, aim[rest])
         rise = after - before[rest] + factor[rest] * (loss - point.loss[rest])
         # Near a minimum φ falls by less than rounding lets see.
         rounding = 1e-14 * (after + np.abs(factor[rest] * loss))

@@ -1,4 +1,4 @@
-"""`bea.newton`: Hessian products against matrices, differences and JAX; minima against SciPy and closed forms."""
+"""`bea.hessian` and `bea.newton`: Hessian products against matrices, differences and JAX; minima against SciPy and closed forms."""
 
 from dataclasses import replace
 
@@ -10,9 +10,10 @@ from scipy.optimize import brentq, minimize
 from test_gradient_attacks import naive_gradient, naive_loss, random_case
 
 from bea import Activation, Dense, Flatten, Network, RadialBasis, input_attacks, newton, training
+from bea.hessian import hessian_product
 from bea.layers import AveragePool, Layer, MaxPool
 from bea.loss import loss_gradient
-from bea.newton import hessian_product, newton_attack
+from bea.newton import newton_attack
 from oracles import (
     FUNCTIONS,
     HIDDEN,
