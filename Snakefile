@@ -32,6 +32,17 @@ NEEDS = {
         "results/dataset.json", "results/.done/training", "results/.done/deep_training", "results/.done/scratch",
         "results/.done/sturdier",
     ],
+    "logistic": ["results/dataset.json", "results/.done/training", "results/.done/deep_training"],
+    "attacks": ["results/dataset.json", "results/.done/training", "results/.done/deep_training"],
+    "derivatives": [
+        "results/dataset.json", "results/.done/training", "results/.done/deep_training", "results/.done/scratch",
+        "results/.done/sturdier",
+    ],
+    "transfer": [
+        "results/dataset.json", "results/.done/training", "results/.done/deep_training", "results/.done/scratch",
+        "results/.done/sturdier",
+    ],
+    "hidden": ["results/dataset.json", "results/.done/deep_training", "results/.done/scratch"],
     "bridge": ["results/dataset.json", "results/.done/deep_training", "results/.done/scratch"],
 }
 

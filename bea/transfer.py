@@ -1,4 +1,4 @@
-"""Changes made on one network and shown to others: all brought to one size, and not stopped too early.
+"""Changes made on one network and shown to others: all brought to one size.
 
 For a direction Δx and a norm δ the problem is
 
@@ -9,11 +9,10 @@ leaves room for, so there is a solution exactly if δ is at most that.
 """
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.stats import binomtest
 
-from bea.input_attacks import check_aim, check_count, check_each, column, in_blocks, into_range
+from bea.input_attacks import check_each, column, into_range
 from bea.layers import flat
-from bea.loss import scaled_gradient
 from bea.network import Network
 
 ORDERS = (2, np.inf)
@@ -70,54 +69,6 @@ def at_norm(net: Network, x, dx, norm, *, order=2) -> np.ndarray:
     return dx if net.input_range is None else into_range(net, x, dx)
 
 
-def climb(net: Network, x, label, epsilon, *, steps=10, step=None) -> np.ndarray:
-    """Raise the loss as ``pgd`` does, but without stopping at the first success (paper R, eqs. 3 and 7).
-
-    Maximises ``J(x + Δx, label)`` over ``‖Δx‖∞ ≤ ε`` and ``x + Δx`` in the range of the pixels by steps along the sign
-    of the gradient. A change that has just crossed the boundary of one network may fall short of that of another.
-
-    Parameters
-    ----------
-    net : Network
-    x : array (n, *input_shape)
-        Images, pixels within ``net.input_range``.
-    label : int array (n,)
-        Class to get away from.
-    epsilon : float or array (n,)
-        Largest change of a pixel, positive.
-    steps : int
-    step : float or array (n,), optional
-        Length of one step in units of the pixels, ``2.5 epsilon / steps`` unless given.
-
-    Returns
-    -------
-    array (n, *input_shape)
-        Δx.
-
-    Raises
-    ------
-    ValueError
-        For images of wrong shape or range, labels of wrong shape or out of range, ``epsilon`` or ``step`` that are
-        not positive or of wrong shape, ``steps`` that are no positive whole number.
-    TypeError
-        For labels that are not integers.
-    """
-    x, label, _ = check_aim(net, x, label)
-    edge = column(check_each("epsilon", epsilon, len(x)), x)
-    check_count("steps", steps)
-    step = 2.5 * edge / steps if step is None else column(check_each("step", step, len(x)), x)
-
-    def block(x, label, edge, step):
-        dx = np.zeros_like(x)
-        for _ in range(steps):
-            dx = dx + step * np.sign(scaled_gradient(net, x + dx, label)[0])
-            dx = dx if net.input_range is None else into_range(net, x, dx)
-            dx = np.clip(dx, -edge, edge)
-        return (dx,)
-
-    return in_blocks(net, block, x, label, edge, step)[0]
-
-
 def wilson(successes, n, confidence=0.95) -> np.ndarray:
     """Return the Wilson score interval of a share, (2, …): lower and upper ends; 0 and 1 where n is 0.
 
@@ -128,14 +79,11 @@ def wilson(successes, n, confidence=0.95) -> np.ndarray:
     confidence : float
         Probability that such intervals cover the share, for one large sample of independent images.
     """
-    successes, n = np.broadcast_arrays(np.asarray(successes, float), np.asarray(n, float))
-    z = ndtri(0.5 + 0.5 * confidence)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        share = successes / n
-        centre = (share + z**2 / (2.0 * n)) / (1.0 + z**2 / n)
-        half = z / (1.0 + z**2 / n) * np.sqrt(share * (1.0 - share) / n + (z / (2.0 * n)) ** 2)
-    some = n > 0
-    return np.stack([np.where(some, centre - half, 0.0), np.where(some, centre + half, 1.0)])
+
+    def ends(k, n):
+        return tuple(binomtest(int(k), int(n)).proportion_ci(confidence, "wilson")) if n else (0.0, 1.0)
+
+    return np.stack(np.vectorize(ends, otypes=[float, float])(successes, n))
 
 
 def _euclidean(d, room, norm):

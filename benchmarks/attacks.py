@@ -15,42 +15,17 @@ SciPy on matrices written out.
 """
 
 import argparse
-import time
-from pathlib import Path
 
 import numpy as np
 
-from bea import Dense, Network, datasets
+from bea import Network, datasets
 from bea.carlini_wagner import carlini_wagner
 from bea.gradient_attacks import fgsm, pgd
 from bea.perturbation import image_norms
 from bea.saliency import saliency_attack
+from benchmarks.shared import NETWORKS, timed, to_torch
 
-NETWORKS = Path("results/networks")
 EPSILONS = (0.02, 0.05, 0.1, 0.2)
-
-
-def timed(function) -> tuple[object, float]:
-    """Return what ``function`` returns, and the seconds it took."""
-    start = time.perf_counter()
-    value = function()
-    return value, time.perf_counter() - start
-
-
-def to_torch(net):
-    """Return a dense network as a PyTorch module."""
-    import torch
-
-    modules = [torch.nn.Flatten()]
-    for layer in net.layers:
-        if isinstance(layer, Dense):
-            linear = torch.nn.Linear(layer.kernel.shape[1], len(layer.kernel))
-            linear.weight.data = torch.tensor(layer.kernel, dtype=torch.float32)
-            linear.bias.data = torch.tensor(layer.matrix[:, -1], dtype=torch.float32)
-            modules.append(linear)
-        elif hasattr(layer, "name"):
-            modules.append({"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU}[layer.name]())
-    return torch.nn.Sequential(*modules).eval()
 
 
 def to_foolbox(net):

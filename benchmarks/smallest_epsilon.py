@@ -7,50 +7,19 @@ do; ours in double.
 """
 
 import argparse
-import time
-from pathlib import Path
 
 import numpy as np
 
-from bea import Activation, Dense, Network, datasets, rays
+from bea import Network, datasets, rays
 from bea.gradient_attacks import smallest_epsilon
 from bea.loss import loss_gradient
-
-NETWORKS = Path("results/networks")
+from benchmarks.shared import NETWORKS, timed, to_torch
 
 
 def best(function, repeats=5) -> tuple[object, float]:
     """Return what ``function`` returns, and the least of the seconds it took."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        value = function()
-        times.append(time.perf_counter() - start)
-    return value, min(times)
-
-
-def to_torch(net):
-    """Return the network as a PyTorch module of images (n, 1, height, width)."""
-    import torch
-
-    class SmoothReLU(torch.nn.Module):
-        def __init__(self, a):
-            super().__init__()
-            self.square = a * a
-
-        def forward(self, v):
-            return 0.5 * (v + torch.sqrt(v * v + self.square))
-
-    modules = [torch.nn.Flatten()]
-    for layer in net.layers[1:]:
-        if isinstance(layer, Dense):
-            linear = torch.nn.Linear(layer.kernel.shape[1], len(layer.kernel))
-            linear.weight.data = torch.tensor(layer.kernel, dtype=torch.float32)
-            linear.bias.data = torch.tensor(layer.matrix[:, -1], dtype=torch.float32)
-            modules.append(linear)
-        elif isinstance(layer, Activation):
-            modules.append(torch.nn.ReLU() if layer.name == "relu" else SmoothReLU(layer.parameter))
-    return torch.nn.Sequential(*modules).eval()
+    calls = [timed(function) for _ in range(repeats)]
+    return calls[-1][0], min(seconds for _, seconds in calls)
 
 
 def by_torch(model, x, labels, halvings=20):

@@ -12,24 +12,17 @@ held out, on images 1033 to 2032, on 3 of 8649 (tanh-0), 33 of 8550 (tanh-tanh-1
 
 import argparse
 import resource
-import time
 from pathlib import Path
 
 import numpy as np
 from scipy.optimize import minimize
 
-from bea import Dense, Network, attack, datasets
+from bea import Network, attack, datasets
 from bea.backward_error import changing
 from bea.reduction import reduce
 from bea.search import Lead, other_classes
-from benchmarks.whole_test_set import NETWORKS, pairs
-
-
-def timed(function) -> tuple[object, float]:
-    """Return what ``function`` returns, and the seconds it took."""
-    start = time.perf_counter()
-    value = function()
-    return value, time.perf_counter() - start
+from benchmarks.shared import NETWORKS, timed, to_torch
+from benchmarks.whole_test_set import pairs
 
 
 def by_slsqp(net, x, target, margin):
@@ -87,16 +80,7 @@ def against_ddn(net, data, count) -> None:
     except ImportError as error:
         print(f"DDN left out: {error}")
         return
-    modules = [torch.nn.Flatten()]
-    for layer in net.layers:
-        if isinstance(layer, Dense):
-            linear = torch.nn.Linear(layer.kernel.shape[1], len(layer.kernel))
-            linear.weight.data = torch.tensor(layer.kernel, dtype=torch.float32)
-            linear.bias.data = torch.tensor(layer.matrix[:, -1], dtype=torch.float32)
-            modules.append(linear)
-        elif hasattr(layer, "name"):
-            modules.append({"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU}[layer.name]())
-    model = foolbox.PyTorchModel(torch.nn.Sequential(*modules).eval(), bounds=(-1e3, 1e3), device="cpu")
+    model = foolbox.PyTorchModel(to_torch(net), bounds=(-1e3, 1e3), device="cpu")
     right = np.flatnonzero(net.classify(data.x_test[: 2 * count]) == data.y_test[: 2 * count])[:count]
     x, target = pairs(net, data.x_test[right], data.y_test[right])
     images, criterion = torch.tensor(x, dtype=torch.float32), foolbox.criteria.TargetedMisclassification

@@ -8,13 +8,12 @@ of 1000 random successes the original Keras model confirms.
 import resource
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 
 from bea import Network, attack, datasets, training
+from benchmarks.shared import NETWORKS
 
-NETWORKS = Path("results/networks")
 NAMES = ("one_layer-0", "tanh-0", "tanh-tanh-0", "relu-0", "lenet-0")
 LENET_IMAGES = 200
 CHECKED = 1000
