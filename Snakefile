@@ -49,6 +49,8 @@ NEEDS = {
 
 # Long ones that others wait for go first.
 FIRST = {"scratch": 2, "sturdier": 1}
+# Ones that use all cores themselves, and say how long they took.
+ALONE = {"attacks"}
 
 
 # The records are asked for by name: Snakemake would not miss one that only stands behind an existing book.
@@ -74,6 +76,7 @@ for notebook, needs in NEEDS.items():
         input:
             needs, f"notebooks/{notebook}.ipynb", modules_of(notebook), "workflow/execute.py", "book/claims.yml",
         priority: FIRST.get(notebook, 0)
+        threads: workflow.cores if notebook in ALONE else 1
         params: notebook=notebook, values=PARAMETERS[notebook]
         output: f"results/.done/{notebook}"
         shell: "{sys.executable:q} -m workflow.execute {params.notebook} --set {SET}"

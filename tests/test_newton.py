@@ -1,4 +1,4 @@
-"""`bea.hessian`, `bea.newton`: products against matrices, differences and JAX; minima against SciPy and closed forms."""
+"""`bea.hessian`, `bea.newton`: products against matrices, differences, JAX; minima against SciPy and closed forms."""
 
 from dataclasses import replace
 
