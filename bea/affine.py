@@ -23,6 +23,7 @@ from bea.input_attacks import (
     conclude,
     differences,
     in_blocks,
+    into_range,
 )
 from bea.layers import AveragePool, Convolution, Dense, Flatten, flat
 from bea.network import Network
@@ -158,7 +159,7 @@ def worst_change(net: Network, x, label, epsilon, *, clip=False) -> WorstChange:
             gradient = (matrix[label] - matrix[j]).reshape(x.shape)
             corner = -column(epsilon, x) * np.sign(gradient)
             if clip:
-                corner = np.clip(x + corner, *net.input_range) - x
+                corner = into_range(net, x, corner)
             reached = leads[:, j] + np.vecdot(flat(gradient), flat(corner))
             worse = reached < lead
             lead[worse], dx[worse] = reached[worse], corner[worse]

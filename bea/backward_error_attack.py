@@ -102,5 +102,6 @@ def _in_range(net, x, aim, targeted, aims, changes, lengths, margin):
 
 def _far(net, x, target):
     """Return changes that reach the target somewhere in the range, zero where none is known."""
-    found = smallest_pgd(net, x, net.classify(x), target=target, steps=40, clip=True)
+    low, high = net.input_range
+    found = smallest_pgd(net, x, net.classify(x), target=target, largest=high - low, steps=40, clip=True)
     return np.nan_to_num(found.dx)

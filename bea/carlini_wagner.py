@@ -86,7 +86,7 @@ def _descend(net, x, aim, targeted, margin, clip, weight, steps):
     """Return the shortest Δx met that is a success, zero where there is none, and where there is one."""
     dx, shortest, size = np.zeros_like(x), np.zeros_like(x), np.full(len(x), np.inf)
     low, high = np.subtract.outer(net.input_range, x) if clip else (None, None)
-    for k in range(1, steps + 1):
+    for k in range(1, steps + 2):  # the last point is only looked at
         short, slope = _shortfall(net, x + dx, aim, targeted, margin)
         now = image_norms(dx)
         better = (short <= 0.0) & (now < size)

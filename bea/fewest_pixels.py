@@ -67,6 +67,8 @@ def fewest_pixels(net: Network, x, label, target, *, margin=1e-3, seconds=60.0) 
     TypeError
         For classes that are not integers.
     """
+    if target is None:
+        raise ValueError("target: expected one class an image, received None; without one see bea.saliency")
     x, target, _ = check_aim(net, x, label, target, clip=True)
     W = check_affine(net)
     check_positive("margin", margin)
@@ -87,6 +89,9 @@ def fewest_pixels(net: Network, x, label, target, *, margin=1e-3, seconds=60.0) 
 def _solve(G, c, low, high, seconds):
     """Return the change with the fewest entries for one sample, NaN for none, and whether that was proved."""
     n = len(low)
+    # The solver's tolerances are absolute.
+    size = np.maximum(np.abs(np.column_stack([G, c])).max(axis=1), np.finfo(float).tiny)
+    G, c = G / size[:, None], c / size
     every = eye_array(n)
     # Δx = low ∘ a + high ∘ b with a, b in [0, 1]: better scaled than Δx itself.
     found = milp(

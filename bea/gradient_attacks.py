@@ -137,7 +137,7 @@ def smallest_epsilon(
     ------
     ValueError
         As ``fgsm``, for an unknown method, and for ``largest``, ``step`` or ``tolerance`` that are not positive, or a
-        step beyond ``largest``.
+        scan whose step is beyond ``largest``.
     TypeError
         For classes that are not integers.
     """
@@ -146,7 +146,7 @@ def smallest_epsilon(
         raise ValueError(f"method: expected one of {METHODS}, received {method!r}")
     for name, value in (("largest", largest), ("step", step), ("tolerance", tolerance)):
         check_positive(name, value)
-    if step > largest:
+    if method == "scan" and step > largest:
         raise ValueError(f"step: expected at most the largest step tried, {largest:g}, received {step:g}")
     search = {
         "exact": lambda succeeds, rays: _exactly(succeeds, rays, targeted, largest, tolerance),
@@ -195,9 +195,10 @@ def pgd(
     step : float or array (n,), optional
         Length of one step in units of the pixels, ``2.5 epsilon / steps`` unless given.
     random_start : bool
-        Whether to start at a random point of the box, drawn with ``seed``, instead of at x.
+        Whether to start at a random point of the box instead of at x, drawn with ``seed`` for the batch as a whole.
     stop : bool
-        Whether an image stops at its first success. One that goes on is more likely to fool other networks too.
+        Whether an image stops at its first success, without a random start at x if it has the class already. One that
+        goes on is more likely to fool other networks too.
 
     Returns
     -------
@@ -264,7 +265,8 @@ def smallest_pgd(
         none = np.isnan(high)
         low, high, dx = np.zeros(len(x)), np.where(none, largest, high), np.nan_to_num(dx)
         trial = np.where(none, largest, 0.5 * high)  # where FGSM found nothing the largest box is tried first
-        while (rest := np.flatnonzero((high - low > tolerance) | none)).size:
+        # Neighbours in floating point have nothing between them.
+        while (rest := np.flatnonzero((high - low > tolerance) & (low < trial) & (trial < high) | none)).size:
             zero, edge = np.zeros_like(x[rest]), trial[rest]
             _, found, won, _ = _iterate(net, x[rest], zero, aim[rest], targeted, edge, 2.5 * edge / steps, steps, clip)
             dx[rest[won]] = found[won]

@@ -119,7 +119,7 @@ def into_range(net, x, dx) -> np.ndarray:
 def conclude(net: Network, x, dx, aim, targeted) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return the fields of an ``InputAttackResult``: the network itself says what came of the change."""
     found = net.classify(x + np.nan_to_num(dx))
-    return x, dx, achieved(found, aim, targeted), found
+    return x, dx, achieved(found, aim, targeted) & ~np.isnan(flat(dx)).any(axis=1), found
 
 
 def in_blocks(net: Network, function, *arrays, **options) -> list[np.ndarray]:
@@ -138,10 +138,10 @@ def column(values, like) -> np.ndarray:
 
 
 def check_positive(name, value) -> None:
-    """Raise ``ValueError`` unless all numbers are positive and finite."""
-    bad = ~(np.isfinite(value) & (np.asarray(value) > 0.0))
-    if bad.any():
-        raise ValueError(f"{name}: expected positive numbers, received {np.asarray(value)[bad].flat[0]}")
+    """Raise ``ValueError`` unless the value is a single number, positive and finite."""
+    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not number or not 0.0 < value < np.inf:
+        raise ValueError(f"{name}: expected a positive number, received {value!r}")
 
 
 def check_count(name, value, least=1) -> None:
@@ -155,7 +155,9 @@ def check_each(name, value, n: int) -> np.ndarray:
     value = np.asarray(value, dtype=float)
     if value.shape not in ((), (n,)):
         raise ValueError(f"{name}: expected a number or shape {(n,)}, received shape {value.shape}")
-    check_positive(name, value)
+    bad = ~(np.isfinite(value) & (value > 0.0))
+    if bad.any():
+        raise ValueError(f"{name}: expected positive numbers, received {value[bad].flat[0]}")
     return np.broadcast_to(value, n)
 
 

@@ -114,6 +114,8 @@ def _chunk(net, x, aim, targeted, margin, clip, weights, halvings, iterations, t
             # too far, with bounds up to a corner of the box, and finds other minima.
             def objective(point, image=image, aims=aims, weight=weight[i]):
                 change = point - image
+                if not np.isfinite(point).all():  # too long a step, where the gradient is all but zero
+                    return np.inf, np.zeros_like(point)
                 loss, slope = value_and_gradient(net, point.reshape(1, *net.input_shape), aims)
                 pull = 0.5 * sign * weight
                 return 0.5 * (change @ change) + pull * loss[0], change + pull * slope.ravel()

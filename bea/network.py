@@ -140,7 +140,7 @@ class Network:
             raise ValueError(
                 f"{name}: expected classes from 0 to {self.classes - 1}, received {values.min()} to {values.max()}"
             )
-        return values
+        return values.astype(np.intp)
 
     def __call__(self, x) -> np.ndarray:
         """Return the logits (n, classes): the output of the last weighted layer, before any output activation."""

@@ -262,7 +262,9 @@ def _newton_direction(point, slope, factor, goal):
         curvature, twice = np.vecdot(flat(search), flat(image)), 2.0 * np.vecdot(flat(search), flat(search))
         valley = curvature > FLAT * twice
         convex[rest] = valley
-        advance = square / np.where(valley, curvature, np.maximum(np.abs(curvature), twice))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            advance = square / np.where(valley, curvature, np.maximum(np.abs(curvature), twice))
+        advance = np.where(np.isfinite(advance), advance, 0.0)  # a gradient too small for float64 leads nowhere
         p[rest] += column(advance, slope) * search
         residual = residual - column(advance, slope) * image
         left = np.vecdot(flat(residual), flat(residual))

@@ -104,7 +104,8 @@ def check_search(margin, weights, halvings) -> None:
     check_positive("margin", margin)
     if np.shape(weights) != (2,):
         raise ValueError(f"weights: expected (first, largest), received {weights!r}")
-    check_positive("weights", weights)
+    for weight in weights:
+        check_positive("weights", weight)
     if weights[0] > weights[1]:
         raise ValueError(f"weights: expected the first at most the largest, received {weights!r}")
     check_count("halvings", halvings, 0)

@@ -21,6 +21,7 @@ from bea.input_attacks import (
     column,
     conclude,
     in_blocks,
+    into_range,
     lead,
 )
 from bea.layers import Quantise, flat
@@ -81,7 +82,7 @@ def smallest_factor(net: Network, x, label, dx, *, target=None, largest=np.inf) 
 
     ``min {t ≥ 0 : f(Q(clip(x + t Δx))) has the class asked for}``, clipped to the range of the pixels. Between two
     factors at which a pixel crosses the edge of a cell nothing changes, so the network is asked just behind each of
-    them, in rising order: exact up to 1e-9 of the factor.
+    them, in rising order: exact up to 1e-9 of the factor and 1e-12 of a step of the quantiser.
 
     Parameters
     ----------
@@ -118,8 +119,10 @@ def smallest_factor(net: Network, x, label, dx, *, target=None, largest=np.inf) 
     def block(x, dx, aim):
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             crossings = (edges - flat(x)[:, :, None]) / flat(dx)[:, :, None]
-        crossings = np.where((crossings >= 0.0) & (crossings <= largest), crossings, np.inf)
-        crossings = np.sort(flat(crossings), axis=1) * (1.0 + BEHIND)
+            # Where x lies at an edge, the factor's own digits do not lead behind it.
+            behind = np.maximum(BEHIND * crossings, INSIDE * step / np.abs(flat(dx)[:, :, None]))
+            crossings = np.where((crossings >= 0.0) & (crossings <= largest), crossings + behind, np.inf)
+        crossings = np.sort(flat(crossings), axis=1)
         factor = np.where(achieved(net.classify(x), aim, targeted), 0.0, np.nan)
         rest = np.flatnonzero(np.isnan(factor))
         for t in crossings.T:
@@ -130,7 +133,7 @@ def smallest_factor(net: Network, x, label, dx, *, target=None, largest=np.inf) 
             won = achieved(found, aim[rest], targeted)
             factor[rest[won]] = t[rest[won]]
             rest = rest[~won]
-        change = np.clip(x + column(factor, x) * dx, *net.input_range) - x
+        change = into_range(net, x, column(factor, x) * dx)
         return *conclude(net, x, change, aim, targeted), factor
 
     return FactorResult(*in_blocks(net, block, x, dx, aim, unknowns=x[0].size * len(edges) if len(x) else 0))
@@ -173,7 +176,7 @@ def difference_step(net: Network, x, label, epsilon, *, target=None, directions=
             ends = [lead(net(np.clip(x + sign * column(epsilon, x) * u, *net.input_range)), aim) for sign in (1, -1)]
             total += column(ends[0] - ends[1], x) * u
         change = column(epsilon, x) * np.sign(total if targeted else -total)
-        dx = np.clip(x + change, *net.input_range) - x
+        dx = into_range(net, x, change)
         return *conclude(net, x, dx, aim, targeted), epsilon
 
     return StepResult(*in_blocks(net, block, x, aim, epsilon))

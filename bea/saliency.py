@@ -8,7 +8,6 @@ after another goes to an end of the range, each chosen by a map of the influence
 from functools import partial
 
 import numpy as np
-from scipy.special import expit
 
 from bea.input_attacks import (
     InputAttackResult,
@@ -175,4 +174,5 @@ def _printed_map(logits, jacobian, change, aim, targeted):
 
 def _random_rank(order, *arguments):
     """Return the place in a random order, and less than one more for the predicted lead, (n, coordinates)."""
-    return order + expit(_predicted_lead(*arguments))
+    gain = _predicted_lead(*arguments)
+    return order + 0.5 * (1.0 + gain / (1.0 + np.abs(gain)))

@@ -202,8 +202,8 @@ def test_an_empty_batch_is_no_error():
     ("options", "message"),
     [
         ({"norm": 1}, "norm: expected one of"),
-        ({"margin": 0.0}, "margin: expected positive"),
-        ({"margin": np.nan}, "margin: expected positive"),
+        ({"margin": 0.0}, "margin: expected a positive number"),
+        ({"margin": np.nan}, "margin: expected a positive number"),
         ({"label": np.zeros(3, dtype=int)}, "label: expected shape"),
         ({"label": np.full(12, 4)}, "label: expected classes"),
         ({"x": np.zeros((12, 3, 2))}, "x: expected a batch"),

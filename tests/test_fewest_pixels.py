@@ -108,3 +108,14 @@ def test_what_it_cannot_solve_is_refused():
             fewest_pixels(net, x, label, target, **{name: 0.0})
     with pytest.raises(ValueError, match=r"^target: expected a class other than the label"):
         fewest_pixels(net, x, label, label)
+    with pytest.raises(ValueError, match=r"^target: expected one class an image, received None"):
+        fewest_pixels(net, x, label, None)
+
+
+def test_the_size_of_the_weights_does_not_matter():
+    """The solver's own tolerances are absolute, the answer is not."""
+    net, x, label, target = case()
+    expected = fewest_pixels(net, x, label, target, margin=MARGIN).l0
+    for factor in (1e-8, 1e8):
+        scaled = Network((net.layers[0], Dense(factor * net.weighted[0].matrix)), (2, 3), "linear", (0, 1))
+        np.testing.assert_array_equal(fewest_pixels(scaled, x, label, target, margin=factor * MARGIN).l0, expected)

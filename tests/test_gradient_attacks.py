@@ -479,11 +479,16 @@ TARGETS = [
         (fgsm, {"epsilon": np.nan}, ValueError, "epsilon: expected positive numbers, received nan"),
         (fgsm, {"epsilon": np.inf}, ValueError, "epsilon: expected positive numbers, received inf"),
         (fgsm, {"epsilon": [0.1] * 3}, ValueError, r"epsilon: expected .* shape \(2,\), received shape \(3,\)"),
-        (smallest_epsilon, {"largest": 0.0}, ValueError, "largest: expected positive numbers, received 0.0"),
-        (smallest_epsilon, {"largest": np.inf}, ValueError, "largest: expected positive numbers, received inf"),
-        (smallest_epsilon, {"tolerance": -1e-6}, ValueError, "tolerance: expected positive numbers, received -1e-06"),
-        (smallest_epsilon, {"step": 0}, ValueError, "step: expected positive numbers, received 0"),
-        (smallest_epsilon, {"step": 2.0}, ValueError, "step: expected at most the largest step tried, 1, received 2"),
+        (smallest_epsilon, {"largest": 0.0}, ValueError, "largest: expected a positive number, received 0.0"),
+        (smallest_epsilon, {"largest": np.inf}, ValueError, "largest: expected a positive number, received inf"),
+        (smallest_epsilon, {"tolerance": -1e-6}, ValueError, "tolerance: expected a positive number, received -1e-06"),
+        (smallest_epsilon, {"step": 0}, ValueError, "step: expected a positive number, received 0"),
+        (
+            smallest_epsilon,
+            {"step": 2.0, "method": "scan"},
+            ValueError,
+            "step: expected at most the largest step tried, 1, received 2",
+        ),
         (smallest_epsilon, {"method": "grid"}, ValueError, "method: expected one of"),
     ],
 )
@@ -651,3 +656,77 @@ def test_the_three_norms_of_a_change_are_those_of_its_pixels():
     np.testing.assert_array_equal(result.l2, [3, 0, np.nan])
     np.testing.assert_array_equal(result.linf, [3, 0, np.nan])
     np.testing.assert_array_equal(result.norm, [1.5, 0, np.nan])
+
+
+def test_what_cannot_be_halved_further_ends_the_search():
+    """A tolerance finer than floating point, a largest step below the default step of a scan."""
+    net = Network((Dense(np.array([[1.0, 0.0], [-1.0, 0.5]])),), (1,), "linear", (0, 1))
+    x = np.array([[0.6]])
+    found = smallest_pgd(net, x, [0], tolerance=1e-18)
+    assert found.epsilon[0] == pytest.approx(0.35, abs=1e-12)
+    assert np.isnan(smallest_epsilon(net, x, [0], largest=5e-4).epsilon[0])
+    assert np.isnan(smallest_pgd(net, x, [0], largest=5e-4).epsilon[0])
+
+
+def test_nothing_found_is_no_success_even_at_a_tie():
+    """Two equal logits, of which argmax gives the first: no step makes the target lead."""
+    net = Network((Dense(np.array([[1.0, 0.0], [1.0, 0.0], [0.0, -9.0]])),), (1,))
+    found = smallest_epsilon(net, np.array([[0.5]]), [1], target=[0])
+    assert np.isnan(found.dx).all()
+    assert not found.success.any()
+
+
+@pytest.mark.parametrize("value", [[1e-3, 1e-3], True, 1j, "a", None, np.nan])
+def test_a_single_positive_number_is_one(value):
+    """Arrays, truth values, complex numbers and text are refused by name."""
+    with pytest.raises(ValueError, match=r"^tolerance: expected a positive number, received"):
+        input_attacks.check_positive("tolerance", value)
+
+
+def test_labels_of_any_integer_type_are_indices():
+    """Unsigned ones too, which NumPy would turn into floats in a sum."""
+    net, x, label, target = random_case(0)
+    for kind in (np.uint8, np.uint64, np.int16):
+        found = pgd(net, x, label.astype(kind), 0.1, target=target.astype(kind))
+        np.testing.assert_array_equal(found.dx, pgd(net, x, label, 0.1, target=target).dx)
+        assert net.check_classes(label.astype(kind), len(x), "label").dtype == np.intp
+
+
+def test_every_attack_with_a_range_ends_in_it_to_the_bit():
+    """Of a range whose ends binary numbers cannot write, thousands of pixels at both ends."""
+    from bea import quantised
+    from bea.affine import worst_change
+    from bea.backward_error_attack import backward_error_attack
+    from bea.carlini_wagner import carlini_wagner
+    from bea.fewest_pixels import fewest_pixels
+    from bea.layers import Quantise
+    from bea.lbfgs_attack import lbfgs_attack
+    from bea.saliency import saliency_attack
+
+    low, high = -0.7, 0.3
+    rng = RNG(20)
+    net = Network((Dense(rng.standard_normal((3, 201))),), (200,), "linear", (low, high))
+    x = rng.uniform(low, high, (30, 200))
+    label = net.classify(x)
+    target = (label + 1) % 3
+    coarse = Network((Quantise(2, low, high), *net.layers), (200,), "linear", (low, high))
+    made = {
+        "fgsm": fgsm(net, x, label, 0.9, clip=True),
+        "pgd": pgd(net, x, label, 0.9, clip=True, stop=False, steps=5),
+        "random": pgd(net, x, label, 0.9, clip=True, random_start=True, stop=False, steps=1),
+        "smallest": smallest_pgd(net, x, label, target=target, clip=True),
+        "worst": worst_change(net, x, label, 0.9, clip=True),
+        "difference": quantised.difference_step(coarse, x, label, 0.9, directions=3),
+        "factor": quantised.smallest_factor(coarse, x, label, rng.standard_normal(x.shape)),
+        "carlini": carlini_wagner(net, x, label, target=target, clip=True, margin=30.0, steps=20),
+        "lbfgs": lbfgs_attack(net, x, label, target=target, clip=True, margin=8.0),
+        "backward": backward_error_attack(net, x, label, target=target, clip=True, margin=30.0),
+        "saliency": saliency_attack(net, x, label, target=target, margin=30.0),
+        "fewest": fewest_pixels(net, x, label, target, margin=5.0),
+    }
+    for name, found in made.items():
+        ends = (x + found.dx)[~np.isnan(found.dx)]
+        assert ends.size > 1000, name
+        assert ends.min() >= low, name
+        assert ends.max() <= high, name
+        assert (ends == high).any() or name in ("smallest", "factor", "fewest"), name

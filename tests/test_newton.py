@@ -476,7 +476,7 @@ SEARCHES = [
     ({"target": [2, 1]}, ValueError, "target: expected a class other than the label, received 1 for both of image 1"),
     ({"steps": 0}, ValueError, "steps: expected a whole number from 1 on, received 0"),
     ({"steps": 2.5}, ValueError, "steps: expected a whole number from 1 on, received 2.5"),
-    ({"tolerance": 0.0}, ValueError, "tolerance: expected positive numbers, received 0.0"),
+    ({"tolerance": 0.0}, ValueError, "tolerance: expected a positive number, received 0.0"),
 ]
 
 
@@ -502,9 +502,9 @@ SEARCHES = [
         (newton.minimise, {"start": np.zeros(3)}, ValueError, r"start: .* shape \(2, 3\), received shape \(3,\)"),
         (newton.minimise, {"start": np.full((2, 3), np.inf)}, ValueError, "start: expected finite numbers"),
         (newton.minimise, {"method": "secant"}, ValueError, "method: expected one of .* received 'secant'"),
-        (newton_attack, {"margin": 0.0}, ValueError, "margin: expected positive numbers, received 0.0"),
+        (newton_attack, {"margin": 0.0}, ValueError, "margin: expected a positive number, received 0.0"),
         (newton_attack, {"weights": (1.0, 0.1)}, ValueError, "weights: expected the first at most the largest"),
-        (newton_attack, {"weights": (0.0, 1.0)}, ValueError, "weights: expected positive numbers, received 0.0"),
+        (newton_attack, {"weights": (0.0, 1.0)}, ValueError, "weights: expected a positive number, received 0.0"),
         (newton_attack, {"weights": 1.0}, ValueError, r"weights: expected \(first, largest\), received 1.0"),
         (newton_attack, {"halvings": -1}, ValueError, "halvings: expected a whole number from 0 on, received -1"),
     ],

@@ -11,6 +11,7 @@ from bea import Dense, Network, input_attacks, penalty
 from bea.carlini_wagner import carlini_wagner as cw
 from bea.lbfgs_attack import lbfgs_attack as lbfgs
 from bea.loss import loss_gradient, value_and_gradient
+from bea.newton import newton_attack
 from oracles import FUNCTIONS, HIDDEN, expand, random_images, random_network
 
 RNG = np.random.default_rng
@@ -424,3 +425,20 @@ def test_a_script_without_a_guard_may_use_processes(tmp_path):
     )
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, check=False)
     assert done.stdout == "60\n", done.stderr
+
+
+def test_a_saturated_network_is_no_reason_to_leave_the_numbers():
+    """A gap of 380 logits: success or not, no warning, no NaN evaluated."""
+    net = Network((Dense(np.array([[1.0, 380.0], [-1.0, 0.0]])),), (1,))
+    with np.errstate(divide="raise", over="raise", invalid="raise"):
+        for attack in (lbfgs, cw, newton_attack):
+            found = attack(net, np.zeros((1, 1)), [0])
+            assert found.success[0] == np.isfinite(found.dx).all()
+
+
+def test_the_last_point_of_a_descent_counts():
+    """One step is enough for an affine lead, if the weight is the multiplier."""
+    net = Network((Dense(np.array([[1.0, 0.0, 0.2], [0.0, 1.0, 0.0]])),), (2,))
+    found = cw(net, np.zeros((1, 2)), [0], steps=1, halvings=30)
+    assert found.success[0]
+    assert found.l2[0] == pytest.approx(0.201 / np.sqrt(2), rel=1e-6)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bea import Network, Quantise
+from bea import Dense, Network, Quantise
 from bea.quantised import difference_step, nearest_preimage, smallest_factor
 from oracles import random_images, random_network
 
@@ -142,3 +142,15 @@ def test_bad_input_is_named():
         difference_step(net, x, label, 0.1, directions=0)
     with pytest.raises(ValueError, match="epsilon: expected positive"):
         difference_step(net, x, label, 0.0)
+
+
+@pytest.mark.parametrize("start", [0.5, 0.5 - 1e-8, 0.5 - 1e-13])
+def test_an_image_at_the_edge_of_a_cell_gets_through(start):
+    """The smallest factor is all but zero, and it is found."""
+    net = Network((Quantise(2), Dense(np.array([[1.0, 0.0], [-1.0, 0.5]]))), (1,), "linear", (0, 1))
+    x = np.array([[start]])
+    label = net.classify(x)
+    assert label[0] == 1
+    found = smallest_factor(net, x, label, np.ones((1, 1)))
+    assert found.success[0]
+    assert 0.0 < found.factor[0] <= 0.5 - start + 1e-8

@@ -348,8 +348,8 @@ def test_changes_are_sorted_and_the_first_is_the_smallest_epsilon():
         ({"aim": [0, 3]}, ValueError, "aim: expected classes from 0 to 2, received 0 to 3"),
         ({"aim": [0.0, 1.0]}, TypeError, "aim: expected integers, received float64"),
         ({"aim": [0]}, ValueError, r"aim: expected shape \(2,\)"),
-        ({"largest": 0.0}, ValueError, "largest: expected positive numbers, received 0"),
-        ({"tolerance": np.nan}, ValueError, "tolerance: expected positive numbers, received nan"),
+        ({"largest": 0.0}, ValueError, "largest: expected a positive number, received 0"),
+        ({"tolerance": np.nan}, ValueError, "tolerance: expected a positive number, received nan"),
     ],
 )
 def test_bad_input_is_refused(change, error, message):

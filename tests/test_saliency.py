@@ -275,8 +275,8 @@ def test_blocks_do_not_matter():
         ({"pixels": 0}, "pixels: expected a whole number from 1 on, received 0"),
         ({"pixels": 7}, "pixels: expected at most the 6 coordinates of an image, received 7"),
         ({"pixels": 2.0}, "pixels: expected a whole number"),
-        ({"margin": 0.0}, "margin: expected positive numbers, received 0.0"),
-        ({"margin": np.nan}, "margin: expected positive"),
+        ({"margin": 0.0}, "margin: expected a positive number, received 0.0"),
+        ({"margin": np.nan}, "margin: expected a positive number"),
         ({"rule": "largest"}, r"rule: expected one of \('lead', 'printed', 'random'\), received 'largest'"),
     ],
 )
