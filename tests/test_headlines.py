@@ -123,7 +123,7 @@ def test_no_step_along_the_sign_is_shorter_than_the_converged_attack(read):
 
 
 def test_every_success_of_the_surveyed_attacks_holds_in_keras(read):
-    """Side by side, but for leads lost to single precision; by Newton's method; behind a quantiser; on other networks."""
+    """Side by side, but for leads lost to single precision; by Newton's method, behind a quantiser, elsewhere."""
     cells = read("attacks")["cells"]
     assert cells["verified"]["confirmed"] >= 0.999 * cells["verified"]["successes"] > 0
     assert cells["fixed"]["agree"] == cells["fixed"]["asked"] > 0
