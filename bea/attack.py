@@ -7,11 +7,12 @@ from threadpoolctl import threadpool_limits
 
 from bea.backward_error import changing, first_order
 from bea.blocks import block_size, blocks, in_blocks, side_by_side
+from bea.input_attacks import check_count, check_positive, lead
 from bea.network import Linearisation, Network
 from bea.perturbation import Perturbation
 from bea.quadratic import smallest_feasible
 from bea.reduction import reduce
-from bea.search import allowed_shortfall, other_classes, search
+from bea.search import allowed_shortfall, over_others, search
 
 METHODS = ("first-order", "converged")
 SHARED = ("x", "weight_norms", "margin_asked")  # by all samples of a result, or put together elsewhere
@@ -103,10 +104,9 @@ def attack(
     change = changing(net, on)
     if method not in METHODS:
         raise ValueError(f"method: expected one of {METHODS}, received {method!r}")
-    if not (np.isfinite(margin) and margin > 0):
-        raise ValueError(f"margin: expected a positive number, received {margin!r}")
-    if starts is not None and (isinstance(starts, bool) or not isinstance(starts, int | np.integer) or starts < 1):
-        raise ValueError(f"starts: expected a whole number from 1, received {starts!r}")
+    check_positive("margin", margin)
+    if starts is not None:
+        check_count("starts", starts)
     if examples is not None:
         examples = net.check_images(examples, "examples")
 
@@ -151,22 +151,13 @@ def check_targets(net: Network, x, target) -> np.ndarray:
 def _first_order(net, x, target, on, margin) -> AttackResult:
     problem = first_order(net, x, on, relative=True)
     logits = problem.linearisation.logits
-    n, classes = logits.shape
-    rows, others = np.arange(n)[:, None], other_classes(target, classes)
-
-    def lead(values):
-        """Apply D, "target minus other", along the axis of the classes."""
-        values = np.broadcast_to(values, (n, *values.shape[1:]))
-        return values[rows, target[:, None]] - values[rows, others]
-
-    # D is applied before the Gram matrix is formed: the other way round close classes cancel.
+    # D, "target minus other", is applied before the Gram matrix is formed: the other way round close classes cancel.
     lin = problem.linearisation
-    programme = replace(
-        problem,
-        linearisation=Linearisation(
-            lead(logits), lin.inputs, [lead(rows_i) for rows_i in lin.sensitivities], lead(lin.jacobian)
-        ),
+    sensitivities = [over_others(rows, target) for rows in lin.sensitivities]
+    differences = Linearisation(
+        over_others(logits, target), lin.inputs, sensitivities, over_others(lin.jacobian, target)
     )
+    programme = replace(problem, linearisation=differences)
     K, c = programme.gram(), margin - programme.linearisation.logits
     multipliers, solved, iterations = smallest_feasible(K, c)
     theta = programme.pull_back(multipliers)
@@ -182,14 +173,13 @@ def _first_order(net, x, target, on, margin) -> AttackResult:
 def _judge(net, perturbation, target, margin, logits, iterations, kkt_residual) -> AttackResult:
     """Put the perturbations through the network itself and say what came of them."""
     reached = net.perturbed_logits(perturbation)
-    rows = np.arange(len(reached))
-    lead = reached[rows, target] - reached[rows[:, None], other_classes(target, net.classes)].max(axis=1)
+    ahead = lead(reached, target)
     return AttackResult(
         perturbation=perturbation,
         target=target,
-        success=(lead >= margin - allowed_shortfall(logits, margin)) & (lead > 0),
+        success=(ahead >= margin - allowed_shortfall(logits, margin)) & (ahead > 0),
         objective=perturbation.objective,
-        margin=lead,
+        margin=ahead,
         margin_asked=margin,
         iterations=iterations,
         kkt_residual=kkt_residual,

@@ -11,14 +11,26 @@ from bea.attack import attack
 from bea.blocks import blocks
 from bea.box import shortest_in_range
 from bea.gradient_attacks import smallest_pgd
-from bea.input_attacks import InputAttackResult, achieved, check_aim, check_positive, column, conclude, in_blocks
+from bea.input_attacks import (
+    InputAttackResult,
+    achieved,
+    check_aim,
+    check_count,
+    check_positive,
+    column,
+    conclude,
+    in_blocks,
+)
 from bea.network import Network
 from bea.perturbation import image_norms
+from bea.search import other_classes, over_others
 
 IMAGES = 1000  # attacked at a time: nine times as many changes are held
 
 
-def backward_error_attack(net: Network, x, label, *, target=None, margin=1e-3, clip=False) -> InputAttackResult:
+def backward_error_attack(
+    net: Network, x, label, *, target=None, margin=1e-3, clip=False, candidates=None
+) -> InputAttackResult:
     """Smallest Δx with which the target leads by a margin, or any class but the label (paper B, section 3).
 
     Locally optimal, for an affine network optimal. Without a target every class is tried and the shortest Δx counts;
@@ -26,17 +38,12 @@ def backward_error_attack(net: Network, x, label, *, target=None, margin=1e-3, c
 
     Parameters
     ----------
-    net : Network
-    x : array (n, *input_shape)
-        Images, pixels within ``net.input_range``.
-    label : int array (n,)
-        Class to get away from: the true or the present one.
-    target : int array (n,), optional
-        Class to reach, different from the label; without one any class but the label is a success.
+    net, x, label, target, clip
+        As in ``bea.gradient_attacks.fgsm``; without ``clip`` x + Δx may leave the range.
     margin : float
         By how much, in units of the logits, that class must lead; positive.
-    clip : bool
-        Whether ``x + Δx`` keeps within ``net.input_range``.
+    candidates : int, optional
+        How many classes are tried without a target, the nearest to first order; all others unless given.
 
     Returns
     -------
@@ -47,24 +54,38 @@ def backward_error_attack(net: Network, x, label, *, target=None, margin=1e-3, c
     ------
     ValueError
         For images of wrong shape or range, classes of wrong shape or out of range, a target that is the label, a margin
-        that is not positive, or ``clip`` for a network without range.
+        that is not positive, ``candidates`` that are no positive whole number, or ``clip`` for a network without range.
     TypeError
         For classes that are not integers.
     """
     x, aim, targeted = check_aim(net, x, label, target, clip)
     check_positive("margin", margin)
+    if candidates is not None:
+        check_count("candidates", candidates)
     rest = np.flatnonzero(~achieved(net.classify(x), aim, targeted))
     dx = np.zeros_like(x)
     for part in blocks(len(rest), IMAGES):
         some = rest[part]
-        aims = aim[some, None] if targeted else (aim[some, None] + np.arange(1, net.classes)) % net.classes
+        aims = aim[some, None] if targeted else nearest_classes(net, x[some], aim[some])[:, :candidates]
         changes, lengths = _without_range(net, x[some], aims, margin)
         if clip:
-            dx[some] = _in_range(net, x[some], aim[some], targeted, aims, changes, lengths, margin)
+            dx[some] = _in_range(net, x[some], aims, changes, lengths, margin)
         else:
             nearest = lengths.argmin(axis=1)
             dx[some] = changes[np.arange(len(some)), nearest]
     return InputAttackResult(*conclude(net, x, dx, aim, targeted))
+
+
+def nearest_classes(net: Network, x, label) -> np.ndarray:
+    """Return the classes but the label, (n, classes - 1), by the distance of their boundaries to first order.
+
+    ``‖Δx‖ ≈ (y_label - y_j)/‖J_label - J_j‖``, y the logits and J their Jacobian.
+    """
+    linear = net.linearise(x)
+    leads = over_others(linear.logits, label)
+    slopes = np.linalg.norm(over_others(linear.jacobian, label), axis=2)
+    distances = leads / np.maximum(slopes, np.finfo(float).tiny)
+    return np.take_along_axis(other_classes(label, net.classes), distances.argsort(axis=1), 1)
 
 
 def _without_range(net, x, aims, margin):
@@ -76,7 +97,7 @@ def _without_range(net, x, aims, margin):
     return dx.reshape(n, tries, *x.shape[1:]), lengths.reshape(n, tries)
 
 
-def _in_range(net, x, aim, targeted, aims, changes, lengths, margin):
+def _in_range(net, x, aims, changes, lengths, margin):
     """Return the shortest Δx within the range over the classes, the nearest without the range first."""
     best, size = np.full_like(x, np.nan), np.full(len(x), np.inf)
 

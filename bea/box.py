@@ -19,15 +19,16 @@ from bea.layers import Activation, flat
 from bea.network import Network
 from bea.perturbation import image_norms
 from bea.quadratic import smallest_feasible
-from bea.search import allowed_shortfall, other_classes
+from bea.search import allowed_shortfall, over_others
 
 MORE = 1.01  # of the margin is aimed at, so that the margin is met from the right side
 ITERATIONS = (20, 100)  # linearisations at most, of rounded networks but the last, and of the last
 WIDTHS = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)  # a of the smooth ReLUs, one after the other
 REPAIRS = 5  # more searches with the last of them where the ReLUs themselves miss the margin
 SWEEPS = 30  # guesses at the pixels that end at a limit, at most
-ROUNDING = 1e-10  # relative, of multipliers and constraints of a programme
-PROXIMAL = 1e-8
+ROUNDING = 1e-10  # relative, of multipliers: a step no longer than that ends a programme
+PROXIMAL = 1e-8  # of the mean square of a row of G
+MISSED = 1e-6  # relative to the largest right-hand side: a programme that misses more has no solution
 SUFFICIENT = 1e-4  # share of the predicted decrease that a step must bring
 SHORTEST = 2.0**-20  # step of the line search
 TOLERANCE = (3e-3, 1e-4)  # of the length of Δx, of the same: a step no longer than that ends the search
@@ -93,22 +94,15 @@ def _descend(net, x, target, margin, delta, low, high, last):
     """Return where the search has ended, and the shortest point met with the margin, NaN for none."""
     delta, rest = delta.copy(), np.arange(len(x))
     best, size, penalty = np.full(delta.shape, np.nan), np.full(len(x), np.inf), np.zeros(len(x))
-    others = other_classes(target, net.classes)
-
-    def leads(logits, some):
-        return logits[np.arange(len(some)), target[some]][:, None] - np.take_along_axis(logits, others[some], 1)
-
     for _ in range(ITERATIONS[last]):
         d = delta[rest]
         linear = net.linearise(x[rest] + d.reshape(x[rest].shape))
-        g = leads(linear.logits, rest) - MORE * margin[rest, None]
+        g = over_others(linear.logits, target[rest]) - MORE * margin[rest, None]
         length, violation = np.linalg.norm(d, axis=1), np.maximum(-g, 0.0).max(axis=1)
         better = (violation <= (MORE - 1.0) * margin[rest]) & (length < size[rest])
         best[rest[better]], size[rest[better]] = d[better], length[better]
 
-        jacobian = np.broadcast_to(linear.jacobian, (len(rest), *linear.jacobian.shape[1:]))
-        rows = np.arange(len(rest))[:, None]
-        G = jacobian[rows, target[rest][:, None]] - jacobian[rows, others[rest]]
+        G = over_others(linear.jacobian, target[rest])
         aimed, multipliers = _programme(G, np.matvec(G, d) - g, low[rest], high[rest])
         step = aimed - d
         penalty[rest] = np.maximum(penalty[rest], 2.0 * np.nan_to_num(multipliers).sum(axis=1))
@@ -120,7 +114,7 @@ def _descend(net, x, target, margin, delta, low, high, last):
         while len(waiting) and share >= SHORTEST:
             some = rest[waiting]
             trial = d[waiting] + share * step[waiting]
-            reached = leads(net(x[some] + trial.reshape(x[some].shape)), some) - MORE * margin[some, None]
+            reached = over_others(net(x[some] + trial.reshape(x[some].shape)), target[some]) - MORE * margin[some, None]
             value = 0.5 * np.vecdot(trial, trial) + penalty[some] * np.maximum(-reached, 0.0).max(axis=1)
             good = value <= merit[waiting] + SUFFICIENT * share * slope[waiting]
             delta[some[good]], moved[waiting[good]] = trial[good], True
@@ -164,7 +158,7 @@ def _programme(G, c, low, high):
         if not rest.size:
             break
     missing = (c - np.matvec(G, delta)).max(axis=1)
-    weight[missing > 1e-6 * size] = np.nan
+    weight[missing > MISSED * size] = np.nan
     return delta, weight
 
 

@@ -34,17 +34,10 @@ def carlini_wagner(
 
     Parameters
     ----------
-    net : Network
-    x : array (n, *input_shape)
-        Images, pixels within ``net.input_range``.
-    label : int array (n,)
-        Class to get away from: the true or the present one.
-    target : int array (n,), optional
-        Class to reach, different from the label; without one any class but the label is a success.
+    net, x, label, target, clip
+        As in ``bea.gradient_attacks.fgsm``.
     margin : float
         By how much, in units of the logits, the class asked for must lead; positive.
-    clip : bool
-        Whether x + Δx keeps within ``net.input_range``.
     weights : pair of float
         The first weight of the shortfall to try and the largest, in squared pixels by unit of the logits.
     halvings : int

@@ -18,7 +18,7 @@ from bea.affine import check_affine
 from bea.input_attacks import InputAttackResult, achieved, check_aim, check_positive, conclude, into_range
 from bea.layers import flat
 from bea.network import Network
-from bea.search import other_classes
+from bea.search import over_others
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,14 +73,12 @@ def fewest_pixels(net: Network, x, label, target, *, margin=1e-3, seconds=60.0) 
     W = check_affine(net)
     check_positive("margin", margin)
     check_positive("seconds", seconds)
-    rows = np.arange(len(x))[:, None]
-    others = other_classes(target, net.classes)
     logits = net(x)
-    missing = margin - (logits[rows, target[:, None]] - logits[rows, others])
+    missing = margin - over_others(logits, target)
     low, high = (flat(limit - x) for limit in net.input_range)
     dx, proved = np.zeros_like(low), np.ones(len(x), dtype=bool)
     for i in np.flatnonzero(~achieved(logits.argmax(axis=1), target, True)):
-        G = W[target[i]] - W[others[i]]
+        G = over_others(W[None], target[[i]])[0]
         dx[i], proved[i] = _solve(G, missing[i], low[i], high[i], seconds)
     dx = into_range(net, x, dx.reshape(x.shape))
     return FewestPixels(*conclude(net, x, dx, target, True), proved)

@@ -22,6 +22,7 @@ from scipy.special import expit
 
 from bea.input_attacks import check_aim, in_blocks
 from bea.layers import Activation
+from bea.loss import odds
 from bea.network import Network
 
 
@@ -115,27 +116,20 @@ def expand(net, x, aim) -> Expansion:
     for layer in layers:
         values.append(layer.forward(values[-1]))
     own = np.arange(net.classes) == aim[:, None]
-    gap, shares = _odds(values[-1], own)
+    gap, log_shares = odds(values[-1], own)
     rest = expit(gap)  # 1 - q_k, to all digits
-    q = np.where(own, expit(-gap), shares * rest)
+    q = np.where(own, expit(-gap), np.exp(log_shares) * rest)
     rows = [np.where(own, -rest, q)[:, None]]
     for layer, y, output in zip(reversed(layers), values[-2::-1], values[:0:-1], strict=True):
         rows.insert(0, layer.pull_back(rows[0], y, output))
     return Expansion(layers, values, rows, q, aim, np.logaddexp(0.0, gap)[:, 0])
 
 
-def _odds(y, own):
-    """Return log (1 - q_k)/q_k, (n, 1), and how 1 - q_k is shared by the others, (n, classes)."""
-    others = np.where(own, -np.inf, y)
-    total = np.logaddexp.reduce(others, axis=1, keepdims=True)
-    return total - y[own][:, None], np.exp(others - total)
-
-
 def loss_values(net, x, aim) -> np.ndarray:
     """Return J(x, aim), (n,)."""
     for layer in _layers(net):
         x = layer.forward(x)
-    gap, _ = _odds(x, np.arange(net.classes) == aim[:, None])
+    gap, _ = odds(x, np.arange(net.classes) == aim[:, None])
     return np.logaddexp(0.0, gap)[:, 0]
 
 

@@ -500,6 +500,11 @@ class Quantise(Layer):
     def output_shape(self, shape):
         return shape
 
+    @property
+    def step(self) -> float:
+        """Distance between neighbouring levels."""
+        return (self.high - self.low) / (self.levels - 1)
+
     def forward(self, y):
         steps = self.levels - 1
         number = np.rint((np.clip(y, self.low, self.high) - self.low) * (steps / (self.high - self.low)))

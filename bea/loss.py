@@ -78,6 +78,16 @@ def value_and_gradient(net: Network, x, label) -> tuple[np.ndarray, np.ndarray]:
     return value, np.exp(log_size) * direction
 
 
+def odds(y, own) -> tuple[np.ndarray, np.ndarray]:
+    """Return log (1 - q_k)/q_k, (n, 1), of the softmax q of y (n, classes), and log q_j/(1 - q_k), (n, classes).
+
+    ``own`` (n, classes) marks class k of every sample. All digits are kept where q_k is nearly one.
+    """
+    others = np.where(own, -np.inf, y)
+    total = np.logaddexp.reduce(others, axis=1, keepdims=True)
+    return total - y[own][:, None], others - total
+
+
 def _value_and_gradient(net, x, label):
     """Return the loss, its gradient but for a positive factor a sample, and the logarithm of that."""
     function, log_slope = OUTPUTS[net.output_activation]
@@ -87,13 +97,11 @@ def _value_and_gradient(net, x, label):
     def weights(logits):
         """f'(v) ∘ (q - e_label) over 1 - q_label, its largest entry set to one."""
         y = function(logits)
-        others = np.where(own, -np.inf, y)
-        total = np.logaddexp.reduce(others, axis=1, keepdims=True)
-        gap = y[own][:, None] - total
-        value[:] = np.logaddexp(0.0, -gap)[:, 0]
-        log_weights = np.where(own, 0.0, others - total) + log_slope(logits)
+        gap, log_shares = odds(y, own)
+        value[:] = np.logaddexp(0.0, gap)[:, 0]
+        log_weights = np.where(own, 0.0, log_shares) + log_slope(logits)
         largest = log_weights.max(axis=1, keepdims=True)
-        log_size[:] = largest - np.logaddexp(0.0, gap)
+        log_size[:] = largest - np.logaddexp(0.0, -gap)
         return np.where(own, -1.0, 1.0) * np.exp(log_weights - largest)
 
     direction = net.gradient(x, weights)

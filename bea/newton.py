@@ -149,13 +149,8 @@ def newton_attack(
 
     Parameters
     ----------
-    net : Network
-    x : array (n, *input_shape)
-        Images, pixels within ``net.input_range``; ``x + dx`` may leave it.
-    label : int array (n,)
-        Class to get away from: the true or the present one.
-    target : int array (n,), optional
-        Class to reach, different from the label; without one any class but the label is a success.
+    net, x, label, target
+        As in ``bea.gradient_attacks.fgsm``; ``x + dx`` may leave the range.
     margin : float
         By how much, in units of the logits, the new class must lead; positive.
     weights : pair of float

@@ -66,7 +66,7 @@ def nearest_preimage(layer: Quantise, x, wanted) -> np.ndarray:
     x, wanted = np.asarray(x, dtype=float), np.asarray(wanted, dtype=float)
     if wanted.shape != x.shape:
         raise ValueError(f"wanted: expected the shape of x, {x.shape}, received {wanted.shape}")
-    step = (layer.high - layer.low) / (layer.levels - 1)
+    step = layer.step
     level = layer.forward(wanted)
     off = ~(np.abs(level - wanted) <= INSIDE * step)
     if off.any():
@@ -112,7 +112,7 @@ def smallest_factor(net: Network, x, label, dx, *, target=None, largest=np.inf) 
         raise ValueError(f"dx: expected finite numbers of shape {x.shape}, received shape {dx.shape}")
     if not largest > 0.0:
         raise ValueError(f"largest: expected a positive number, received {largest}")
-    step = (layer.high - layer.low) / (layer.levels - 1)
+    step = layer.step
     edges = layer.low + (np.arange(layer.levels - 1) + 0.5) * step
     edges = edges[(edges > net.input_range[0]) & (edges < net.input_range[1])]
 

@@ -46,14 +46,8 @@ def saliency_attack(
 
     Parameters
     ----------
-    net : Network
-        With an ``input_range``, to whose ends the pixels go.
-    x : array (n, *input_shape)
-        Images, pixels within ``net.input_range``.
-    label : int array (n,)
-        Class to get away from: the true or the present one.
-    target : int array (n,), optional
-        Class to reach, different from the label; without one any class but the label is a success.
+    net, x, label, target
+        As in ``bea.gradient_attacks.fgsm``; the network has an ``input_range``, to whose ends the pixels go.
     margin : float
         By how much, in units of the logits, that class must lead; positive.
     pixels : int, optional

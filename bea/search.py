@@ -75,6 +75,16 @@ def other_classes(target, classes: int) -> np.ndarray:
     return np.arange(classes - 1) + (np.arange(classes - 1) >= target[:, None])
 
 
+def over_others(values, target) -> np.ndarray:
+    """Return the target's entry less that of every other class, (n, classes - 1, …).
+
+    Of ``values`` (n, classes, …), or with a first axis of one if they are the same for all samples.
+    """
+    values = np.broadcast_to(values, (len(target), *values.shape[1:]))
+    rows = np.arange(len(target))[:, None]
+    return values[rows, target[:, None]] - values[rows, other_classes(target, values.shape[1])]
+
+
 def allowed_shortfall(logits, margin) -> np.ndarray:
     """Return by how much a margin may be missed because of rounding, (n,)."""
     return np.minimum(1e-9 * np.abs(logits).max(axis=1), 1e-3 * margin)

@@ -5,9 +5,9 @@ import pytest
 from scipy.optimize import Bounds, minimize
 
 from bea import Network, attack
-from bea.backward_error_attack import backward_error_attack
+from bea.backward_error_attack import backward_error_attack, nearest_classes
 from bea.layers import Dense
-from oracles import HIDDEN, random_images, random_network
+from oracles import HIDDEN, expand, random_images, random_network
 
 RNG = np.random.default_rng
 
@@ -70,7 +70,9 @@ def test_an_empty_batch_has_an_empty_result():
     assert backward_error_attack(net, x[:0], label[:0]).dx.shape == (0, 2, 3)
 
 
-@pytest.mark.parametrize(("options", "name"), [({"margin": 0.0}, "margin"), ({"clip": True}, "clip")])
+@pytest.mark.parametrize(
+    ("options", "name"), [({"margin": 0.0}, "margin"), ({"clip": True}, "clip"), ({"candidates": 0}, "candidates")]
+)
 def test_impossible_options_are_refused(options, name):
     """Named by what is wrong."""
     net, x, label = case()
@@ -166,3 +168,27 @@ def test_a_class_that_the_range_rules_out_is_a_failure_that_says_so():
     kept = backward_error_attack(net, x, [1], clip=True)
     assert not kept.success.any()
     assert np.isnan(kept.dx).all()
+
+
+def test_the_nearest_classes_are_those_of_the_linearised_network():
+    """The lead over each class by the length of its gradient, one image at a time, matrices written out."""
+    net, x, _ = case()
+    label = net.classify(x)
+    for image, own, found in zip(x, label, nearest_classes(net, x, label), strict=True):
+        logits, _, _, jacobian = expand(net, image)
+        distances = {
+            j: (logits[own] - logits[j]) / np.linalg.norm(jacobian[own] - jacobian[j]) for j in range(4) if j != own
+        }
+        assert found.tolist() == sorted(distances, key=distances.get)
+
+
+def test_fewer_candidates_are_the_nearest_ones():
+    """One candidate is the attack with that target; all of them is no limit."""
+    net, x, label = case()
+    label = net.classify(x)
+    first = nearest_classes(net, x, label)[:, 0]
+    one = backward_error_attack(net, x, label, candidates=1)
+    np.testing.assert_array_equal(one.dx, backward_error_attack(net, x, label, target=first).dx)
+    every = backward_error_attack(net, x, label)
+    np.testing.assert_array_equal(backward_error_attack(net, x, label, candidates=3).dx, every.dx)
+    assert (every.l2 <= one.l2).all()
