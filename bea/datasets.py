@@ -181,7 +181,8 @@ def _check(name: str, path: Path, arrays: dict[str, np.ndarray]) -> Dataset:
     if name == "cifar10":
         original = labels["y_train"][:10].tolist() == CIFAR10_FIRST_LABELS
         note = "CIFAR-10 in its original order" if original else "CIFAR-10, images re-encoded as JPEG"
-    images = {key: (arrays[key] / 255.0).astype(np.float32) for key in ("x_train", "x_test")}
+    shades = (np.arange(256) / 255.0).astype(np.float32)
+    images = {key: shades[arrays[key]] for key in ("x_train", "x_test")}
     return Dataset(name, note, images["x_train"], labels["y_train"], images["x_test"], labels["y_test"])
 
 

@@ -127,9 +127,13 @@ def stacked_norm(parts, shape) -> float:
 
     ``parts`` are pairs (number, Convolution); their KᵀK are added up as for a single one, up to 4096 inputs.
     """
-    products = sum(number**2 * _window_products(layer, layer.kernel, shape) for number, layer in parts)
+    weights = [number * layer.kernel for number, layer in parts]
+    scale = max(_scaled(weight)[1] for weight in weights)
+    products = sum(
+        _window_products(part[1], kernel / scale, shape) for part, kernel in zip(parts, weights, strict=True)
+    )
     terms = sum(len(layer.kernel) + math.prod(layer.size) for _, layer in parts)
-    return _largest_root(products, terms + 4 * len(parts))
+    return scale * _largest_root(products, terms + 4 * len(parts))
 
 
 def _scaled(matrix):

@@ -7,9 +7,9 @@ switches; what is left counts against it only where it can lower the lead:
 1. A unit with d < 0 that switches adds ``d (|t| - |v|)₊``, t being what its input v has moved by. A parabola lies
    above, ``(|t| - |v|)₊ ≤ t²/(4w) + w - |v|`` for every w ≥ |v|, and ``Σ c t² ≤ λ_max(√c V Vᵀ √c) ‖Δφ‖²``, φ being the
    input of the hidden layer V.
-2. A maximum never falls below a mean of its window with fixed weights, so a window that pulls the lead up loses
-   nothing. One that pulls it down, with q, loses up to ``q (max - mean)``, bounded by q times straight lines in the
-   length of what its entries have moved by, their common part left out.
+2. A maximum never moves by less than the entry that was the largest, so a window that pulls the lead up loses nothing
+   against this entry. One that pulls it down, with q, loses q times what it rises by more than a mean of its largest
+   entries, bounded by straight lines in the length of what its entries have moved by, their common part left out.
 3. All these lengths share one r: ``Σ_w ‖u_w‖² ≤ (T r)²`` and ``‖Δφ‖ ≤ R r``. The worst share is bounded by duality:
    for every λ > 0 by ``Σ_w max_t (line(t) - λ t²) + λ (T r)²``.
 
@@ -254,6 +254,8 @@ def loss_of_lead(front: Front, state: State, shapes, rival, r) -> np.ndarray:
     d = front.last.kernel[state.own] - front.last.kernel[rival]
     q = (d * (state.v > 0.0)) @ front.hidden.kernel
     total = switching_loss(front.products, np.maximum(-d, 0.0), np.abs(state.v), front.reach * r)
+    # What rounding may have taken from sums that cancel.
+    total += ROUNDING * (np.abs(d) @ np.sqrt(np.diag(front.products))) * front.reach * r
     for number in range(len(front.blocks) - 1, -1, -1):
         convolution, pool = front.blocks[number]
         gap, length = state.gap[number], front.moves[number] * r
@@ -290,10 +292,10 @@ def switching_loss(products, weight, distance, reach) -> np.ndarray:
 
 
 def mean_weights(gap, q, typical):
-    """Return the weights of the mean that stands for each maximum, and the lines above what a maximum exceeds it by.
+    """Return the weights of the mean that stands for each maximum, and lines above what the maximum rises by more.
 
-    The mean is that of the 1, 2, … or m largest entries, whichever is exceeded least where the entries, less their
-    mean, have moved by ``typical`` (n,). For q ≥ 0 it is the maximum itself.
+    The mean is that of the 1, 2, … or m largest entries, whichever the maximum outruns least where the entries, less
+    their mean, have moved by ``typical`` (n,). For q ≥ 0 it is the largest entry alone.
 
     Parameters
     ----------
@@ -306,15 +308,14 @@ def mean_weights(gap, q, typical):
     weights : array (n, windows, m)
         In the order of ``gap``.
     offset, slope : arrays (2, n, windows)
-        ``max - mean ≤ max(offset + slope t)`` over the two lines, t the length by which the entries moved.
+        ``Δmax - Δmean ≤ max(offset + slope t)`` over the two lines, t the length by which the entries moved.
     """
-    m = gap.shape[2]
-    means = np.cumsum(gap, axis=2) / np.arange(1, m + 1)
+    m, level = gap.shape[2], np.zeros(gap.shape[:2])
     chosen, least = np.zeros(gap.shape[:2], dtype=int), None
     lines = np.zeros((2, 2, *gap.shape[:2]))
     for s in range(1, m + 1):
-        # An entry of the mean, e_j - mean, has the length √(1 - 1/s), any other one √(1 + 1/s).
-        offset = np.stack([means[:, :, s - 1], means[:, :, s - 1] - gap[:, :, s] if s < m else means[:, :, s - 1]])
+        # An entry of the mean, e_j - mean, has the length √(1 - 1/s), any other one √(1 + 1/s) and its gap to make up.
+        offset = np.stack([level, -gap[:, :, s] if s < m else level])
         slope = np.array([math.sqrt(1.0 - 1.0 / s), math.sqrt(1.0 + 1.0 / s) if s < m else math.sqrt(1.0 - 1.0 / s)])
         slope = np.broadcast_to(slope[:, None, None], offset.shape)
         expected = (offset + slope * typical[:, None]).max(axis=0)
@@ -328,7 +329,7 @@ def mean_weights(gap, q, typical):
 def shared_loss(q, offset, slope, length) -> np.ndarray:
     """Return an upper bound of ``Σ_w q_w max(offset + slope t_w)₊`` where ``Σ t_w² ≤ length²``, by duality, (n,)."""
     steep = slope.max(axis=0)
-    best_without = np.sqrt(np.sum((q * steep) ** 2, axis=1)) / (2.0 * length)
+    best_without = np.sqrt(np.sum((q * steep) ** 2, axis=1)) / np.maximum(2.0 * length, 1e-100)
     best = np.full(len(q), np.inf)
     for share in SHARES:
         multiplier = np.maximum(share * best_without, 1e-300)
@@ -346,7 +347,7 @@ def _search(front, net, x):
     slopes = net.linearise(x).jacobian
     everyone = np.arange(n)
     slopes = np.linalg.norm(slopes[everyone, state.own][:, None] - slopes, axis=2)
-    distance = np.maximum(state.lead, 0.0) / np.maximum(slopes, 1e-300)
+    distance = np.maximum(state.lead, 0.0) / np.maximum(slopes, 1e-100)
     distance[everyone, state.own] = np.inf
     order = distance.argsort(axis=1)
     radius, rival = np.full(n, np.inf), order[:, 0].copy()
@@ -379,7 +380,7 @@ def _largest(front, state, shapes, rival, top):
         good = lost < lead
         low, high = np.where(good, np.maximum(low, r), low), np.where(good, high, np.minimum(high, r))
         # The loss grows a little faster than r.
-        guess = r * (lead / np.maximum(lost, 1e-300)) ** 0.8 * 0.995
+        guess = r * (lead / np.maximum(lost, 1e-100)) ** 0.8 * 0.995
         middle = np.where(np.isfinite(high), 0.5 * (low + high), 2.0 * r)
         inside = (guess > low) & (guess < high)
         r = np.minimum(np.where(inside, guess, middle), top)

@@ -10,16 +10,13 @@ from bea.layers import MaxPool
 from bea.local_bounds import (
     Ball,
     ball_minimum,
-    band,
-    chord_slope,
     descend,
     hidden_stages,
     inputs_in_ball,
     least_lead,
     local_bound,
-    minorant,
-    sector,
 )
+from bea.minorants import band, chord_slope, minorant, sector
 from oracles import image_network, random_images, random_network
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
