@@ -44,11 +44,21 @@ NEEDS = {
     ],
     "hidden": ["results/dataset.json", "results/.done/deep_training", "results/.done/scratch"],
     "bridge": ["results/dataset.json", "results/.done/deep_training", "results/.done/scratch"],
+    "lenet": ["results/dataset.json"],
+    "audit": ["results/dataset.json", "results/.done/deep_training", "results/.done/lenet"],
+    "lower_bounds": [
+        "results/dataset.json", "results/.done/training", "results/.done/deep_training", "results/.done/lenet",
+    ],
+    "sandwich": [
+        "results/dataset.json", "results/.done/training", "results/.done/deep_training", "results/.done/lenet",
+    ],
+    "ball": ["results/dataset.json", "results/.done/training", "results/.done/deep_training", "results/.done/lenet"],
+    "robustness": ["results/dataset.json", "results/.done/scratch"],
 }
 
 
 # Long ones that others wait for go first.
-FIRST = {"scratch": 2, "sturdier": 1}
+FIRST = {"scratch": 3, "lenet": 2, "sturdier": 1}
 # Ones that use all cores themselves, and say how long they took.
 ALONE = {"attacks"}
 

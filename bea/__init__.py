@@ -2,6 +2,7 @@
 
 from bea.attack import AttackResult, attack
 from bea.backward_error import backward_error
+from bea.bounds import LowerBound, lower_bound
 from bea.layers import Activation, AveragePool, Convolution, Dense, Flatten, MaxPool, Quantise, RadialBasis
 from bea.network import Network
 from bea.perturbation import Perturbation
@@ -13,6 +14,7 @@ __all__ = [
     "Convolution",
     "Dense",
     "Flatten",
+    "LowerBound",
     "MaxPool",
     "Network",
     "Perturbation",
@@ -20,4 +22,5 @@ __all__ = [
     "RadialBasis",
     "attack",
     "backward_error",
+    "lower_bound",
 ]

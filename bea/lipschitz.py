@@ -128,10 +128,8 @@ def stacked_norm(parts, shape) -> float:
     ``parts`` are pairs (number, Convolution); their KᵀK are added up as for a single one, up to 4096 inputs.
     """
     weights = [number * layer.kernel for number, layer in parts]
-    scale = max(_scaled(weight)[1] for weight in weights)
-    products = sum(
-        _window_products(part[1], kernel / scale, shape) for part, kernel in zip(parts, weights, strict=True)
-    )
+    scale = _scaled(np.concatenate([weight.ravel() for weight in weights]))[1]
+    products = sum(_window_products(layer, w / scale, shape) for (_, layer), w in zip(parts, weights, strict=True))
     terms = sum(len(layer.kernel) + math.prod(layer.size) for _, layer in parts)
     return scale * _largest_root(products, terms + 4 * len(parts))
 

@@ -9,6 +9,7 @@ from bea.results import LABELS, OPEN, VERDICTS
 JUDGING = ("training", "primer", "one_layer", "backward_error", "tables", "pictures")
 JUDGING += ("scratch", "hundred", "epsilon", "distribution", "ray", "sturdier")
 JUDGING += ("derivatives", "logistic", "attacks", "transfer", "hidden")
+JUDGING += ("lenet", "audit", "lower_bounds", "sandwich", "robustness")
 
 
 @pytest.fixture(scope="module")

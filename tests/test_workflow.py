@@ -82,7 +82,7 @@ def test_nothing_changed_means_nothing_runs(copy):
                 "logistic",
                 "attacks",
             }
-            | {"transfer", "book"},
+            | {"transfer", "lower_bounds", "sandwich", "ball", "book"},
         ),
         ("params.yml", "size: 8", "size: 9", {"primer", "book"}),
         ("params.yml", "images: 500", "images: 400", {"one_layer", "book"}),
