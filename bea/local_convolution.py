@@ -328,7 +328,8 @@ def mean_weights(gap, q, typical):
 
 def shared_loss(q, offset, slope, length) -> np.ndarray:
     """Return an upper bound of ``Σ_w q_w max(offset + slope t_w)₊`` where ``Σ t_w² ≤ length²``, by duality, (n,)."""
-    steep = slope.max(axis=0)
+    reached = (offset + slope * length[:, None]).max(axis=0) > 0.0
+    q, steep = np.where(reached, q, 0.0), slope.max(axis=0)
     best_without = np.sqrt(np.sum((q * steep) ** 2, axis=1)) / np.maximum(2.0 * length, 1e-100)
     best = np.full(len(q), np.inf)
     for share in SHARES:

@@ -7,7 +7,7 @@ from urllib.parse import urljoin
 import pytest
 
 
-@pytest.mark.parametrize("name", ["attacker", "plane", "ray"])
+@pytest.mark.parametrize("name", ["attacker", "plane", "ray", "sandwich"])
 def test_without_scripts_the_page_says_what_is_missing(browser, site, name):
     """Where JavaScript is off, a sentence stands in the place of the figure."""
     context = browser.new_context(java_script_enabled=False)
@@ -18,7 +18,7 @@ def test_without_scripts_the_page_says_what_is_missing(browser, site, name):
     assert "needs JavaScript" in text
 
 
-@pytest.mark.parametrize(("name", "exercises"), [("attacker", 8), ("ray", 5)])
+@pytest.mark.parametrize(("name", "exercises"), [("attacker", 8), ("ray", 5), ("sandwich", 5)])
 def test_the_code_of_the_solutions_runs(smoke, monkeypatch, name, exercises):
     """All solutions, in their order behind the first lines, as a reader pastes them."""
     monkeypatch.chdir(smoke)
