@@ -170,3 +170,22 @@ def test_the_sign_step_is_the_worst_of_its_box_for_two_classes(read):
 def test_what_is_not_on_this_page_is_not_decided(read):
     """ImageNet is outside the book."""
     assert read("attacks")["claims"]["R10"]["verdict"] == "cannot be decided"
+
+
+def test_no_proven_bound_lies_above_an_attack(read):
+    """Every network and image, one constant a layer and tight; every attack succeeds and holds in Keras."""
+    cells = read("sandwich")["cells"]
+    assert cells["violations"]["lipschitz"] == cells["violations"]["local"] == 0
+    assert cells["measure"]["failed"] == 0
+    assert cells["keras"]["unresolved"] == 0
+
+
+def test_the_printed_theorem_on_convolutions_is_violated_and_the_safe_factor_is_not(read):
+    """By three pixels on a line, and by kernels that overlap; what replaces the theorems is never violated."""
+    cells = read("audit")["cells"]
+    assert cells["line"]["line"]["changes"]
+    assert cells["line"]["line"]["length"] < cells["line"]["line"]["theorem"]
+    assert cells["kernels"]["apart_violated"] == 0
+    assert cells["smooth-table"]["violations"] == cells["pooling"]["violations"] == 0
+    assert cells["relu"]["safe"] <= 1.0
+    assert cells["softmax"]["attained"] == cells["softmax"]["layers"]
