@@ -81,7 +81,7 @@ class Results:
         """Show a table; cells may hold MyST Markdown."""
         display(Markdown(tabulate(rows, [str(name) for name in headers], tablefmt="github", disable_numparse=True)))
 
-    def judge(self, cell: str, claim: str, verdict: str, ours: str, label: str, because: str) -> None:
+    def judge(self, cell: str, claim: str, verdict: str, ours: str, label: str, because: str, dataset=None) -> None:
         """Show and keep the verdict on a claim.
 
         Parameters
@@ -99,7 +99,10 @@ class Results:
             How our number is to be understood.
         because : str
             Why, in a sentence.
+        dataset : str, optional
+            What this verdict was computed from, where it is not the dataset of the whole notebook.
         """
+        dataset = self.dataset if dataset is None else dataset
         if claim not in self.claims:
             raise ValueError(f"claim: expected an id of the claims file, received {claim!r}")
         if verdict not in VERDICTS[:-1]:
@@ -107,9 +110,9 @@ class Results:
         if label not in LABELS:
             raise ValueError(f"label: expected one of {LABELS}, received {label!r}")
         entry = self.claims[claim]
-        if entry["data"] not in (None, self.dataset):
+        if entry["data"] not in (None, dataset):
             verdict = UNDECIDED
-            because = f"The claim is about {entry['data']}; here everything was computed from {self.dataset}."
+            because = f"The claim is about {entry['data']}; here everything was computed from {dataset}."
         self.content["claims"][claim] = {
             "cell": cell,
             "verdict": verdict,
