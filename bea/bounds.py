@@ -14,8 +14,8 @@ from bea import peck
 from bea.blocks import block_size, blocks, side_by_side
 from bea.layers import Convolution, Dense
 from bea.lipschitz import gamma, lipschitz_constant
-from bea.local_bounds import local_bound
-from bea.local_convolution import convolutional_bound
+from bea.local_bounds import hidden_stages, local_bound
+from bea.local_convolution import convolutional_bound, take_apart
 from bea.network import Network
 from bea.peck import ratio
 from bea.rounding import error_of
@@ -119,8 +119,10 @@ def _lipschitz(net, curvature):
 
 
 def _local(net, curvature):
+    convolves = any(isinstance(layer, Convolution) for layer in net.layers)
+    within, check = (convolutional_bound, take_apart) if convolves else (local_bound, hidden_stages)
+    check(net)  # other networks are refused before any work
     modular = _lipschitz(net, curvature)
-    within = convolutional_bound if any(isinstance(layer, Convolution) for layer in net.layers) else local_bound
 
     def each(x):
         kappa, rival, own = modular(x)

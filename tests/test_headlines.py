@@ -189,3 +189,19 @@ def test_the_printed_theorem_on_convolutions_is_violated_and_the_safe_factor_is_
     assert cells["smooth-table"]["violations"] == cells["pooling"]["violations"] == 0
     assert cells["relu"]["safe"] <= 1.0
     assert cells["softmax"]["attained"] == cells["softmax"]["layers"]
+
+
+def test_nothing_found_goes_below_the_chain_of_bounds(read):
+    """FGSM and converged attacks on whole LeNets, attacks on single layers; the printed limit and its formula agree."""
+    cells = read("lower_bounds")["cells"]
+    assert cells["violations"]["printed"] == cells["violations"]["repaired"] == 0
+    assert cells["violations"]["found"] == cells["violations"]["attacked"]
+    assert cells["layer-by-layer"]["printed"] == cells["layer-by-layer"]["repaired"] == 0
+    assert cells["curvature"]["difference"] <= 1e-12
+
+
+def test_robustness_is_enclosed_on_every_network(read):
+    """No bound above an attack, with depth, width, length and along both paths of regularisation."""
+    cells = read("robustness")["cells"]
+    names = ("breadth-figure", "depth-figure", "rise", "tight-table")
+    assert [cells[name]["crossed"] for name in names] == [0] * len(names)

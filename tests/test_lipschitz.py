@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bea import Activation, AveragePool, Convolution, Dense, Flatten, MaxPool, RadialBasis, lipschitz
 from bea.layers import Quantise
-from bea.lipschitz import lipschitz_constant, spectral_norm
+from bea.lipschitz import lipschitz_constant, spectral_norm, stacked_norm
 from oracles import PROPERTY, RNG, random_convolution
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
@@ -86,6 +86,30 @@ def test_aligned_perturbations_of_a_convolution_come_close_and_stay_below(name):
         r /= np.linalg.norm(r)
     moved = np.linalg.norm(layer.forward(y + r) - layer.forward(y))
     assert 0.99 < moved / lipschitz_constant(layer, shape) <= 1.0 + 1e-12
+
+
+@pytest.mark.parametrize("exponent", [0, -600, 500])
+def test_stacked_convolutions_have_the_norm_of_their_stacked_matrices(exponent):
+    """Filters, windows, strides and padding may differ; and kernels so small or large that their squares are lost."""
+    shape, rng = (7, 6, 2), RNG(3)
+    parts = [
+        (0.7, random_convolution(rng, 3, 2, (2, 3), (2, 1), 1)),
+        (1.9, random_convolution(rng, 5, 2, 2)),
+        (1e-3, random_convolution(rng, 1, 2, 4, 3, ((0, 2), (1, 0)))),
+    ]
+    exact = np.linalg.norm(np.vstack([number * explicit(layer, shape) for number, layer in parts]), 2)
+    assert exact * (1.0 - 1e-14) <= stacked_norm(parts, shape) <= exact * (1.0 + 1e-7)
+    scaled = [(number, layer.with_matrix(np.ldexp(layer.matrix, exponent))) for number, layer in parts]
+    assert stacked_norm(scaled, shape) == pytest.approx(math.ldexp(exact, exponent), rel=1e-7, abs=0.0)
+
+
+def test_a_single_convolution_and_zeros_stacked_have_its_norm():
+    """Times its number; and nothing but zeros has the norm zero."""
+    layer, shape = convolution("same")
+    zeros = layer.with_matrix(np.zeros_like(layer.matrix))
+    exact = 3.0 * np.linalg.norm(explicit(layer, shape), 2)
+    assert exact * (1.0 - 1e-14) <= stacked_norm([(1.0, zeros), (3.0, layer)], shape) <= exact * (1.0 + 1e-7)
+    assert stacked_norm([(1.0, zeros), (2.0, zeros)], shape) == 0.0
 
 
 def test_lanczos_and_the_proof_on_a_convolution_of_lenet_size():
