@@ -183,7 +183,7 @@ def test_notebook_and_page_agree_on_the_shares(open_sandwich, cells, content):
 def test_the_notebook_multiplies_as_the_page_does(cells):
     """The plain check in the notebook found no difference, and looked at something."""
     assert cells["check"]["differing"] == 0 < cells["check"]["compared"]
-    assert cells["rays"]["early"] == 0
+    assert cells["changes"]["early"] == 0
     assert cells["shares"]["above"] == 0
 
 
