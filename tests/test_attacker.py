@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from bea import Network, Perturbation, quadratic, search, sequential
+from explorable import button, faint, outside, pressed
 
 ROW = "#attacker .explorable-table tbody tr"
 SET = "change => window.explorables.attacker.set(change)"
@@ -90,18 +91,6 @@ def assert_page_right(page):
     assert state["seen"] == np.argmax(state["before"])
     assert f"The network sees a {state['seen']}" in sentence
     return state
-
-
-def button(page, name):
-    """Return a button of the page by its name."""
-    return page.locator("#attacker").get_by_role("button", name=name, exact=True)
-
-
-def pressed(page):
-    """Return the labels of the buttons that look pressed."""
-    return page.locator("#attacker button[aria-pressed=true]").evaluate_all(
-        "all => all.map((b) => b.ariaLabel || b.textContent)"
-    )
 
 
 def test_numbers_equal_those_of_the_package(open_attacker, stored):
@@ -287,21 +276,10 @@ def test_it_fits_its_window(open_attacker, width):
     """Whatever may change, the page does not scroll sideways and nothing sticks out of the box."""
     page = open_attacker(width=width)
     page.locator("#attacker details summary").click()
-    wide = """() => {
-      const problems = [], box = document.querySelector("#attacker").getBoundingClientRect();
-      if (document.documentElement.scrollWidth > innerWidth) problems.push("the page scrolls sideways");
-      for (const e of document.querySelectorAll("#attacker :is(p, td, button, input, canvas, figcaption, div)")) {
-        const { left, right } = e.getBoundingClientRect();
-        if (!e.closest(".explorable-spoken") && left < right && (left < box.left || right > box.right + 0.5)) {
-          problems.push(`${e.tagName} ${e.textContent}: ${left} to ${right}`);
-        }
-      }
-      return problems;
-    }"""
     for on in ("weights", "input", "both"):
         for margin in (1e-3, 10):
             page.evaluate(SET, {"on": on, "margin": margin})
-            assert page.evaluate(wide) == []
+            assert outside(page) == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -311,20 +289,7 @@ def test_it_works_without_a_server_on_light_and_dark(open_attacker, smoke, schem
     assert page.evaluate("document.documentElement.dataset.theme") == scheme
     page.evaluate(SET, {"on": "both"})
     assert_page_right(page)
-    faint = page.evaluate("""() => {
-      const parse = (text) => text.match(/[\\d.]+/g).map(Number);
-      const luminance = ([r, g, b]) => [r, g, b].map((c) => c / 255)
-        .map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
-        .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
-      const ground = luminance(parse(getComputedStyle(document.getElementById("attacker")).backgroundColor));
-      return [...document.querySelectorAll("#attacker :is(p, th, td, button, label, figcaption, span, summary, div)")]
-        .filter((e) => [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim()))
-        .filter((e) => {
-          const ink = luminance(parse(getComputedStyle(e).color));
-          return (Math.max(ink, ground) + 0.05) / (Math.min(ink, ground) + 0.05) < 4.5;
-        }).map((e) => e.textContent);
-    }""")
-    assert faint == []
+    assert faint(page) == []
 
 
 def test_pictures_and_controls_have_names(open_attacker, nameless):

@@ -608,11 +608,11 @@ NET = random_network(RNG(0), [(5, "tanh")], 3, (4,), input_range=(0, 1))
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"starts": 0}, "starts: expected a whole number from 1, received 0"),
-        ({"starts": -2}, "starts: expected a whole number from 1, received -2"),
-        ({"starts": 2.0}, "starts: expected a whole number from 1, received 2.0"),
-        ({"starts": True}, "starts: expected a whole number from 1, received True"),
-        ({"starts": "2"}, "starts: expected a whole number from 1, received '2'"),
+        ({"starts": 0}, "starts: expected a whole number from 1 on, received 0"),
+        ({"starts": -2}, "starts: expected a whole number from 1 on, received -2"),
+        ({"starts": 2.0}, "starts: expected a whole number from 1 on, received 2.0"),
+        ({"starts": True}, "starts: expected a whole number from 1 on, received True"),
+        ({"starts": "2"}, "starts: expected a whole number from 1 on, received '2'"),
         ({"method": "newton"}, r"method: expected one of \('first-order', 'converged'\), received 'newton'"),
         ({"examples": np.zeros((5, 3))}, r"examples: expected a batch of shape \(n, 4,\), received \(5, 3\)"),
         ({"examples": np.zeros(4)}, r"examples: expected a batch of shape \(n, 4,\), received \(4,\)"),

@@ -357,7 +357,7 @@ def test_a_missing_model_is_refused(tmp_path):
 def test_the_examples_of_the_book_run_as_printed(capsys):
     """The Python blocks of the page on re-running, one after the other, with a model and images of the reader's own."""
     page = (Path(__file__).parents[1] / "book" / "rerun.md").read_text(encoding="utf-8")
-    first, attacks, smallest = (part.split("```")[0] for part in page.split("```python\n")[1:])
+    first, attacks, smallest, bound = (part.split("```")[0] for part in page.split("```python\n")[1:])
     layers = [keras.layers.Flatten(), keras.layers.Dense(4, "softmax")]
     names = {"model": keras.Sequential([keras.Input((3, 3)), *layers]), "images": RNG(0).random((5, 3, 3))}
     exec(first, names)
@@ -369,3 +369,12 @@ def test_the_examples_of_the_book_run_as_printed(capsys):
     assert len(lines) == 3
     exec(smallest, names)
     assert capsys.readouterr().out.endswith("True\n")
+    exec(bound, names)
+    radius = capsys.readouterr().out
+    assert radius == f"{names['bound'].radius}\n"
+    weights = names["model"].get_weights()[0].astype(float)
+    logits, own = names["net"](names["images"]), names["labels"][:, None]
+    leads = np.take_along_axis(logits, own, 1) - logits
+    apart = np.linalg.norm(weights[:, own] - weights[:, None], axis=0)
+    distances = np.divide(leads, apart, out=np.full_like(leads, np.inf), where=apart > 0)
+    np.testing.assert_allclose(names["bound"].radius, distances.min(1), rtol=1e-9)  # one layer: exact

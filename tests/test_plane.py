@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from bea.linear_systems import system_error
+from explorable import outside
 
 STATE = "window.explorables.plane.state()"
 START = "well conditioned"
@@ -237,22 +238,10 @@ def test_it_works_without_a_server_on_light_and_dark(open_plane, smoke, scheme):
 def test_it_fits_a_narrow_window(open_plane, width):
     """Whatever the example and wherever x̂ is, the page does not scroll sideways and nothing sticks out of the box."""
     page = open_plane(width=width)
-    wide = """() => {
-      const problems = [];
-      if (document.documentElement.scrollWidth > innerWidth) problems.push("the page scrolls sideways");
-      const all = [...document.querySelectorAll(".explorable :is(p, table, button, input, span, svg, svg text)")];
-      const box = document.querySelector(".explorable").getBoundingClientRect();
-      for (const e of all) {
-        const { left, right } = e.getBoundingClientRect();
-        const out = left < right && (left < box.left || right > box.right);
-        if (out) problems.push(`${e.tagName} ${e.textContent}: ${left} to ${right}`);
-      }
-      return problems;
-    }"""
     for name in PRESETS:
         page.get_by_role("button", name=name, exact=True).click()
-        assert page.evaluate(wide) == []
+        assert outside(page) == []
         page.focus("#plane-handle")
         for key in ("End", "End", "PageUp", "Home"):
             page.keyboard.press(key)
-            assert page.evaluate(wide) == []
+            assert outside(page) == []

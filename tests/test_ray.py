@@ -11,6 +11,7 @@ import pytest
 
 from bea import Network
 from bea.loss import loss_gradient
+from explorable import button, faint, outside, pressed
 
 SET = "change => window.explorables.ray.set(change)"
 STATE = "window.explorables.ray.state()"
@@ -77,18 +78,6 @@ def on_ray(net, content, image, clipped, steps):
     x, label = content["images"][image], np.array([content["labels"][image]])
     moved = x + np.reshape(steps, (-1, 1, 1)) * np.sign(loss_gradient(net, x[None], label))
     return net(np.clip(moved, 0, 1) if clipped else moved)
-
-
-def button(page, name):
-    """Return a button of the page by its name."""
-    return page.locator("#ray").get_by_role("button", name=name, exact=True)
-
-
-def pressed(page):
-    """Return the labels of the buttons that look pressed."""
-    return page.locator("#ray button[aria-pressed=true]").evaluate_all(
-        "all => all.map((b) => b.ariaLabel || b.textContent)"
-    )
 
 
 def assert_page_right(page):
@@ -298,21 +287,10 @@ def test_it_fits_its_window(open_ray, width):
     """Whatever is chosen, the page does not scroll sideways and nothing sticks out of the box, the plot included."""
     page = open_ray(width=width)
     page.locator("#ray details summary").click()
-    wide = """() => {
-      const problems = [], box = document.querySelector("#ray").getBoundingClientRect();
-      if (document.documentElement.scrollWidth > innerWidth) problems.push("the page scrolls sideways");
-      for (const e of document.querySelectorAll("#ray :is(p, td, th, button, input, canvas, figcaption, div, text)")) {
-        const { left, right } = e.getBoundingClientRect();
-        if (!e.closest(".explorable-spoken") && left < right && (left < box.left || right > box.right + 0.5)) {
-          problems.push(`${e.tagName} ${e.textContent}: ${left} to ${right}`);
-        }
-      }
-      return problems;
-    }"""
     for image in (0, 10, 15, 19):
         for change in ({"range": 1, "clipped": False, "epsilon": 0.9}, {"range": 0.2, "clipped": True}):
             page.evaluate(SET, {"image": image, **change})
-            assert page.evaluate(wide) == []
+            assert outside(page) == []
     size = page.locator("#ray .explorable-ray-plot text").first.evaluate("e => e.getBoundingClientRect().height")
     assert size >= 11, "text of the plot shrinks with the window"
 
@@ -337,21 +315,7 @@ def test_it_works_without_a_server_on_light_and_dark(open_ray, smoke, scheme):
     page.locator("#ray details summary").click()
     page.evaluate(SET, {"picked": 3, "range": 0.2})
     assert_page_right(page)
-    faint = page.evaluate("""() => {
-      const parse = (text) => text.match(/[\\d.]+/g).map(Number);
-      const luminance = ([r, g, b]) => [r, g, b].map((c) => c / 255)
-        .map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
-        .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
-      const box = document.getElementById("ray"), ground = luminance(parse(getComputedStyle(box).backgroundColor));
-      const texts = ":is(p, th, td, button, label, figcaption, caption, span, summary, div, text)";
-      return [...box.querySelectorAll(texts)]
-        .filter((e) => [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim()))
-        .filter((e) => {
-          const style = getComputedStyle(e), ink = luminance(parse(e.tagName === "text" ? style.fill : style.color));
-          return (Math.max(ink, ground) + 0.05) / (Math.min(ink, ground) + 0.05) < 4.5;
-        }).map((e) => e.textContent);
-    }""")
-    assert faint == []
+    assert faint(page) == []
 
 
 def test_curves_are_told_apart_by_more_than_colour(open_ray, content):

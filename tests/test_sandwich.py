@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from bea import Network
+from explorable import button, faint, outside, pressed
 
 SET = "change => window.explorables.sandwich.set(change)"
 STATE = "window.explorables.sandwich.state()"
@@ -116,18 +117,6 @@ def assert_page_right(page):
     if state["zone"] in ("proved", "unknown"):
         assert set(state["seen"].values()) == {state["plain"]}
     return state
-
-
-def button(page, name):
-    """Return a button of the page by its name."""
-    return page.locator("#sandwich").get_by_role("button", name=name, exact=True)
-
-
-def pressed(page):
-    """Return the labels of the buttons that look pressed."""
-    return page.locator("#sandwich button[aria-pressed=true]").evaluate_all(
-        "all => all.map((b) => b.ariaLabel || b.textContent)"
-    )
 
 
 def test_classes_equal_those_of_the_package(open_sandwich, content, nets):
@@ -383,23 +372,11 @@ def test_it_fits_its_window(open_sandwich, content, width):
     """Whatever is chosen, the page does not scroll sideways and nothing sticks out of the box, the axis included."""
     page = open_sandwich(width=width)
     page.locator("#sandwich details summary").click()
-    wide = """() => {
-      const problems = [], box = document.querySelector("#sandwich").getBoundingClientRect();
-      const kinds = "#sandwich :is(p, td, th, button, input, canvas, figcaption, div, text)";
-      if (document.documentElement.scrollWidth > innerWidth) problems.push("the page scrolls sideways");
-      for (const e of document.querySelectorAll(kinds)) {
-        const { left, right } = e.getBoundingClientRect();
-        if (!e.closest(".explorable-spoken") && left < right && (left < box.left || right > box.right + 0.5)) {
-          problems.push(`${e.tagName} ${e.textContent}: ${left} to ${right}`);
-        }
-      }
-      return problems;
-    }"""
     for number, net in enumerate(content["networks"]):
         for image in (0, 1, len(content["sets"][net["set"]]["labels"]) - 1):
             for radius in (1e-6, 1.0, 100.0):
                 page.evaluate(SET, {"network": number, "image": image, "radius": radius})
-                assert page.evaluate(wide) == []
+                assert outside(page) == []
     size = page.locator("#sandwich .explorable-sandwich-plot text").first.evaluate(
         "e => e.getBoundingClientRect().height"
     )
@@ -426,21 +403,7 @@ def test_it_works_without_a_server_on_light_and_dark(open_sandwich, smoke, conte
     page.locator("#sandwich details summary").click()
     page.evaluate(SET, {"network": len(content["networks"]) - 1, "radius": 100})
     assert_page_right(page)
-    faint = page.evaluate("""() => {
-      const parse = (text) => text.match(/[\\d.]+/g).map(Number);
-      const luminance = ([r, g, b]) => [r, g, b].map((c) => c / 255)
-        .map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
-        .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
-      const box = document.getElementById("sandwich"), ground = luminance(parse(getComputedStyle(box).backgroundColor));
-      const texts = ":is(p, th, td, button, label, figcaption, caption, span, b, strong, summary, div, text)";
-      return [...box.querySelectorAll(texts)]
-        .filter((e) => [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim()))
-        .filter((e) => {
-          const style = getComputedStyle(e), ink = luminance(parse(e.tagName === "text" ? style.fill : style.color));
-          return (Math.max(ink, ground) + 0.05) / (Math.min(ink, ground) + 0.05) < 4.5;
-        }).map((e) => e.textContent);
-    }""")
-    assert faint == []
+    assert faint(page) == []
 
 
 def test_lengths_and_zones_are_told_apart_by_more_than_colour(open_sandwich, content):

@@ -104,17 +104,11 @@
   // ---- the page ----------------------------------------------------------------
 
   function build(root) {
-    const { html } = E;
+    const { html, choice, buttons } = E;
     if (!load(E.attackerData)) {
       html("p", { text: "The network is missing: its file is made by the notebook “attacker”." }, root);
       return;
     }
-
-    const group = (parent, title, id) => {
-      const box = html("div", { class: "explorable-choice", role: "group", "aria-labelledby": id }, parent);
-      html("p", { class: "explorable-title", id, text: title }, box);
-      return html("div", { class: "explorable-buttons" }, box);
-    };
 
     // the image
     const top = html("div", { class: "explorable-attack" }, root);
@@ -138,7 +132,7 @@
         + "Space makes a dot, Delete clears.",
     }, left);
 
-    const digitBox = group(right, "Digits", "attacker-digits");
+    const digitBox = choice(right, "Digits", "attacker-digits");
     const digitButtons = digits.map(({ label, pixels }, i) => {
       const button = html("button", {
         type: "button", class: "explorable-thumb", "aria-label": `digit ${label}`, "aria-pressed": "false",
@@ -147,18 +141,15 @@
       button.addEventListener("click", () => set({ digit: i }));
       return button;
     });
-    const targetBox = group(right, "Target: the class that shall win", "attacker-targets");
+    const targetBox = choice(right, "Target: the class that shall win", "attacker-targets");
     const targetButtons = Array.from({ length: net.classes }, (_, k) => {
       const button = html("button", { type: "button", text: String(k), class: "explorable-small", "aria-pressed": "false" }, targetBox);
       button.addEventListener("click", () => set({ wanted: k }));
       return button;
     });
-    const onBox = group(right, "What may change", "attacker-on");
-    const onButtons = Object.entries(CHOICES).map(([on, text]) => {
-      const button = html("button", { type: "button", text, "aria-pressed": "false" }, onBox);
-      button.addEventListener("click", () => set({ on }));
-      return button;
-    });
+    const onBox = choice(right, "What may change", "attacker-on");
+    const choices = Object.keys(CHOICES);
+    const onButtons = buttons(onBox, Object.values(CHOICES), (i) => set({ on: choices[i] }));
     const slide = html("div", { class: "explorable-choice" }, right);
     const slideLabel = html("label", { class: "explorable-title", for: "attacker-margin" }, slide);
     const slider = html("input", {
@@ -271,7 +262,7 @@
         button.title = button.disabled ? "this class wins already" : "";
         button.setAttribute("aria-pressed", String(k === target));
       });
-      onButtons.forEach((button, i) => button.setAttribute("aria-pressed", String(Object.keys(CHOICES)[i] === inputs.on)));
+      onButtons.forEach((button, i) => button.setAttribute("aria-pressed", String(choices[i] === inputs.on)));
       slideLabel.textContent = `Margin by which it shall win: ${number(margin, 2)}`;
       if (Number(slider.value) !== Number(Math.log10(margin).toFixed(1))) slider.value = Math.log10(margin).toFixed(1);
       slider.setAttribute("aria-valuetext", `margin ${number(margin, 2)}`);

@@ -13,6 +13,8 @@
  *   handle         a point that mouse, touch and keyboard can move in a plot
  *   arrow          the path of an arrow; polyline: the path of a curve
  *   placeLabels    put labels where they hide least
+ *   choice         a titled group for buttons; buttons: some that can look pressed
+ *   valueTable     a table with a heading a row, filled again and again
  *   announcer      a quiet aria-live line for screen readers
  *   numbers        the float32 array behind a text in base64, in double precision
  *   best           the index of the largest value; paint: an image or a change on a canvas
@@ -55,6 +57,39 @@
     };
     if (document.getElementById(id) || document.readyState !== "loading") start();
     else document.addEventListener("DOMContentLoaded", start);
+  }
+
+  /** A group with a title, whose id is given; returns the place for its buttons. */
+  function choice(parent, title, id) {
+    const box = html("div", { class: "explorable-choice", role: "group", "aria-labelledby": id }, parent);
+    html("p", { class: "explorable-title", id, text: title }, box);
+    return html("div", { class: "explorable-buttons" }, box);
+  }
+
+  /** One button a text; act is called with the number of the one that was pressed. */
+  function buttons(parent, texts, act) {
+    return texts.map((text, i) => {
+      const button = html("button", { type: "button", text, "aria-pressed": "false" }, parent);
+      button.addEventListener("click", () => act(i));
+      return button;
+    });
+  }
+
+  /** A table with a caption; returns a function that fills it with rows [heading, value, ...]. */
+  function valueTable(parent, heads, caption) {
+    const element = html("table", { class: "explorable-table" }, parent);
+    html("caption", { class: "explorable-note", text: caption }, element);
+    const line = html("tr", {}, html("thead", {}, element));
+    heads.forEach((text, i) => html("th", { text, scope: "col", class: i ? "explorable-value" : "" }, line));
+    const body = html("tbody", {}, element);
+    return (rows) => {
+      body.textContent = "";
+      for (const [name, ...values] of rows) {
+        const row = html("tr", {}, body);
+        html("th", { text: name, scope: "row" }, row);
+        values.forEach((text) => html("td", { text, class: "explorable-value" }, row));
+      }
+    };
   }
 
   // ---- numbers -----------------------------------------------------------
@@ -426,6 +461,6 @@
 
   window.explorables = Object.assign(window.explorables || {}, {
     setAttributes, svg, html, ready, format, percent, niceStep, plot, chart, handle,
-    polyline, arrow, placeLabels, along, announcer, numbers, best, paint,
+    polyline, arrow, placeLabels, along, announcer, choice, buttons, valueTable, numbers, best, paint,
   });
 })();

@@ -177,23 +177,12 @@
   // ---- the page ----------------------------------------------------------------
 
   function build(root) {
-    const { html, svg } = E;
+    const { html, svg, choice, buttons } = E;
     if (!load(E.rayData)) {
       html("p", { text: "The networks are missing: their file is made by the notebook “ray”." }, root);
       return;
     }
     inputs.image = Math.max(0, images.findIndex(({ reason }) => reason === "of the figures"));
-
-    const choice = (parent, title, id) => {
-      const box = html("div", { class: "explorable-choice", role: "group", "aria-labelledby": id }, parent);
-      html("p", { class: "explorable-title", id, text: title }, box);
-      return html("div", { class: "explorable-buttons" }, box);
-    };
-    const buttons = (parent, texts, act) => texts.map((text, i) => {
-      const button = html("button", { type: "button", text, "aria-pressed": "false" }, parent);
-      button.addEventListener("click", () => act(i));
-      return button;
-    });
 
     const imageButtons = buttons(choice(root, "Test image", "ray-images"), images.map(() => ""), (image) => set({ image }));
     imageButtons.forEach((button, i) => {
@@ -260,24 +249,9 @@
     // the numbers
     const folded = html("details", { class: "explorable-details explorable-ray-numbers" }, root);
     html("summary", { text: "The numbers" }, folded);
-    function table(heads, caption) {
-      const element = html("table", { class: "explorable-table" }, folded);
-      html("caption", { class: "explorable-note", text: caption }, element);
-      const line = html("tr", {}, html("thead", {}, element));
-      heads.forEach((text, i) => html("th", { text, scope: "col", class: i ? "explorable-value" : "" }, line));
-      const body = html("tbody", {}, element);
-      return (rows) => {
-        body.textContent = "";
-        for (const [name, ...values] of rows) {
-          const row = html("tr", {}, body);
-          html("th", { text: name, scope: "row" }, row);
-          values.forEach((text) => html("td", { text, class: "explorable-value" }, row));
-        }
-      };
-    }
-    const classTable = table(["class", "at 0", "at ε", "largest", "where"], "Confidence in the ten classes on [0, 1]");
-    const winTable = table(["class", "from", "to"], "Which class wins where");
-    const kinkTable = table(["taken over by", "from", "at"], "Where the strongest wrong class changes");
+    const classTable = E.valueTable(folded, ["class", "at 0", "at ε", "largest", "where"], "Confidence in the ten classes on [0, 1]");
+    const winTable = E.valueTable(folded, ["class", "from", "to"], "Which class wins where");
+    const kinkTable = E.valueTable(folded, ["taken over by", "from", "at"], "Where the strongest wrong class changes");
     const say = E.announcer(root);
 
     // ---- drawing

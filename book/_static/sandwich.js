@@ -178,21 +178,11 @@
   // ---- the page ----------------------------------------------------------------
 
   function build(root) {
-    const { html, svg } = E;
+    const { html, svg, choice, buttons } = E;
     if (!load(E.sandwichData)) {
       html("p", { text: "The networks are missing: their file is made by the notebook “ball”." }, root);
       return;
     }
-    const choice = (parent, title, id) => {
-      const box = html("div", { class: "explorable-choice", role: "group", "aria-labelledby": id }, parent);
-      html("p", { class: "explorable-title", id, text: title }, box);
-      return html("div", { class: "explorable-buttons" }, box);
-    };
-    const buttons = (parent, texts, act) => texts.map((text, i) => {
-      const button = html("button", { type: "button", text, "aria-pressed": "false" }, parent);
-      button.addEventListener("click", () => act(i));
-      return button;
-    });
 
     const netBox = choice(root, "Network", "sandwich-networks");
     const netButtons = buttons(netBox, nets.map(({ name }) => name), (network) => set({ network }));
@@ -241,23 +231,8 @@
 
     const folded = html("details", { class: "explorable-details explorable-sandwich-numbers" }, root);
     html("summary", { text: "The numbers" }, folded);
-    function table(heads, caption) {
-      const element = html("table", { class: "explorable-table" }, folded);
-      html("caption", { class: "explorable-note", text: caption }, element);
-      const line = html("tr", {}, html("thead", {}, element));
-      heads.forEach((text, i) => html("th", { text, scope: "col", class: i ? "explorable-value" : "" }, line));
-      const body = html("tbody", {}, element);
-      return (rows) => {
-        body.textContent = "";
-        for (const [name, ...values] of rows) {
-          const row = html("tr", {}, body);
-          html("th", { text: name, scope: "row" }, row);
-          values.forEach((text) => html("td", { text, class: "explorable-value" }, row));
-        }
-      };
-    }
-    const lengthTable = table(["length", "of this image", "over the attack"], "Five lengths: Euclidean, pixels from 0 to 1");
-    const walkTable = table(["direction", "class lost at", "seen here as"], "Four directions");
+    const lengthTable = E.valueTable(folded, ["length", "of this image", "over the attack"], "Five lengths: Euclidean, pixels from 0 to 1");
+    const walkTable = E.valueTable(folded, ["direction", "class lost at", "seen here as"], "Four directions");
     const say = E.announcer(root);
 
     // ---- drawing

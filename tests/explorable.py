@@ -1,0 +1,56 @@
+"""What the tests of several explorables ask of a page."""
+
+TEXTS = "p, th, td, button, label, figcaption, caption, span, b, strong, summary, div, text"
+PARTS = "p, td, th, table, button, input, canvas, figcaption, div, svg, text"
+
+
+def button(page, name):
+    """Return a button of the explorable by its name."""
+    return page.locator(".explorable").get_by_role("button", name=name, exact=True)
+
+
+def pressed(page):
+    """Return the labels of the buttons that look pressed."""
+    return page.locator(".explorable button[aria-pressed=true]").evaluate_all(
+        "all => all.map((b) => b.ariaLabel || b.textContent)"
+    )
+
+
+def outside(page):
+    """Return what sticks out of the box of the explorable, and whether the page scrolls sideways."""
+    return page.evaluate(
+        """(parts) => {
+          const problems = [], root = document.querySelector(".explorable"), box = root.getBoundingClientRect();
+          if (document.documentElement.scrollWidth > innerWidth) problems.push("the page scrolls sideways");
+          for (const e of root.querySelectorAll(parts)) {
+            const { left, right } = e.getBoundingClientRect();
+            if (!e.closest(".explorable-spoken") && left < right && (left < box.left || right > box.right + 0.5)) {
+              problems.push(`${e.tagName} ${e.textContent}: ${left} to ${right}`);
+            }
+          }
+          return problems;
+        }""",
+        PARTS,
+    )
+
+
+def faint(page):
+    """Return the texts whose contrast with the ground of the explorable is less than 4.5."""
+    return page.evaluate(
+        """(texts) => {
+          const parse = (text) => text.match(/[\\d.]+/g).map(Number);
+          const luminance = ([r, g, b]) => [r, g, b].map((c) => c / 255)
+            .map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+            .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+          const root = document.querySelector(".explorable");
+          const ground = luminance(parse(getComputedStyle(root).backgroundColor));
+          return [...root.querySelectorAll(texts)]
+            .filter((e) => [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim()))
+            .filter((e) => {
+              const style = getComputedStyle(e);
+              const ink = luminance(parse(e.tagName === "text" ? style.fill : style.color));
+              return (Math.max(ink, ground) + 0.05) / (Math.min(ink, ground) + 0.05) < 4.5;
+            }).map((e) => e.textContent);
+        }""",
+        TEXTS,
+    )
