@@ -366,3 +366,63 @@ def test_clipping_needs_a_range():
     free = Network(net.layers, net.input_shape)
     with pytest.raises(ValueError, match="clip: expected a network with an input_range"):
         rays.changes(free, x, direction, aim, clip=True)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_sampled_changes_meet_the_proved_ones(name):
+    """With many places, what is said of the true class is what `changes` proves, and all classes named are seen."""
+    rng = RNG(7)
+    net = network(name, rng)
+    x = rng.random((12, *net.input_shape))
+    direction, label = rng.standard_normal(x.shape), net.classify(x)
+    radii = np.tile(np.linspace(0.0, 3.0, 800), (len(x), 1))
+    sample, radius, seen = rays.sampled_changes(net, x, direction, radii)
+    proved = rays.changes(net, x, direction, label, largest=3.0, tolerance=1e-13)
+    assert not proved.unresolved.any()
+    assert (np.diff(sample) >= 0).all()
+    for i, own in enumerate(label):
+        at, classes = radius[sample == i], seen[sample == i]
+        assert at[0] == 0.0
+        assert (np.diff(at) > 0).all()
+        assert (np.diff(classes) != 0).all()
+        assert classes[0] == own
+        flips = at[1:][(classes[1:] == own) != (classes[:-1] == own)]
+        np.testing.assert_allclose(flips, proved.epsilon[proved.sample == i], rtol=0, atol=1e-11)
+        middles = (at + np.append(at[1:], 3.0)) / 2
+        moved = x[i] + middles.reshape(-1, *[1] * (x.ndim - 1)) * direction[i]
+        assert net.classify(moved).tolist() == classes.tolist()
+    assert len(sample) > 1.5 * len(x)
+
+
+def test_classes_between_two_places_are_found_one_after_the_other():
+    """On a line with four classes a place at each end is enough; a class that comes and goes is not seen."""
+    points = np.array([0.0, 0.3, 0.6, 0.9])  # the nearest of these is the class
+    net = Network((Dense(np.column_stack([2.0 * points, -(points**2)])),), (1,), "softmax")
+    ends = np.array([[0.0, 1.0]])
+    sample, radius, seen = rays.sampled_changes(net, np.zeros((1, 1)), np.ones((1, 1)), ends)
+    assert sample.tolist() == [0, 0, 0, 0]
+    np.testing.assert_allclose(radius, [0.0, 0.15, 0.45, 0.75], rtol=0, atol=2e-12)
+    assert seen.tolist() == [0, 1, 2, 3]
+    hidden, tent = Dense(np.array([[1.0, -0.5], [-1.0, 0.5]])), Dense(np.array([[0.0, 0.0, 0.0], [-1.0, -1.0, 0.1]]))
+    net = Network((hidden, Activation("relu"), tent), (1,), "softmax")  # class 1 where |x - 0.5| < 0.1
+    assert rays.sampled_changes(net, np.zeros((1, 1)), np.ones((1, 1)), ends)[2].tolist() == [0]
+    thirds = np.array([[0.0, 0.5, 1.0]])
+    assert rays.sampled_changes(net, np.zeros((1, 1)), np.ones((1, 1)), thirds)[2].tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"radii": np.zeros((3, 0))}, r"radii: .* rising numbers of shape \(3, places\), received shape \(3, 0\)"),
+        ({"radii": np.ones((3, 2))}, r"radii: .* rising numbers of shape \(3, places\), received shape \(3, 2\)"),
+        ({"radii": np.arange(2.0)}, r"radii: .* rising numbers of shape \(3, places\), received shape \(2,\)"),
+        ({"radii": np.full((3, 2), np.nan)}, "radii: expected rising numbers"),
+        ({"direction": np.ones((3, 5))}, r"direction: .* finite numbers of shape \(3, 6\), received shape \(3, 5\)"),
+    ],
+)
+def test_sampling_without_sense_is_refused(change, message):
+    """One error that names the argument."""
+    net = network("tanh", RNG(0))
+    call = {"x": np.full((3, 6), 0.5), "direction": np.ones((3, 6)), "radii": np.tile([0.0, 1.0], (3, 1))} | change
+    with pytest.raises(ValueError, match=message):
+        rays.sampled_changes(net, **call)
