@@ -347,6 +347,17 @@ def test_ids_are_unique_within_a_page(parsed):
         assert sorted({i for i in ids if ids.count(i) > 1}) == [], page
 
 
+def test_no_output_shows_an_object_instead_of_a_number(parsed):
+    """A cell whose last line returns something that nobody wants to read prints where it lies in memory."""
+    shown = [
+        f"{page}: {output.get_text()}"
+        for page, soup in parsed.items()
+        for output in soup.select(".cell_output")
+        if re.search(r"<.* at 0x[0-9a-f]+>", output.get_text())
+    ]
+    fail_with(shown)
+
+
 @pytest.mark.parametrize("page", NOTEBOOKS)
 def test_figures_and_tables_of_a_notebook_name_their_cell(page, parsed):
     """Below the output of a cell that shows a figure or table stands a line that links to that cell."""
