@@ -263,8 +263,9 @@ def sampled_changes(net: Network, x, direction, radii) -> tuple[np.ndarray, np.n
     if radii.ndim != 2 or len(radii) != len(x) or not radii.size or not (np.diff(radii, axis=1) > 0.0).all():
         raise ValueError(f"radii: expected rising numbers of shape ({len(x)}, places), received shape {radii.shape}")
 
+    size = block_size(net.layers, net.input_shape, numbers=BLOCK_NUMBERS)
+
     def classes(samples, at):
-        size = block_size(net.layers, net.input_shape, numbers=BLOCK_NUMBERS)
         parts = [(samples[part], at[part]) for part in blocks(len(at), size)]
         return np.concatenate([net.classify(x[some] + column(r, x) * direction[some]) for some, r in parts])
 

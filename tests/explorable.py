@@ -1,7 +1,7 @@
 """What the tests of several explorables ask of a page."""
 
 TEXTS = "p, th, td, button, label, figcaption, caption, span, b, strong, summary, div, text"
-PARTS = "p, td, th, table, button, input, canvas, figcaption, div, svg, text"
+PARTS = "p, span, td, th, table, button, input, canvas, figcaption, div, svg, text"
 
 
 def button(page, name):
@@ -24,7 +24,7 @@ def outside(page):
           if (document.documentElement.scrollWidth > innerWidth) problems.push("the page scrolls sideways");
           for (const e of root.querySelectorAll(parts)) {
             const { left, right } = e.getBoundingClientRect();
-            if (!e.closest(".explorable-spoken") && left < right && (left < box.left || right > box.right + 0.5)) {
+            if (!e.closest(".explorable-spoken") && left < right && (left < box.left || right > box.right)) {
               problems.push(`${e.tagName} ${e.textContent}: ${left} to ${right}`);
             }
           }

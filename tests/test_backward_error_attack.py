@@ -191,4 +191,4 @@ def test_fewer_candidates_are_the_nearest_ones():
     np.testing.assert_array_equal(one.dx, backward_error_attack(net, x, label, target=first).dx)
     every = backward_error_attack(net, x, label)
     np.testing.assert_array_equal(backward_error_attack(net, x, label, candidates=3).dx, every.dx)
-    assert (every.l2 <= one.l2 * (1 + 1e-14)).all()  # the order of sums depends on how many are searched at once
+    assert (every.l2 <= one.l2 * (1 + 2e-15)).all()  # the order of sums depends on how many are searched at once
