@@ -9,9 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 
-from workflow.execute import check_parameters
+from workflow.execute import check_parameters, execute
 
 NOTEBOOKS = {path.stem for path in (Path(__file__).parents[1] / "notebooks").glob("*.ipynb")}
 TOC_PAGES = ("book/index", "book/scorecard", "results/primer", "results/one_layer")
@@ -190,6 +191,29 @@ def test_papermill_alone_runs_a_notebook(copy, tmp_path):
     result = run(copy / "notebooks", *command, PYTHONPATH=str(copy))
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "out" / "primer.json").is_file()
+
+
+HOW = """import json
+from ipykernel.connect import get_connection_file
+
+with open(get_connection_file()) as file:
+    assert json.load(file)["transport"] == "ipc", "this kernel is spoken to through ports, which others may take\""""
+
+
+def test_kernels_need_no_ports(tmp_path, monkeypatch):
+    """Neither those that make the book nor nbval's: two that start at once can pick the same port, and one dies."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", "")  # which execute() sets
+    cells = [nbformat.v4.new_code_cell(source) for source in ("output = ''", HOW)]
+    cells[0].metadata["tags"] = ["parameters"]
+    specification = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": specification})
+    (tmp_path / "notebooks").mkdir()
+    nbformat.write(notebook, tmp_path / "notebooks" / "how.ipynb")
+    execute("how", {}, {})
+    options = ["-p", "workflow.kernels", "-p", "no:cacheprovider", "--nbval-lax", "--rootdir", str(tmp_path)]
+    result = run(Path(__file__).parents[1], "pytest", *options, str(tmp_path / "results" / "how.ipynb"))
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_without_dataset_and_network_the_book_is_made_from_digits(copy, tmp_path):

@@ -21,6 +21,7 @@ import yaml
 from papermill.exceptions import PapermillExecutionError
 
 from bea.files import write_text
+from workflow.kernels import AsyncFileKernelManager
 from workflow.plan import DONE, load_parameters, resolve_data_folder
 
 TYPES = {"int": int, "float": (int, float), "str": str, "bool": bool}
@@ -108,6 +109,7 @@ def execute(name: str, parameters: dict, provenance: dict, to=Path("results")) -
             str(executed),
             parameters,
             kernel_name="python3",
+            kernel_manager_class=AsyncFileKernelManager,
             cwd="notebooks",
             progress_bar=False,
             extra_arguments=["--IPKernelApp.log_level=40"],
