@@ -32,7 +32,7 @@ from bea.rounding import error_of
 ROUNDING = 1e-9  # of the sum of all terms of a bound, far above what their rounding can be
 WIDTHS = (0.1, 0.2)  # w of the parabolas, in units of the largest t
 SHARES = np.geomspace(0.03, 1.0, 12)  # λ, in units of the best one without thresholds
-TYPICAL = 1.0 / 15  # of the whole length: what the entries of one window are expected to move by
+TYPICAL = 1.0 / 15  # of the whole length: what a window's entries are expected to move by; sound whatever they do
 TRIALS = 7  # radii tried for the nearest rival
 IMAGES = 32  # bounded at a time
 FARTHEST = 1e4  # no larger radius is tried

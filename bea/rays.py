@@ -260,8 +260,10 @@ def sampled_changes(net: Network, x, direction, radii) -> tuple[np.ndarray, np.n
     """
     x, direction = _check_rays(net, x, direction)
     radii = np.asarray(radii, dtype=float)
-    if radii.ndim != 2 or len(radii) != len(x) or not radii.size or not (np.diff(radii, axis=1) > 0.0).all():
-        raise ValueError(f"radii: expected rising numbers of shape ({len(x)}, places), received shape {radii.shape}")
+    rising = radii.ndim == 2 and np.isfinite(radii).all() and (np.diff(radii, axis=1) > 0.0).all()
+    if not rising or len(radii) != len(x) or not radii.shape[1]:
+        expected = f"finite rising numbers of shape ({len(x)}, places)"
+        raise ValueError(f"radii: expected {expected}, received shape {radii.shape}")
 
     size = block_size(net.layers, net.input_shape, numbers=BLOCK_NUMBERS)
 

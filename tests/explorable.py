@@ -1,6 +1,14 @@
 """What the tests of several explorables ask of a page."""
 
 TEXTS = "p, th, td, button, label, figcaption, caption, span, b, strong, summary, div, text"
+# A JavaScript function: the contrast of two colours [r, g, b] as the accessibility guidelines (WCAG 2) define it.
+CONTRAST = """const luminance = ([r, g, b]) => [r, g, b].map((c) => c / 255)
+    .map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+  const contrast = (one, other) => {
+    const [a, b] = [luminance(one), luminance(other)];
+    return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+  };"""
 PARTS = "p, span, td, th, table, button, input, canvas, figcaption, div, svg, text"
 
 
@@ -37,20 +45,16 @@ def outside(page):
 def faint(page):
     """Return the texts whose contrast with the ground of the explorable is less than 4.5."""
     return page.evaluate(
-        """(texts) => {
+        f"""(texts) => {{
+          {CONTRAST}
           const parse = (text) => text.match(/[\\d.]+/g).map(Number);
-          const luminance = ([r, g, b]) => [r, g, b].map((c) => c / 255)
-            .map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
-            .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
-          const root = document.querySelector(".explorable");
-          const ground = luminance(parse(getComputedStyle(root).backgroundColor));
+          const root = document.querySelector(".explorable"), ground = parse(getComputedStyle(root).backgroundColor);
           return [...root.querySelectorAll(texts)]
             .filter((e) => [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim()))
-            .filter((e) => {
-              const style = getComputedStyle(e);
-              const ink = luminance(parse(e.tagName === "text" ? style.fill : style.color));
-              return (Math.max(ink, ground) + 0.05) / (Math.min(ink, ground) + 0.05) < 4.5;
-            }).map((e) => e.textContent);
-        }""",
+            .filter((e) => {{
+              const style = getComputedStyle(e), ink = parse(e.tagName === "text" ? style.fill : style.color);
+              return contrast(ink, ground) < 4.5;
+            }}).map((e) => e.textContent);
+        }}""",
         TEXTS,
     )

@@ -9,6 +9,8 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup
 
+from explorable import CONTRAST
+
 TOC = yaml.safe_load((Path(__file__).resolve().parents[1] / "_toc.yml").read_text(encoding="utf-8"))
 
 
@@ -111,15 +113,13 @@ IMAGES = f"""() => {{
   return problems;
 }}"""
 
-CONTRAST = f"""(dark) => {{
+FAINT = f"""(dark) => {{
   {HELPERS}
+  {CONTRAST}
   const parse = (colour) => {{
     const [r, g, b, alpha = 1] = (colour.match(/^rgba?\\((.*)\\)$/)?.[1] ?? "").split(/[\\s,/]+/).map(Number);
     return {{ rgb: [r, g, b], alpha }};
   }};
-  const luminance = ({{ rgb }}) => rgb.map((c) => c / 255)
-    .map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
-    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
   const ground = (e) => {{
     for (; e; e = e.parentElement) {{
       const colour = parse(getComputedStyle(e).backgroundColor);
@@ -129,8 +129,7 @@ CONTRAST = f"""(dark) => {{
   }};
   const problems = [];
   const compare = (e, colour, least) => {{
-    const [a, b] = [luminance(parse(colour)), luminance(ground(e))];
-    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    const ratio = contrast(parse(colour).rgb, ground(e).rgb);
     if (!(ratio >= least)) problems.push(`${{name(e)}} in ${{colour}} has a contrast of ${{ratio.toFixed(1)}}`);
   }};
   for (const text of document.querySelectorAll(".bea-figure svg text, .explorable svg text")) {{
@@ -202,7 +201,7 @@ def visit(request, site, browser, watch):
         page.emulate_media(color_scheme=scheme)
         if page.evaluate(THEME, scheme) != scheme:
             contrast.append(f"the page does not turn {scheme} for a reader who prefers that")
-        contrast += [f"{scheme}: {problem}" for problem in page.evaluate(CONTRAST, scheme == "dark")]
+        contrast += [f"{scheme}: {problem}" for problem in page.evaluate(FAINT, scheme == "dark")]
     context.close()
     return Visit(traffic, overflow, formulas, images, contrast, solutions)
 

@@ -406,6 +406,7 @@ def test_classes_between_two_places_are_found_one_after_the_other():
     hidden, tent = Dense(np.array([[1.0, -0.5], [-1.0, 0.5]])), Dense(np.array([[0.0, 0.0, 0.0], [-1.0, -1.0, 0.1]]))
     net = Network((hidden, Activation("relu"), tent), (1,), "softmax")  # class 1 where |x - 0.5| < 0.1
     assert rays.sampled_changes(net, np.zeros((1, 1)), np.ones((1, 1)), ends)[2].tolist() == [0]
+    assert all(a.size == 0 for a in rays.sampled_changes(net, np.zeros((0, 1)), np.zeros((0, 1)), np.zeros((0, 2))))
     thirds = np.array([[0.0, 0.5, 1.0]])
     assert rays.sampled_changes(net, np.zeros((1, 1)), np.ones((1, 1)), thirds)[2].tolist() == [0, 1, 0]
 
@@ -413,10 +414,17 @@ def test_classes_between_two_places_are_found_one_after_the_other():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"radii": np.zeros((3, 0))}, r"radii: .* rising numbers of shape \(3, places\), received shape \(3, 0\)"),
-        ({"radii": np.ones((3, 2))}, r"radii: .* rising numbers of shape \(3, places\), received shape \(3, 2\)"),
-        ({"radii": np.arange(2.0)}, r"radii: .* rising numbers of shape \(3, places\), received shape \(2,\)"),
-        ({"radii": np.full((3, 2), np.nan)}, "radii: expected rising numbers"),
+        (
+            {"radii": np.zeros((3, 0))},
+            r"radii: .* finite rising .* \(3, places\), received shape \(3, 0\)",
+        ),
+        (
+            {"radii": np.ones((3, 2))},
+            r"radii: .* finite rising .* \(3, places\), received shape \(3, 2\)",
+        ),
+        ({"radii": np.arange(2.0)}, r"radii: .* finite rising .* \(3, places\), received shape \(2,\)"),
+        ({"radii": np.full((3, 2), np.nan)}, "radii: expected finite rising numbers"),
+        ({"radii": np.full((3, 1), np.inf)}, "radii: expected finite rising numbers"),
         ({"direction": np.ones((3, 5))}, r"direction: .* finite numbers of shape \(3, 6\), received shape \(3, 5\)"),
     ],
 )
