@@ -5,6 +5,7 @@ Run with ``.venv/bin/python -m benchmarks.lower_bounds`` after ``make book``. CL
 compared, and it says so. CLEVER samples gradients in a ball and extrapolates their largest norm: no proof, and the
 benchmark counts where it exceeds a real attack, which a lower bound cannot. All times are wall clock on all cores, in
 one run; CLEVER gets our own gradients, so that its time is theirs and its sampling, in a Python loop, its own.
+auto_LiRPA is not compared: it asks for a PyTorch older than any for Python 3.11, so it does not install beside ``bea``.
 """
 
 import argparse
