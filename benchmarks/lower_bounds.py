@@ -1,14 +1,22 @@
-"""Our lower bounds beside CLEVER, the estimate that adversarial-robustness-toolbox offers, on the same images.
+"""Our lower bounds beside CLEVER (adversarial-robustness-toolbox) and CROWN (auto_LiRPA), on the same images.
 
-Run with ``.venv/bin/python -m benchmarks.lower_bounds`` after ``make book``. CLEVER needs
-``.venv/bin/pip install adversarial-robustness-toolbox six``, which the project does not install; without it nothing is
-compared, and it says so. CLEVER samples gradients in a ball and extrapolates their largest norm: no proof, and the
-benchmark counts where it exceeds a real attack, which a lower bound cannot. All times are wall clock on all cores, in
-one run; CLEVER gets our own gradients, so that its time is theirs and its sampling, in a Python loop, its own.
-auto_LiRPA is not compared: it asks for a PyTorch older than any for Python 3.11, so it does not install beside ``bea``.
+Run with ``.venv/bin/python -m benchmarks.lower_bounds`` after ``make book``. The project installs neither of the two:
+CLEVER needs ``.venv/bin/pip install adversarial-robustness-toolbox six``; CROWN runs in an interpreter of its own, see
+``benchmarks/crown.py``, and is compared with ``--crown`` and the path of that interpreter.
+
+CLEVER samples gradients in a ball and extrapolates their largest norm: no proof, and the benchmark counts where it
+exceeds a real attack, which a lower bound cannot. It gets our own gradients, so that its time is theirs and its
+sampling, in a Python loop, its own. CROWN bounds the logits from below by lines through the layers: a proof for a given
+radius, which bisection enlarges up to the attack, and all its steps count. All times are wall clock on all cores, in
+one run.
 """
 
 import argparse
+import importlib.util
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 
 import numpy as np
 
@@ -63,44 +71,60 @@ def clever(net, x, rivals, batches, samples, radius):
     )
 
 
+def crown(python, network, net, x, label, largest):
+    """Return CROWN's radii for all images, (n,), and the seconds that it took, from another interpreter."""
+    with tempfile.TemporaryDirectory() as folder:
+        images, found = Path(folder) / "images.npz", Path(folder) / "found.npz"
+        np.savez(images, x=x, label=label, largest=largest)
+        script = Path(__file__).with_name("crown.py")
+        done = subprocess.run([python, script, network, images, found], capture_output=True, text=True, check=False)
+        if done.returncode:
+            sys.exit(f"CROWN did not run:\n{done.stderr}")
+        with np.load(found) as file:
+            np.testing.assert_allclose(file["logits"], net(x), rtol=0, atol=1e-4)  # it is the same network
+            return file["radius"], float(file["seconds"])
+
+
 def main() -> None:
     """Print, for each network, the ratio of each bound to the converged attack, and the time an image."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=20)
-    parser.add_argument("--candidates", type=int, default=2, help="nearest classes that CLEVER looks at")
+    parser.add_argument("--candidates", type=int, default=2, help="nearest classes that the attack and CLEVER look at")
     parser.add_argument("--batches", type=int, default=50)
     parser.add_argument("--samples", type=int, default=100)
+    parser.add_argument("--crown", metavar="PYTHON", help="interpreter that has auto_LiRPA")
     options = parser.parse_args()
-    try:
-        import art  # noqa: F401
-    except ImportError as error:
-        print(f"nothing compared: {error}")
+    with_clever = importlib.util.find_spec("art") is not None
+    if not (with_clever or options.crown):
+        print("nothing to compare with: adversarial-robustness-toolbox is not installed, and no --crown was given")
         return
     data = datasets.load("mnist")
     for name in ("one_layer-0", "tanh-0", "relu-0", "lenet-mnist-0"):
-        net = Network.load(NETWORKS / f"{name}.npz")
+        network = NETWORKS / f"{name}.npz"
+        net = Network.load(network)
         x = data.x_test[: options.images].astype(float).reshape(-1, *net.input_shape)
         label = net.classify(x)
         attacked = backward_error_attack(net, x, label, margin=1e-6, candidates=options.candidates)
-        rivals = nearest_classes(net, x, label)[:, : options.candidates]
         lower_bound(net, x[:1], method="local")  # constants of the network, once
         print(f"{name}, {len(x)} images: ratio to the attack, median (5 to 95 %), above it, ms an image")
-        for title, compute in (
-            ("lipschitz", lambda net=net, x=x: lower_bound(net, x, method="lipschitz").radius),
-            ("local", lambda net=net, x=x: lower_bound(net, x, method="local").radius),
-            (
-                "CLEVER",
-                lambda net=net, x=x, rivals=rivals: clever(net, x, rivals, options.batches, options.samples, 5.0),
-            ),
-        ):
-            values, seconds = timed(compute)
-            ratio = values / attacked.l2
-            low, middle, high = np.quantile(ratio, [0.05, 0.5, 0.95])
-            above = int(np.sum(ratio > 1.0))
-            each = 1e3 * seconds / len(x)
-            print(
-                f"  {title:10} {middle:.3f} ({low:.3f} to {high:.3f}), {above} of {len(x)}, {each:.1f} ms", flush=True
-            )
+        for method in ("lipschitz", "local"):
+            bound, seconds = timed(lambda net=net, x=x, method=method: lower_bound(net, x, method=method))
+            report(method, bound.radius, seconds, attacked.l2)
+        if options.crown:
+            report("CROWN", *crown(options.crown, network, net, x, label, attacked.l2), attacked.l2)
+        if with_clever:
+            rivals = nearest_classes(net, x, label)[:, : options.candidates]
+            arguments = (net, x, rivals, options.batches, options.samples, 5.0)
+            report("CLEVER", *timed(lambda arguments=arguments: clever(*arguments)), attacked.l2)
+
+
+def report(title: str, values, seconds: float, attacked) -> None:
+    """Print one line of the comparison."""
+    ratio = values / attacked
+    low, middle, high = np.quantile(ratio, [0.05, 0.5, 0.95])
+    above, each = int(np.sum(ratio > 1.0)), 1e3 * seconds / len(values)
+    line = f"{middle:.3f} ({low:.3f} to {high:.3f}), {above} of {len(values)}, {each:.1f} ms"
+    print(f"  {title:10} {line}", flush=True)
 
 
 if __name__ == "__main__":
