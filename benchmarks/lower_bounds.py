@@ -81,7 +81,7 @@ def crown(python, network, net, x, label, largest):
         if done.returncode:
             sys.exit(f"CROWN did not run:\n{done.stderr}")
         with np.load(found) as file:
-            np.testing.assert_allclose(file["logits"], net(x), rtol=0, atol=1e-4)  # it is the same network
+            np.testing.assert_allclose(file["logits"], net(x), rtol=0, atol=1e-5)  # single precision: 6e-6 measured
             return file["radius"], float(file["seconds"])
 
 
