@@ -1,26 +1,15 @@
-"""Backward error analysis of neural networks."""
+"""Backward error analysis of neural networks: the mathematics, in NumPy and SciPy."""
 
-from bea.attack import AttackResult, attack
-from bea.backward_error import backward_error
-from bea.bounds import LowerBound, lower_bound
-from bea.layers import Activation, AveragePool, Convolution, Dense, Flatten, MaxPool, Quantise, RadialBasis
-from bea.network import Network
-from bea.perturbation import Perturbation
+from bea.lazy import opening
 
-__all__ = [
-    "Activation",
-    "AttackResult",
-    "AveragePool",
-    "Convolution",
-    "Dense",
-    "Flatten",
-    "LowerBound",
-    "MaxPool",
-    "Network",
-    "Perturbation",
-    "Quantise",
-    "RadialBasis",
-    "attack",
-    "backward_error",
-    "lower_bound",
-]
+HOMES = {
+    "bea.backward.closed_form": "backward_error",
+    "bea.backward.result": "AttackResult",
+    "bea.backward.smallest_attack": "attack",
+    "bea.bounds.methods": "LowerBound lower_bound",
+    "bea.networks.layers": "Activation Dense Flatten Quantise RadialBasis",
+    "bea.networks.network": "Network",
+    "bea.networks.perturbation": "Perturbation",
+    "bea.networks.windows": "AveragePool Convolution MaxPool",
+}
+__all__, __getattr__, __dir__ = opening(__name__, HOMES)

@@ -18,12 +18,14 @@ import argparse
 
 import numpy as np
 
-from bea import Network, datasets
-from bea.carlini_wagner import carlini_wagner
-from bea.gradient_attacks import fgsm, pgd
-from bea.perturbation import image_norms
-from bea.saliency import saliency_attack
+from bea import Network
+from bea.attacks.carlini import carlini_wagner
+from bea.attacks.gradient_signs import fgsm
+from bea.attacks.projected_gradient import pgd
+from bea.attacks.saliency import saliency_attack
+from bea.numerics.arrays import image_norms
 from benchmarks.shared import NETWORKS, timed, to_torch
+from lab import datasets
 
 EPSILONS = (0.02, 0.05, 0.1, 0.2)
 

@@ -20,9 +20,10 @@ from pathlib import Path
 
 import numpy as np
 
-from bea import Network, datasets, lower_bound
-from bea.backward_error_attack import backward_error_attack, nearest_classes
+from bea import Network, lower_bound
+from bea.attacks.by_backward_error import backward_error_attack, nearest_classes
 from benchmarks.shared import NETWORKS, timed
+from lab import datasets
 
 
 def to_art(net):

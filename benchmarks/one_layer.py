@@ -9,7 +9,8 @@ import time
 import numpy as np
 from scipy.optimize import minimize
 
-from bea import Network, attack, datasets
+from bea import Network, attack
+from lab import datasets
 
 MARGIN = 1e-3
 

@@ -10,10 +10,12 @@ import argparse
 
 import numpy as np
 
-from bea import Network, datasets, rays
-from bea.gradient_attacks import smallest_epsilon
-from bea.loss import loss_gradient
+from bea import Network
+from bea.attacks import rays
+from bea.attacks.epsilon_search import smallest_epsilon
+from bea.attacks.loss import loss_gradient
 from benchmarks.shared import NETWORKS, timed, to_torch
+from lab import datasets
 
 
 def best(function, repeats=5) -> tuple[object, float]:

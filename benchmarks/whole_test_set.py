@@ -11,8 +11,9 @@ import time
 
 import numpy as np
 
-from bea import Network, attack, datasets, training
+from bea import Network, attack
 from benchmarks.shared import NETWORKS
+from lab import datasets, keras_models
 
 NAMES = ("one_layer-0", "tanh-0", "tanh-tanh-0", "relu-0", "lenet-0")
 LENET_IMAGES = 200
@@ -29,17 +30,17 @@ def pairs(net, images, labels):
 
 def confirmed(name, net, result, on, rng) -> tuple[int, int]:
     """Return how many of some random successes the Keras model confirms, and how many were asked."""
-    model = training.load(NETWORKS / f"{name}.keras")
+    model = keras_models.load(NETWORKS / f"{name}.keras")
     chosen = rng.choice(np.flatnonzero(result.success), min(CHECKED, result.success.sum()), replace=False)
     perturbation = result.perturbation
     if on == "input":
         images = perturbation.x[chosen] + perturbation.dx[chosen]
-        return int(np.sum(training.outputs(model, images).argmax(axis=1) == result.target[chosen])), len(chosen)
+        return int(np.sum(keras_models.outputs(model, images).argmax(axis=1) == result.target[chosen])), len(chosen)
     right = 0
     for i in chosen:
         changed, image = net.perturbed(perturbation, i)
-        training.put_weights(model, changed)
-        right += int(training.outputs(model, image[None])[0].argmax() == result.target[i])
+        keras_models.put_weights(model, changed)
+        right += int(keras_models.outputs(model, image[None])[0].argmax() == result.target[i])
     return right, len(chosen)
 
 

@@ -9,7 +9,8 @@ from scipy.optimize import minimize, nnls
 from threadpoolctl import threadpool_limits
 
 from bea import Activation, Dense, Flatten, Network
-from bea.layers import AveragePool, Convolution, MaxPool, Weighted
+from bea.networks.layers import Weighted
+from bea.networks.windows import AveragePool, Convolution, MaxPool
 
 RNG = np.random.default_rng
 

@@ -1,13 +1,13 @@
-"""`bea.affine`: the smallest change and the worst one are those that linear and quadratic programmes find."""
+"""`bea.attacks.affine`: the smallest change and the worst one are those that linear and quadratic programmes find."""
 
 import numpy as np
 import pytest
 from scipy.optimize import linprog
 
 from bea import Activation, Dense, Flatten, Network, attack
-from bea.affine import smallest_change, worst_change
-from bea.gradient_attacks import fgsm
-from bea.layers import AveragePool
+from bea.attacks.affine import smallest_change, worst_change
+from bea.attacks.gradient_signs import fgsm
+from bea.networks.windows import AveragePool
 from oracles import RNG, expand, least_distance, random_convolution, random_images, random_network, relative_error
 
 MARGIN = 1e-3

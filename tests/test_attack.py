@@ -170,7 +170,7 @@ def test_a_batch_larger_than_a_block_equals_one_block(on, monkeypatch):
     """Blocks of three give what a single block gives, in the same order."""
     net, x, target = random_attack(8, HIDDEN["two"], n=10)
     whole = attack(net, x, target, on)
-    attacks, sizes = importlib.import_module("bea.attack"), []
+    attacks, sizes = importlib.import_module("bea.backward.smallest_attack"), []
     take = attacks._first_order
     monkeypatch.setattr(attacks, "block_size", lambda *_: 3)
     monkeypatch.setattr(attacks, "_first_order", lambda net, x, *rest: (sizes.append(len(x)), take(net, x, *rest))[1])

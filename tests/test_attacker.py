@@ -8,7 +8,9 @@ import re
 import numpy as np
 import pytest
 
-from bea import Network, Perturbation, quadratic, search, sequential
+from bea import Network, Perturbation
+from bea.backward import search
+from bea.numerics import quadratic, sequential
 from explorable import button, faint, outside, pressed
 
 ROW = "#attacker .explorable-table tbody tr"

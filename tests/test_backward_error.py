@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bea import Activation, Dense, Flatten, Network, backward_error
-from bea.backward_error import first_order
-from bea.layers import AveragePool, Convolution, MaxPool
-from bea.linear_systems import rigal_gaches
-from bea.network import OUTPUT_ACTIVATIONS
+from bea.backward.closed_form import first_order
+from bea.backward.linear_systems import rigal_gaches
+from bea.networks.network import OUTPUT_ACTIVATIONS
+from bea.networks.windows import AveragePool, Convolution, MaxPool
 from oracles import (
     HIDDEN,
     PROPERTY,

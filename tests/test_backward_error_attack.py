@@ -1,12 +1,12 @@
-"""`bea.backward_error_attack`: the converged attack in the form of the others."""
+"""`bea.attacks.by_backward_error`: the converged attack in the form of the others."""
 
 import numpy as np
 import pytest
 from scipy.optimize import Bounds, minimize
 
 from bea import Network, attack
-from bea.backward_error_attack import backward_error_attack, nearest_classes
-from bea.layers import Dense
+from bea.attacks.by_backward_error import backward_error_attack, nearest_classes
+from bea.networks.layers import Dense
 from oracles import HIDDEN, expand, random_images, random_network
 
 RNG = np.random.default_rng
@@ -34,7 +34,7 @@ def test_without_a_target_it_is_the_shortest_attack_over_all_classes(monkeypatch
     np.testing.assert_allclose(result.l2, expected, rtol=1e-12)
     assert result.success.all()
     np.testing.assert_array_equal(result.found, net.classify(x + result.dx))
-    monkeypatch.setattr("bea.backward_error_attack.IMAGES", 7)
+    monkeypatch.setattr("bea.attacks.by_backward_error.IMAGES", 7)
     np.testing.assert_allclose(backward_error_attack(net, x, label).l2, expected, rtol=1e-12)
 
 

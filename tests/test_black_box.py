@@ -1,10 +1,11 @@
-"""`bea.black_box`: a substitute learns from labels alone, and every question is counted."""
+"""`bea.attacks.black_box`: a substitute learns from labels alone, and every question is counted."""
 
 import numpy as np
 import pytest
 
-from bea import Network, from_scratch
-from bea.black_box import substitute
+from bea import Network
+from bea.attacks.black_box import substitute
+from lab import by_hand as from_scratch
 from oracles import HIDDEN, expand, random_network
 
 RNG = np.random.default_rng

@@ -6,11 +6,12 @@ from decimal import Decimal, localcontext
 import numpy as np
 import pytest
 
-from bea import Activation, AveragePool, Dense, Flatten, MaxPool, Network, RadialBasis, rounding
-from bea.bounds import lower_bound
-from bea.layers import Quantise
-from bea.lipschitz import lipschitz_constant
-from bea.rounding import logit_error
+from bea import Activation, AveragePool, Dense, Flatten, MaxPool, Network, RadialBasis
+from bea.bounds import rounding
+from bea.bounds.lipschitz import lipschitz_constant
+from bea.bounds.methods import lower_bound
+from bea.bounds.rounding import logit_error
+from bea.networks.layers import Quantise
 from oracles import (
     HIDDEN,
     KINKED_IMAGES,
@@ -185,7 +186,7 @@ def test_rounding_of_an_activation_is_bounded(name):
     layer = Activation(name, 0.1) if name == "smooth_relu" else Activation(name)
     v = np.outer([-1.0, 1.0], 10.0 ** np.linspace(-8.0, 2.5, 400)).reshape(-1, 1)
     net = Network((layer, Dense(np.eye(2)[:, :1], False)), (1,))
-    values = net._run(v)
+    values = net.trace(v)
     with localcontext(prec=60):
         exact = [exact_logits(net, image)[0] for image in v]
         wrong = np.array([abs(Decimal(f) - e) for f, e in zip(values[1][:, 0], exact, strict=True)], dtype=float)

@@ -8,7 +8,9 @@ import pytest
 from scipy.optimize import nnls
 from test_keras import build, double  # noqa: F401  the fixture
 
-from bea import Activation, Dense, Network, attack, sequential, training
+from bea import Activation, Dense, Network, attack
+from bea.numerics import sequential
+from lab import keras_models
 from oracles import (
     KINKED_IMAGES,
     SMOOTH_IMAGES,
@@ -630,7 +632,7 @@ def test_a_call_that_makes_no_sense_is_refused_before_any_work(change, message, 
     x = random_images(RNG(1), NET, 2)
     call = {"x": x, "target": (NET.classify(x) + 1) % 3, "on": "weights", "method": "converged"}
     assert attack(NET, **call).success.all()
-    attacks = importlib.import_module("bea.attack")
+    attacks = importlib.import_module("bea.backward.smallest_attack")
     monkeypatch.setattr(attacks, "reduce", lambda *_: pytest.fail("work was done"))
     with pytest.raises(ValueError, match=message):
         attack(NET, **(call | change))
@@ -667,8 +669,8 @@ def test_what_is_found_holds_in_keras(name):
         assert result.success.all()
         for i in range(len(x)):
             perturbed, image = net.perturbed(result.perturbation, i)
-            training.put_weights(model, perturbed)
-            logits = training.outputs(model, image[None])[0]
+            keras_models.put_weights(model, perturbed)
+            logits = keras_models.outputs(model, image[None])[0]
             model.set_weights(weights)
             assert logits.argmax() == target[i]
             lead = logits[target[i]] - np.delete(logits, target[i]).max()

@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from bea import datasets
+from lab import datasets
 
 
 @pytest.fixture

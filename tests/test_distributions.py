@@ -1,4 +1,4 @@
-"""`bea.distributions`: laws are those of SciPy, fits have the largest likelihood, p-values are what they say."""
+"""`bea.measures.truncated_normal`: laws are those of SciPy, fits have the largest likelihood, p-values are what they say."""
 
 from itertools import pairwise
 
@@ -8,7 +8,7 @@ from scipy import stats
 from scipy.integrate import quad
 from scipy.optimize import minimize
 
-from bea.distributions import (
+from bea.measures.truncated_normal import (
     TruncatedNormal,
     fit_truncated_normal,
     goodness_of_fit,
@@ -227,7 +227,7 @@ def test_blocks_make_no_difference(monkeypatch):
     """The simulated distances are the same however many are held at once."""
     law = TruncatedNormal.from_normal(*LAWS[0])
     whole = simulate_distances(law, 40, 25, RNG(13))
-    monkeypatch.setattr("bea.distributions.BLOCK", 300)
+    monkeypatch.setattr("bea.measures.truncated_normal.BLOCK", 300)
     np.testing.assert_allclose(simulate_distances(law, 40, 25, RNG(13)), whole, rtol=1e-9)
 
 

@@ -1,4 +1,4 @@
-"""`bea.fewest_pixels`: no smaller set of pixels can do it."""
+"""`bea.attacks.mixed_integer`: no smaller set of pixels can do it."""
 
 from itertools import combinations
 
@@ -7,8 +7,8 @@ import pytest
 from scipy.optimize import linprog
 
 from bea import Activation, Dense, Network
-from bea.fewest_pixels import fewest_pixels
-from bea.saliency import saliency_attack
+from bea.attacks.mixed_integer import fewest_pixels
+from bea.attacks.saliency import saliency_attack
 from oracles import random_images, random_network
 
 RNG = np.random.default_rng

@@ -1,4 +1,4 @@
-"""`bea.from_scratch`: its gradients are those of the loss, and its training is that of Keras, step by step."""
+"""`lab.by_hand`: its gradients are those of the loss, and its training is that of Keras, step by step."""
 
 import re
 from dataclasses import replace
@@ -8,9 +8,10 @@ import pytest
 import test_keras
 from scipy.special import log_softmax
 
-from bea import from_scratch, training
-from bea.from_scratch import descend, forward, gradients, initial_weights, softmax, to_network, train
-from bea.loss import loss_gradient
+from bea.attacks.loss import loss_gradient
+from lab import by_hand as from_scratch
+from lab import keras_models, training
+from lab.by_hand import descend, forward, gradients, initial_weights, softmax, to_network, train
 from oracles import random_convolution, random_network, relative_error
 
 keras, jax = training.keras, pytest.importorskip("jax")
@@ -53,7 +54,7 @@ def difference_quotients(function, array, step):
 def keras_gradients(weights, images, labels, a):
     """JAX's derivatives of Keras' loss of the Keras model by W and b of every layer, and by the images."""
     net = to_network(weights, a, images.shape[1:], None)
-    model = training.to_keras(replace(net, output_activation="linear"))
+    model = keras_models.to_keras(replace(net, output_activation="linear"))
     entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
     def value(variables, x):
@@ -99,7 +100,7 @@ def test_gradients_are_those_of_keras(widths, a, double):
 def test_training_takes_the_steps_of_keras(a, double):
     """Forty batches of SGD in Keras, in float64 from the same start: the same weights after each."""
     weights, images, labels = case(2, (12, 9, 8, 4), n=160)
-    model = training.to_keras(replace(to_network(weights, a, (12,), None), output_activation="linear"))
+    model = keras_models.to_keras(replace(to_network(weights, a, (12,), None), output_activation="linear"))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.SGD(0.5), loss, jit_compile=False)
     start = weights[0][0].copy()
@@ -278,8 +279,8 @@ def test_a_network_becomes_the_keras_model_that_computes_the_same(output, bias, 
     hidden = [(5, "tanh"), (4, "relu"), (6, "sigmoid")]
     net = random_network(RNG(9), hidden, bias=bias, output_activation=output)
     x = RNG(10).random((20, 2, 3))
-    model = training.to_keras(net)
-    assert relative_error(training.outputs(model, x), net.activate(net(x))) <= 1e-15
+    model = keras_models.to_keras(net)
+    assert relative_error(keras_models.outputs(model, x), net.activate(net(x))) <= 1e-15
     assert relative_error(type(net).from_keras(model)(x), net(x)) == 0.0
 
 
@@ -288,8 +289,8 @@ def test_a_keras_model_with_a_smooth_relu_can_be_saved(tmp_path):
     weights, images, _ = case()
     net = to_network(weights, 0.3, (6,))
     path = tmp_path / "model.keras"
-    training.save(training.to_keras(net), path)
-    found = training.outputs(training.load(path), images)
+    keras_models.save(keras_models.to_keras(net), path)
+    found = keras_models.outputs(keras_models.load(path), images)
     assert found.dtype == np.float32
     assert relative_error(found, net.activate(net(images))) <= 1e-6
 
@@ -302,4 +303,4 @@ def test_a_network_that_is_not_dense_does_not_become_a_keras_model():
     with pytest.raises(
         ValueError, match=re.escape("net: expected Flatten, Dense and Activation layers, received a Convolution")
     ):
-        training.to_keras(net)
+        keras_models.to_keras(net)

@@ -1,14 +1,20 @@
-"""`bea.gradient_attacks`: the gradient is that of the loss, a step is FGSM's, the smallest one is the smallest."""
+"""`bea.attacks.gradient_signs`: the gradient is that of the loss, a step is FGSM's, the smallest one is the smallest."""
 
 import numpy as np
 import pytest
 import test_keras
 
-from bea import Activation, Dense, Flatten, Network, gradient_attacks, input_attacks, loss, rays, training
-from bea.gradient_attacks import fgsm, pgd, smallest_epsilon, smallest_pgd
-from bea.layers import AveragePool, Convolution, MaxPool
-from bea.loss import loss_gradient
-from bea.network import OUTPUT_ACTIVATIONS
+from bea import Activation, Dense, Flatten, Network
+from bea.attacks import common as input_attacks
+from bea.attacks import epsilon_search, loss, rays
+from bea.attacks.epsilon_search import smallest_epsilon
+from bea.attacks.gradient_signs import fgsm
+from bea.attacks.loss import loss_gradient
+from bea.attacks.projected_gradient import pgd, smallest_pgd
+from bea.networks.network import OUTPUT_ACTIVATIONS
+from bea.networks.windows import AveragePool, Convolution, MaxPool
+from bea.numerics import checks
+from lab import keras_models, training
 from oracles import FUNCTIONS, HIDDEN, expand, random_images, random_network, relative_error
 
 RNG = np.random.default_rng
@@ -99,7 +105,7 @@ def test_the_gradient_is_the_slope_of_the_loss(name, output):
 def test_the_gradient_agrees_with_automatic_differentiation_of_the_keras_loss(output, double):
     """Of the loss that `training.train` minimises, by JAX, in float64."""
     keras, jax = training.keras, test_keras.jax
-    model = training.dense_classifier([7, 5, 4], ["tanh", "relu", output], (2, 3), seed=3)
+    model = keras_models.dense_classifier([7, 5, 4], ["tanh", "relu", output], (2, 3), seed=3)
     model.set_weights([RNG(i).standard_normal(array.shape) for i, array in enumerate(model.get_weights())])
     net, x = Network.from_keras(model), RNG(9).random((6, 2, 3))
     label = np.arange(6) % 4
@@ -279,7 +285,7 @@ def test_one_affine_layer_with_two_classes_has_a_closed_form(output):
         assert (found <= expected + 1e-10 + 1e-15).all()
 
 
-@pytest.mark.parametrize("method", gradient_attacks.METHODS)
+@pytest.mark.parametrize("method", epsilon_search.METHODS)
 def test_an_image_of_another_class_needs_no_step(method):
     """ε = 0, Δx = 0, whether it is misclassified or already has the target's class."""
     net, x, *_ = random_case(7, n=30)
@@ -322,7 +328,7 @@ def test_no_step_is_longer_than_the_largest():
     assert np.nanmax(np.abs(narrow.epsilon - wide.epsilon)) <= 1e-6
 
 
-@pytest.mark.parametrize("method", gradient_attacks.METHODS)
+@pytest.mark.parametrize("method", epsilon_search.METHODS)
 def test_no_method_tries_more_than_the_largest_step(method):
     """Two logits meet at 1.02: a scan in steps of 0.35 stops at 0.7, all find nothing up to one, and it beyond."""
     net = Network((Dense(np.array([[-1.0, 1.02], [0.0, 0.0]])),), (1,))
@@ -680,7 +686,7 @@ def test_nothing_found_is_no_success_even_at_a_tie():
 def test_a_single_positive_number_is_one(value):
     """Arrays, truth values, complex numbers and text are refused by name."""
     with pytest.raises(ValueError, match=r"^tolerance: expected a positive number, received"):
-        input_attacks.check_positive("tolerance", value)
+        checks.check_positive("tolerance", value)
 
 
 def test_labels_of_any_integer_type_are_indices():
@@ -694,14 +700,14 @@ def test_labels_of_any_integer_type_are_indices():
 
 def test_every_attack_with_a_range_ends_in_it_to_the_bit():
     """Of a range whose ends binary numbers cannot write, thousands of pixels at both ends."""
-    from bea import quantised
-    from bea.affine import worst_change
-    from bea.backward_error_attack import backward_error_attack
-    from bea.carlini_wagner import carlini_wagner
-    from bea.fewest_pixels import fewest_pixels
-    from bea.layers import Quantise
-    from bea.lbfgs_attack import lbfgs_attack
-    from bea.saliency import saliency_attack
+    from bea.attacks import quantised
+    from bea.attacks.affine import worst_change
+    from bea.attacks.by_backward_error import backward_error_attack
+    from bea.attacks.carlini import carlini_wagner
+    from bea.attacks.lbfgs import lbfgs_attack
+    from bea.attacks.mixed_integer import fewest_pixels
+    from bea.attacks.saliency import saliency_attack
+    from bea.networks.layers import Quantise
 
     low, high = -0.7, 0.3
     rng = RNG(20)

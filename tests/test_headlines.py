@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bea.results import LABELS, OPEN, VERDICTS
+from lab.claims import LABELS, OPEN, VERDICTS
 
 JUDGING = ("training", "primer", "one_layer", "backward_error", "tables", "pictures")
 JUDGING += ("scratch", "hundred", "epsilon", "distribution", "ray", "sturdier")

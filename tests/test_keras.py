@@ -1,4 +1,4 @@
-"""`bea.training` and `Network.from_keras`: Keras and `bea` compute the same, in values and in derivatives."""
+"""`lab.training` and `Network.from_keras`: Keras and `bea` compute the same, in values and in derivatives."""
 
 import importlib
 from pathlib import Path
@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bea import Activation, Dense, Flatten, Network, attack, training
-from bea.datasets import Dataset
-from bea.layers import AveragePool, Convolution, MaxPool
+from bea import Activation, Dense, Flatten, Network, attack
+from bea.networks.windows import AveragePool, Convolution, MaxPool
+from lab import keras_models, training
+from lab.datasets import Dataset
 from oracles import relative_error
 
 keras, jax = training.keras, pytest.importorskip("jax")
@@ -104,7 +105,7 @@ def images(n):
 def test_logits_agree_with_keras_in_float64(name, double):
     """A converted model computes what Keras computes, to rounding."""
     model = build(name)
-    assert relative_error(Network.from_keras(model)(images(20)), training.outputs(model, images(20))) <= 1e-14
+    assert relative_error(Network.from_keras(model)(images(20)), keras_models.outputs(model, images(20))) <= 1e-14
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -121,8 +122,8 @@ def test_an_output_activation_is_set_aside(name, activation, double):
         model = build(name, ending)
         net = Network.from_keras(model)
         assert net.output_activation == activation
-        assert relative_error(function(net(x)), training.outputs(model, x)) <= 1e-14
-        assert net.classify(x).tolist() == training.outputs(model, x).argmax(axis=1).tolist()
+        assert relative_error(function(net(x)), keras_models.outputs(model, x)) <= 1e-14
+        assert net.classify(x).tolist() == keras_models.outputs(model, x).argmax(axis=1).tolist()
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -155,7 +156,7 @@ def test_convolutional_logits_and_their_jacobian_agree_with_keras_in_float64(nam
     """A converted model computes what Keras computes, and has the Jacobian that JAX finds for it."""
     model, x = build(name), RNG(2).random((5, 9, 8, 2))
     net = Network.from_keras(model)
-    assert relative_error(net(x), training.outputs(model, x)) <= 1e-14
+    assert relative_error(net(x), keras_models.outputs(model, x)) <= 1e-14
     found = net.linearise(x).jacobian
     for i, image in enumerate(x):
         jacobian = jax.jacobian(lambda image: model(image[None])[0])(image)
@@ -188,7 +189,7 @@ def test_a_softmax_at_the_end_is_set_aside_wherever_it_stands(name):
         net = Network.from_keras(model)
         assert net.output_activation == "softmax"
         odds = np.exp(net(x))
-        assert relative_error(odds / odds.sum(axis=1, keepdims=True), training.outputs(model, x)) <= 5e-7
+        assert relative_error(odds / odds.sum(axis=1, keepdims=True), keras_models.outputs(model, x)) <= 5e-7
 
 
 @pytest.mark.parametrize(
@@ -265,8 +266,8 @@ def test_keras_is_fooled_by_the_perturbed_network(on, name, double):
     assert wins.sum() >= 3
     for i in np.flatnonzero(result.perturbation.attained):
         other, image = net.perturbed(result.perturbation, i)
-        training.put_weights(model, other)
-        found = training.outputs(model, image[None])[0]
+        keras_models.put_weights(model, other)
+        found = keras_models.outputs(model, image[None])[0]
         assert relative_error(found, net.perturbed_logits(result.perturbation)[i]) <= 1e-14
         assert (found.argmax() == target[i]) == wins[i]
 
@@ -279,24 +280,24 @@ def test_putting_weights_back_restores_the_model(name):
     assert before[0].dtype == np.float32
     net = Network.from_keras(model)
     model.set_weights([0 * array for array in before])
-    training.put_weights(model, net)
+    keras_models.put_weights(model, net)
     for found, array in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(found, array)
 
 
 def test_a_classifier_is_built_as_asked():
     """Widths, activations and input shape are those asked for, and the seed fixes the weights."""
-    model = training.dense_classifier([5, 3], ["tanh", "softmax"], (2, 4), seed=7)
+    model = keras_models.dense_classifier([5, 3], ["tanh", "softmax"], (2, 4), seed=7)
     net = Network.from_keras(model)
     kinds = [type(layer) for layer in net.layers]
     assert kinds == [Flatten, Dense, Activation, Dense]
     assert [layer.matrix.shape for layer in net.weighted] == [(5, 9), (3, 6)]
     assert (net.input_shape, net.output_activation) == ((2, 4), "softmax")
     for seed, equal in ((7, True), (8, False)):
-        other = Network.from_keras(training.dense_classifier([5, 3], ["tanh", "softmax"], (2, 4), seed=seed))
+        other = Network.from_keras(keras_models.dense_classifier([5, 3], ["tanh", "softmax"], (2, 4), seed=seed))
         assert np.array_equal(other.weighted[0].matrix, net.weighted[0].matrix) is equal
     with pytest.raises(ValueError, match="activations: expected 2, one a layer, received 1"):
-        training.dense_classifier([5, 3], ["tanh"])
+        keras_models.dense_classifier([5, 3], ["tanh"])
 
 
 def blobs(n=400):
@@ -310,7 +311,7 @@ def blobs(n=400):
 @pytest.mark.parametrize("activation", ["linear", "softmax"])
 def test_training_learns_and_reports_every_epoch(activation):
     """Separable classes are learnt from logits and from probabilities alike; one number a quantity and epoch."""
-    model = training.dense_classifier([8, 2], ["tanh", activation], (2, 2))
+    model = keras_models.dense_classifier([8, 2], ["tanh", activation], (2, 2))
     history = training.train(model, blobs(), epochs=12, batch_size=10)
     assert {name: values.shape for name, values in history.items()} == {
         name: (12,) for name in ("accuracy", "loss", "val_accuracy", "val_loss")
@@ -322,7 +323,7 @@ def test_training_learns_and_reports_every_epoch(activation):
 @pytest.mark.parametrize(("name", "value"), [("epochs", 0), ("epochs", -1), ("batch_size", 0)])
 def test_training_for_nothing_is_refused(name, value):
     """No epoch, or no image in a batch: one ValueError, before the model is compiled."""
-    model = training.dense_classifier([2], ["linear"], (2, 2))
+    model = keras_models.dense_classifier([2], ["linear"], (2, 2))
     with pytest.raises(ValueError, match=f"{name}: expected at least 1, received {value}"):
         training.train(model, blobs(), **({"epochs": 1, "batch_size": 10} | {name: value}))
     assert not model.compiled
@@ -331,8 +332,8 @@ def test_training_for_nothing_is_refused(name, value):
 def test_saving_and_loading_a_model_changes_nothing(tmp_path):
     """The weights come back bit for bit, and no other file is left."""
     model, path = build("hidden"), tmp_path / "model.keras"
-    training.save(model, path)
-    for found, array in zip(training.load(path).get_weights(), model.get_weights(), strict=True):
+    keras_models.save(model, path)
+    for found, array in zip(keras_models.load(path).get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(found, array)
     assert list(tmp_path.iterdir()) == [path]
 
@@ -341,17 +342,17 @@ def test_saving_and_loading_a_model_changes_nothing(tmp_path):
 def test_a_truncated_model_is_refused(tmp_path, keep):
     """One ValueError that names the path and what was expected."""
     path = tmp_path / "model.keras"
-    training.save(build("hidden"), path)
+    keras_models.save(build("hidden"), path)
     whole = path.read_bytes()
     path.write_bytes(whole[: int(keep * len(whole))])
     with pytest.raises(ValueError, match=f"{path}: expected a complete Keras model, found"):
-        training.load(path)
+        keras_models.load(path)
 
 
 def test_a_missing_model_is_refused(tmp_path):
     """One ValueError that names the path."""
     with pytest.raises(ValueError, match=f"{tmp_path / 'no.keras'}: expected a complete Keras model"):
-        training.load(tmp_path / "no.keras")
+        keras_models.load(tmp_path / "no.keras")
 
 
 def test_the_examples_of_the_book_run_as_printed(capsys):

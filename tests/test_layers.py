@@ -1,4 +1,4 @@
-"""`bea.layers`: every layer against loops over single pixels, differences and adjoints, and what is refused.
+"""`bea.networks.layers`: every layer against loops over single pixels, differences and adjoints, and what is refused.
 
 The tolerances are a few times the largest error measured over the cases, which is rounding in all but the differences.
 """
@@ -10,8 +10,10 @@ import math
 import numpy as np
 import pytest
 
-from bea.layers import ACTIVATIONS, Activation, AveragePool, Convolution, Dense, Flatten, MaxPool, Weighted
-from bea.network import Network
+from bea.networks.activations import ACTIVATIONS
+from bea.networks.layers import Activation, Dense, Flatten, Weighted
+from bea.networks.network import Network
+from bea.networks.windows import AveragePool, Convolution, MaxPool
 from oracles import FUNCTIONS, relative_error
 
 RNG = np.random.default_rng

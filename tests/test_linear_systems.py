@@ -1,4 +1,4 @@
-"""`bea.linear_systems`: Rigal and Gaches' backward error, and elimination."""
+"""`bea.backward.linear_systems`: Rigal and Gaches' backward error, and elimination."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from bea.linear_systems import eliminate, rigal_gaches, system_error
+from bea.backward.linear_systems import eliminate, rigal_gaches, system_error
 from oracles import PROPERTY, relative_error
 
 RNG = np.random.default_rng

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bea import Activation, AveragePool, Convolution, Dense, Flatten, MaxPool, RadialBasis, lipschitz
-from bea.layers import Quantise
-from bea.lipschitz import lipschitz_constant, spectral_norm, stacked_norm
+from bea import Activation, AveragePool, Convolution, Dense, Flatten, MaxPool, RadialBasis
+from bea.bounds import lipschitz
+from bea.bounds.lipschitz import lipschitz_constant, spectral_norm, stacked_norm
+from bea.networks.layers import Quantise
 from oracles import PROPERTY, RNG, random_convolution
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")

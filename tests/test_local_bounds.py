@@ -1,22 +1,18 @@
-"""`bea.local_bounds`: every step against dense grids, random points and attacks, closed forms, and SciPy."""
+"""`bea.bounds.ball_dense`: every step against dense grids, random points and attacks, closed forms, and SciPy."""
 
 import numpy as np
 import pytest
 from scipy.optimize import brentq
 
-from bea import Activation, Dense, Flatten, Network, RadialBasis, local_bounds
-from bea.backward_error_attack import backward_error_attack
-from bea.layers import MaxPool
-from bea.local_bounds import (
-    Ball,
-    ball_minimum,
-    descend,
-    hidden_stages,
-    inputs_in_ball,
-    least_lead,
-    local_bound,
-)
-from bea.minorants import band, chord_slope, minorant, sector
+from bea import Activation, Dense, Flatten, Network, RadialBasis
+from bea.attacks.by_backward_error import backward_error_attack
+from bea.bounds import ball_dense as local_bounds
+from bea.bounds import ball_quadratic
+from bea.bounds.ball_dense import descend, local_bound
+from bea.bounds.ball_quadratic import ball_minimum, least_lead
+from bea.bounds.ball_ranges import Ball, hidden_stages, inputs_in_ball
+from bea.bounds.minorants import band, chord_slope, minorant, sector
+from bea.networks.windows import MaxPool
 from oracles import image_network, random_images, random_network
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
@@ -149,7 +145,7 @@ def test_a_quadratic_goes_through_sectors_from_below():
     root = rng.standard_normal((500, 6, 3))
     N = root @ root.swapaxes(1, 2)
     middle, half = rng.uniform(-1, 1, (500, 6)), rng.uniform(0, 1, (500, 6)) * (rng.random((500, 6)) < 0.7)
-    Q = local_bounds._through(N, middle, half, rng.uniform(0, 3, (500, 6)))
+    Q = ball_quadratic._through(N, middle, half, rng.uniform(0, 3, (500, 6)))
     least = np.full(500, np.inf)
     for _ in range(500):
         v = rng.standard_normal((500, 6))
@@ -185,7 +181,7 @@ def test_inputs_of_activations_stay_in_their_ranges_and_boxes(name):
     radius = 10.0 ** rng.uniform(-2, 1, 2000)
     ball, v, coordinates = ball_of(net, x)
     delta = changes(rng, radius, 6)
-    z, values = delta @ coordinates.T, net._run(x + delta)
+    z, values = delta @ coordinates.T, net.trace(x + delta)
     dense = [number for number, layer in enumerate(net.layers) if isinstance(layer, Dense)]
     for number, (known, layer) in enumerate(zip(inputs_in_ball(ball, v, radius), dense, strict=False)):
         inputs = values[layer + 1]

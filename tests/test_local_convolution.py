@@ -1,4 +1,4 @@
-"""`bea.local_convolution`: every step against explicit matrices, loops and descent, and the radii against attacks."""
+"""`bea.bounds.ball_pooling`: every step against explicit matrices, loops and descent, and the radii against attacks."""
 
 import itertools
 import math
@@ -6,10 +6,9 @@ import math
 import numpy as np
 import pytest
 
-from bea import Activation, AveragePool, Convolution, Dense, Flatten, MaxPool, Network, local_convolution
-from bea.bounds import lower_bound
-from bea.lipschitz import lipschitz_constant
-from bea.local_convolution import (
+from bea import Activation, AveragePool, Convolution, Dense, Flatten, MaxPool, Network
+from bea.bounds import ball_pooling as local_convolution
+from bea.bounds.ball_pooling import (
     FARTHEST,
     State,
     composed,
@@ -25,6 +24,8 @@ from bea.local_convolution import (
     window_mean,
     windows,
 )
+from bea.bounds.lipschitz import lipschitz_constant
+from bea.bounds.methods import lower_bound
 from oracles import RNG, random_convolution
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")

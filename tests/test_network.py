@@ -1,4 +1,4 @@
-"""`bea.network`: the forward map, its linearisation, files, and what the constructors refuse."""
+"""`bea.networks.network`: the forward map, its linearisation, files, and what the constructors refuse."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""`bea.hessian`, `bea.newton`: products against matrices, differences, JAX; minima against SciPy and closed forms."""
+"""`bea.attacks.hessian`, `bea.attacks.newton`: products against matrices, differences, JAX; minima against SciPy and closed forms."""
 
 from dataclasses import replace
 
@@ -9,11 +9,16 @@ import test_radial
 from scipy.optimize import brentq, minimize
 from test_gradient_attacks import naive_gradient, naive_loss, random_case
 
-from bea import Activation, Dense, Flatten, Network, RadialBasis, input_attacks, newton, training
-from bea.hessian import hessian_product
-from bea.layers import AveragePool, Layer, MaxPool
-from bea.loss import loss_gradient
-from bea.newton import newton_attack
+from bea import Activation, Dense, Flatten, Network, RadialBasis
+from bea.attacks import common as input_attacks
+from bea.attacks import newton
+from bea.attacks.hessian import hessian_product
+from bea.attacks.loss import loss_gradient
+from bea.attacks.newton import newton_attack
+from bea.networks import leads, row_space
+from bea.networks.layers import Layer
+from bea.networks.windows import AveragePool, MaxPool
+from lab import keras_models, training
 from oracles import (
     FUNCTIONS,
     HIDDEN,
@@ -148,7 +153,7 @@ def keras_hessian_product(model, output, x, label, v):
 @pytest.mark.parametrize("output", OUTPUTS)
 def test_products_agree_with_automatic_differentiation_of_the_keras_loss(output, double):
     """`jax.jvp` of `jax.grad` of the loss that `training.train` minimises, in float64."""
-    model = training.dense_classifier([7, 5, 4], ["tanh", "sigmoid", output], (2, 3), seed=3)
+    model = keras_models.dense_classifier([7, 5, 4], ["tanh", "sigmoid", output], (2, 3), seed=3)
     model.set_weights([RNG(i).standard_normal(array.shape) for i, array in enumerate(model.get_weights())])
     net, x, v = Network.from_keras(model), RNG(9).random((6, 2, 3)), RNG(8).standard_normal((6, 2, 3))
     label = np.arange(6) % 4
@@ -168,7 +173,7 @@ def test_convolutional_products_agree_with_automatic_differentiation(name, doubl
 
 def test_radial_products_agree_with_automatic_differentiation(double):
     """Bumps, whose layer depends on its input in two ways."""
-    model = training.rbf_classifier(RNG(0).random((5, 2, 3)), 0.7, 4, (2, 3))
+    model = keras_models.rbf_classifier(RNG(0).random((5, 2, 3)), 0.7, 4, (2, 3))
     model.layers[-1].set_weights([3 * RNG(1).standard_normal((5, 4)), RNG(2).standard_normal(4)])
     x, v = RNG(3).random((6, 2, 3)), RNG(4).standard_normal((6, 2, 3))
     label = np.arange(6) % 4
@@ -320,8 +325,8 @@ def test_an_attack_succeeds_and_sits_at_a_minimum(name, targeted):
     moved = found.success & (found.weight > 0)
     assert 20 <= moved.sum() < 60
     logits = net(x + found.dx)
-    leads = input_attacks.lead(logits, target if targeted else label)
-    assert ((leads if targeted else -leads)[moved] >= 0.05 - 1e-12).all()
+    gaps = leads.lead(logits, target if targeted else label)
+    assert ((gaps if targeted else -gaps)[moved] >= 0.05 - 1e-12).all()
     for i in np.flatnonzero(moved):
         aim, factor = (target[i], found.weight[i]) if targeted else (label[i], -found.weight[i])
         _, slope = objective(net, x[i], aim, factor)(found.dx[i].ravel())
@@ -337,7 +342,7 @@ def test_the_weight_is_the_smallest_that_succeeds():
     moved = found.weight > 0
     less = newton.minimise(net, x[moved], label[moved], 0.9 * found.weight[moved], target=target[moved])
     assert moved.sum() >= 20
-    assert (input_attacks.lead(net(x[moved] + less.dx), target[moved]) < 1e-3).all()
+    assert (leads.lead(net(x[moved] + less.dx), target[moved]) < 1e-3).all()
 
 
 def test_an_image_of_another_class_needs_no_step():
@@ -426,7 +431,7 @@ def test_fewer_unknowns_are_a_shortcut_only(targeted, monkeypatch):
         return newton_attack(net, x, label, target=target), newton.minimise(net, x, label, 2.0, target=target)
 
     short = everything()
-    assert newton._narrow(net)[0].input_shape == (5,)
+    assert row_space._narrow(net)[0].input_shape == (5,)
     monkeypatch.setattr(newton, "_narrow", lambda net: (net, None))
     for found, expected in zip(everything(), short, strict=True):
         np.testing.assert_allclose(found.dx, expected.dx, atol=1e-7)

@@ -1,9 +1,9 @@
-"""`bea.patterns`: known patterns have known measures, whatever their scale."""
+"""`bea.measures.diffuseness`: known patterns have known measures, whatever their scale."""
 
 import numpy as np
 import pytest
 
-from bea.patterns import distinct_magnitudes, energy_share, participation_ratio
+from bea.measures.diffuseness import distinct_magnitudes, energy_share, participation_ratio
 from oracles import relative_error
 
 RNG = np.random.default_rng

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy.optimize import nnls
 
 from bea import Activation, AveragePool, Convolution, Dense, Flatten, MaxPool, Network, RadialBasis
-from bea.lipschitz import lipschitz_constant
-from bea.peck import (
+from bea.bounds.lipschitz import lipschitz_constant
+from bea.bounds.printed import (
     chain,
     convolution_bound,
     fully_connected_bound,

@@ -1,4 +1,4 @@
-"""`bea.penalty`, `bea.lbfgs_attack`, `bea.carlini_wagner`: solutions of the penalised problem that SciPy finds too."""
+"""`bea.attacks.penalty`, `bea.attacks.lbfgs`, `bea.attacks.carlini`: solutions of the penalised problem that SciPy finds too."""
 
 import subprocess
 import sys
@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from bea import Dense, Network, input_attacks, penalty
-from bea.carlini_wagner import carlini_wagner as cw
-from bea.lbfgs_attack import lbfgs_attack as lbfgs
-from bea.loss import loss_gradient, value_and_gradient
-from bea.newton import newton_attack
+from bea import Dense, Network
+from bea.attacks import penalty
+from bea.attacks.carlini import carlini_wagner as cw
+from bea.attacks.lbfgs import lbfgs_attack as lbfgs
+from bea.attacks.loss import loss_gradient, value_and_gradient
+from bea.attacks.newton import newton_attack
+from bea.networks import leads, pixels
 from oracles import FUNCTIONS, HIDDEN, expand, random_images, random_network
 
 RNG = np.random.default_rng
@@ -283,7 +285,7 @@ def test_pixels_keep_within_the_range_to_the_last_bit_and_success_is_what_the_ne
         np.testing.assert_array_equal(wins, found.found[found.success])
         own = (target if targeted else label)[found.success]
         np.testing.assert_array_equal(wins == own, targeted)
-        lead = input_attacks.ahead(net((x + found.dx)[found.success]), own, targeted)
+        lead = leads.ahead(net((x + found.dx)[found.success]), own, targeted)
         assert (lead >= MARGIN - 1e-12).all()
 
 
@@ -292,13 +294,13 @@ def test_a_change_into_the_range_is_the_nearest_one():
     low, high = -0.7, 1.0
     net = Network((Dense(np.ones((2, 2))),), (1,), input_range=(low, high))
     x = RNG(7).random((20_000, 1))
-    ends = x + input_attacks.into_range(net, x, RNG(8).choice([-9.0, 9.0], x.shape))
+    ends = x + pixels.into_range(net, x, RNG(8).choice([-9.0, 9.0], x.shape))
     assert ((low <= ends) & (ends <= high)).all()
     assert (np.minimum(ends - low, high - ends) <= 2.0**-52).all()
     assert set(np.unique(ends < 0.0)) == {False, True}
     plain = np.clip(x - 9.0, low, high) - x
     assert (x + plain < low).any()
-    inside = input_attacks.into_range(net, x, np.zeros_like(x))
+    inside = pixels.into_range(net, x, np.zeros_like(x))
     np.testing.assert_array_equal(inside, 0.0)
 
 
@@ -360,7 +362,7 @@ ONLY = {"steps": [cw], "iterations": [lbfgs], "tolerance": [lbfgs], "processes":
 def test_bad_arguments_are_named_before_any_work(attack, name, value, monkeypatch):
     """The error begins with the name, and the network is not run."""
     net, x, label, target = random_case(11)
-    monkeypatch.setattr(Network, "_run", lambda *_: pytest.fail("the network was run"))
+    monkeypatch.setattr(Network, "trace", lambda *_: pytest.fail("the network was run"))
     with pytest.raises(ValueError, match=f"^{name}: expected"):
         attack(net, x, label, **{"target": target, name: value})
 

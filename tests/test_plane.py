@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from bea.linear_systems import system_error
+from bea.backward.linear_systems import system_error
 from explorable import outside
 
 STATE = "window.explorables.plane.state()"

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from bea.results import OPEN, VERDICTS, load_claims, shown
+from lab.claims import OPEN, VERDICTS, load_claims, shown
 from workflow.execute import check_parameters
 from workflow.plan import SETS, load_parameters, modules_of
 from workflow.readme import BLOCK, README
@@ -147,11 +147,11 @@ def test_both_parameter_sets_fit_their_notebooks(notebook, set_name):
 
 def test_a_notebook_depends_on_the_modules_it_imports():
     """Directly, through another module, and inside functions; and on no others."""
-    assert "bea/linear_systems.py" in modules_of("primer")
-    assert "bea/figures.py" in modules_of("primer")
-    assert "bea/quadratic.py" in modules_of("one_layer")
-    assert "bea/linear_systems.py" not in modules_of("one_layer")
-    assert "bea/datasets.py" not in modules_of("primer")
+    assert "bea/backward/linear_systems.py" in modules_of("primer")
+    assert "lab/figures.py" in modules_of("primer")
+    assert "bea/numerics/quadratic.py" in modules_of("one_layer")
+    assert "bea/backward/linear_systems.py" not in modules_of("one_layer")
+    assert "lab/datasets.py" not in modules_of("primer")
 
 
 def test_readme_counts_are_those_of_the_notebooks():

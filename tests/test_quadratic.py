@@ -1,4 +1,4 @@
-"""`bea.quadratic`: the smallest θ with G θ ≥ c, against NNLS, quadprog, SLSQP and the optimality conditions."""
+"""`bea.numerics.quadratic`: the smallest θ with G θ ≥ c, against NNLS, quadprog, SLSQP and the optimality conditions."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import quadprog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bea.quadratic import smallest_feasible
+from bea.numerics.quadratic import smallest_feasible
 from oracles import PROPERTY, least_distance, relative_error, slsqp
 
 RNG = np.random.default_rng

@@ -6,9 +6,12 @@ import jax
 import numpy as np
 import pytest
 
-from bea import Activation, Dense, Flatten, Network, Quantise, attack, rays
-from bea.gradient_attacks import fgsm, pgd, smallest_epsilon
-from bea.saliency import saliency_attack
+from bea import Activation, Dense, Flatten, Network, Quantise, attack
+from bea.attacks import rays
+from bea.attacks.epsilon_search import smallest_epsilon
+from bea.attacks.gradient_signs import fgsm
+from bea.attacks.projected_gradient import pgd
+from bea.attacks.saliency import saliency_attack
 from oracles import random_images, random_network, relative_error
 
 RNG = np.random.default_rng

@@ -1,10 +1,10 @@
-"""`bea.quantised`: ways past a quantiser, against brute force over levels, factors and differences."""
+"""`bea.attacks.quantised`: ways past a quantiser, against brute force over levels, factors and differences."""
 
 import numpy as np
 import pytest
 
 from bea import Dense, Network, Quantise
-from bea.quantised import difference_step, nearest_preimage, smallest_factor
+from bea.attacks.quantised import difference_step, nearest_preimage, smallest_factor
 from oracles import random_images, random_network
 
 RNG = np.random.default_rng

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import test_keras
 
-from bea import Activation, Dense, Flatten, Network, RadialBasis, attack, training
-from bea.datasets import Dataset
-from bea.gradient_attacks import fgsm, smallest_epsilon
-from bea.loss import loss_gradient
+from bea import Activation, Dense, Flatten, Network, RadialBasis, attack
+from bea.attacks.epsilon_search import smallest_epsilon
+from bea.attacks.gradient_signs import fgsm
+from bea.attacks.loss import loss_gradient
+from lab import keras_models, training
+from lab.datasets import Dataset
 from oracles import relative_error
 
 RNG = np.random.default_rng
@@ -211,7 +213,7 @@ def test_a_file_with_a_wrong_layer_is_refused(tmp_path, entry, arrays, message):
 
 def model(seed=0):
     """The classifier of the book, small, its weights moved away from where it starts."""
-    made = training.rbf_classifier(RNG(13).random((5, *SHAPE)), 0.7, 4, SHAPE, seed)
+    made = keras_models.rbf_classifier(RNG(13).random((5, *SHAPE)), 0.7, 4, SHAPE, seed)
     rng = RNG(14)
     made.set_weights([array + 0.3 * rng.standard_normal(array.shape) for array in made.get_weights()])
     return made
@@ -222,7 +224,7 @@ def test_a_converted_model_and_its_jacobian_are_those_of_keras(double):
     theirs, x = model(), RNG(15).random((6, *SHAPE))
     net = Network.from_keras(theirs)
     assert [type(one) for one in net.layers] == [Flatten, RadialBasis, Dense]
-    assert relative_error(net(x), training.outputs(theirs, x)) <= 1e-15
+    assert relative_error(net(x), keras_models.outputs(theirs, x)) <= 1e-15
     jacobian = test_keras.jax.jacobian(lambda image: theirs(image[None])[0])
     expected = [np.reshape(jacobian(image), (4, 6)) for image in x]
     assert relative_error(net.linearise(x).jacobian, expected) <= 1e-14
@@ -231,19 +233,19 @@ def test_a_converted_model_and_its_jacobian_are_those_of_keras(double):
 def test_a_keras_model_comes_back_from_its_file(tmp_path):
     """With its own layer, all weights bit for bit, and the same outputs."""
     before = model()
-    training.save(before, tmp_path / "model.keras")
-    after = training.load(tmp_path / "model.keras")
+    keras_models.save(before, tmp_path / "model.keras")
+    after = keras_models.load(tmp_path / "model.keras")
     for found, array in zip(after.get_weights(), before.get_weights(), strict=True):
         np.testing.assert_array_equal(found, array)
     x = RNG(16).random((3, *SHAPE))
-    np.testing.assert_array_equal(training.outputs(after, x), training.outputs(before, x))
+    np.testing.assert_array_equal(keras_models.outputs(after, x), keras_models.outputs(before, x))
 
 
 def test_a_classifier_starts_where_it_was_told_to():
     """Centres, sharpness and classes; the seed fixes the rest."""
     centres = RNG(17).random((5, *SHAPE)).astype(np.float32)
     first, second, other = (
-        Network.from_keras(training.rbf_classifier(centres, 0.7, 4, SHAPE, seed)) for seed in (1, 1, 2)
+        Network.from_keras(keras_models.rbf_classifier(centres, 0.7, 4, SHAPE, seed)) for seed in (1, 1, 2)
     )
     np.testing.assert_array_equal(first.layers[1].centres, centres.reshape(5, 6))
     assert np.abs(first.layers[1].sharpness - 0.7).max() <= 1e-7
@@ -263,7 +265,7 @@ def test_a_classifier_starts_where_it_was_told_to():
 def test_a_classifier_without_a_start_is_refused(centres, sharpness, message):
     """One ValueError, before a model is made."""
     with pytest.raises(ValueError, match=message):
-        training.rbf_classifier(centres, sharpness, 4, SHAPE)
+        keras_models.rbf_classifier(centres, sharpness, 4, SHAPE)
 
 
 def rings(n=600):
@@ -280,7 +282,7 @@ def rings(n=600):
 def test_training_stops_at_the_accuracy_asked_for_and_goes_on_from_there():
     """The last look is the first that reaches it; another call continues; looks are limited."""
     data = rings()
-    one = training.rbf_classifier(data.x_train[:20], 10.0, 2, (1, 2))
+    one = keras_models.rbf_classifier(data.x_train[:20], 10.0, 2, (1, 2))
     options = {"rate": 0.01, "batch_size": 20, "images": 200}
     seen = training.train_until(one, data, 0.8, most=200, **options)
     assert seen[-1] >= 0.8

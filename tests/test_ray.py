@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bea import Network
-from bea.loss import loss_gradient
+from bea.attacks.loss import loss_gradient
 from explorable import button, faint, outside, pressed
 
 SET = "change => window.explorables.ray.set(change)"

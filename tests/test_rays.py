@@ -8,10 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bea import Activation, AveragePool, Convolution, Dense, Flatten, MaxPool, Network, RadialBasis, rays
-from bea.gradient_attacks import smallest_epsilon
-from bea.layers import ACTIVATIONS, PARAMETRIC, Layer
-from bea.loss import loss_gradient
+from bea import Activation, AveragePool, Convolution, Dense, Flatten, MaxPool, Network, RadialBasis
+from bea.attacks import rays
+from bea.attacks.epsilon_search import smallest_epsilon
+from bea.attacks.loss import loss_gradient
+from bea.bounds import along_ray
+from bea.networks.activations import ACTIVATIONS, PARAMETRIC
+from bea.networks.layers import Layer
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 RNG = np.random.default_rng
@@ -210,7 +213,7 @@ def test_a_change_at_the_end_of_a_segment_is_found_once(name, edge):
 def test_a_layer_whose_slopes_are_unknown_is_refused():
     """Not taken for an affine one."""
     with pytest.raises(TypeError, match="net: expected layers whose slopes are known here, received a Layer"):
-        rays.slope_bounds(Layer(), *np.zeros((6, 1, 1)), np.ones(1))
+        along_ray.slope_bounds(Layer(), *np.zeros((6, 1, 1)), np.ones(1))
 
 
 @pytest.mark.parametrize("name", [*ACTIVATIONS, *PARAMETRIC])
@@ -279,14 +282,14 @@ def test_slopes_between_any_two_points_lie_within_the_bounds(name):
     for layer in (None, *net.layers):
         if layer is not None:
             v, w = layer.forward(y), layer.forward(z)
-            low, high = rays.slope_bounds(layer, y, z, v, w, low, high, right - left)
+            low, high = along_ray.slope_bounds(layer, y, z, v, w, low, high, right - left)
             y, z, values = v, w, [layer.forward(value) for value in values]
         slopes = np.diff(values, axis=0) / rays.column((right - left) / 32, y)
         scale = 1.0 + np.abs(slopes).max()
         rounding = 2e-11 * scale  # of differences over short steps; values themselves have far less
         assert (slopes >= low - rounding).all(), layer
         assert (slopes <= high + rounding).all(), layer
-        least, most = rays.value_bounds(y, z, low, high, right - left)
+        least, most = along_ray.value_bounds(y, z, low, high, right - left)
         assert (np.array(values) >= least - 1e-14 * scale).all(), layer
         assert (np.array(values) <= most + 1e-14 * scale).all(), layer
 
@@ -299,7 +302,7 @@ def test_values_of_a_curve_lie_within_the_bounds_and_can_reach_them(slopes, leng
     curve = np.concatenate([[0.3], 0.3 + np.cumsum(np.array(slopes) * widths)])
     low, high, width = min(slopes), max(slopes), widths.sum()
     least, most = (
-        bound[0] for bound in rays.value_bounds(*(np.array([v]) for v in (curve[0], curve[-1], low, high, width)))
+        bound[0] for bound in along_ray.value_bounds(*(np.array([v]) for v in (curve[0], curve[-1], low, high, width)))
     )
     assert least - 1e-12 <= curve.min()
     assert curve.max() <= most + 1e-12

@@ -1,4 +1,4 @@
-"""`bea.reduction`: the small problem of an attack is the whole problem, with the right derivatives, and no longer."""
+"""`bea.backward.reduction`: the small problem of an attack is the whole problem, with the right derivatives, and no longer."""
 
 import itertools
 import math
@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from bea import Network
-from bea.backward_error import changing
-from bea.layers import Dense
-from bea.reduction import reduce
+from bea.backward.closed_form import changing
+from bea.backward.reduction import reduce
+from bea.networks.layers import Dense
 from oracles import (
     KINKED_IMAGES,
     SMOOTH_IMAGES,

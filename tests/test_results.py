@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import yaml
 
-from bea import figures
-from bea.results import CONTRADICTED, OPEN, REPRODUCED, UNDECIDED, Results, scorecard, shown, summary, summary_table
+from lab import figures
+from lab.claims import CONTRADICTED, OPEN, REPRODUCED, UNDECIDED, scorecard, shown, summary, summary_table
+from lab.results import Results
 
 CLAIM = {"paper": "B", "place": "§1", "statement": "s", "published": {"p": 0.5}, "shown": "{p:.0%}", "judged": "j"}
 

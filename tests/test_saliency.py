@@ -1,4 +1,4 @@
-"""`bea.saliency`: greedy choices are those of a naive loop, and never better than the best subset of pixels."""
+"""`bea.attacks.saliency`: greedy choices are those of a naive loop, and never better than the best subset of pixels."""
 
 from itertools import combinations, product
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bea import Activation, Dense, Network
-from bea.saliency import RULES, saliency_attack
+from bea.attacks.saliency import RULES, saliency_attack
 from oracles import HIDDEN, expand, image_network, random_images, random_network
 
 RNG = np.random.default_rng

@@ -1,4 +1,4 @@
-"""`bea.training`: Caffe's LeNet, convolutions on their way back to Keras, and what the loss takes outputs for."""
+"""`lab.training`: Caffe's LeNet, convolutions on their way back to Keras, and what the loss takes outputs for."""
 
 import math
 
@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from test_keras import blobs
 
-from bea import Activation, Dense, Flatten, Network, attack, training
-from bea.layers import Convolution, MaxPool
+from bea import Activation, Dense, Flatten, Network, attack
+from bea.networks.windows import Convolution, MaxPool
+from lab import keras_models, training
 
 layers = training.keras.layers
 
@@ -15,7 +16,7 @@ layers = training.keras.layers
 @pytest.mark.parametrize(("shape", "pooled"), [((28, 28, 1), (12, 4)), ((32, 32, 3), (14, 5)), ((16, 16, 2), (6, 1))])
 def test_lenet_is_that_of_caffe(shape, pooled):
     """Layers, sizes after pooling (paper P: 12 and 4 on MNIST, 14 and 5 on CIFAR-10) and no activation in between."""
-    net = Network.from_keras(training.lenet(shape, seed=1))
+    net = Network.from_keras(keras_models.lenet(shape, seed=1))
     kinds = [Convolution, MaxPool, Convolution, MaxPool, Flatten, Dense, Activation, Dense]
     assert [type(layer) for layer in net.layers] == kinds
     first, _, second, _, _, dense, relu, last = net.layers
@@ -30,7 +31,7 @@ def test_lenet_is_that_of_caffe(shape, pooled):
 
 def test_the_seed_fixes_lenet():
     """The same weights for the same seed, others for another."""
-    weights = [training.lenet(seed=seed).get_weights()[0] for seed in (4, 4, 5)]
+    weights = [keras_models.lenet(seed=seed).get_weights()[0] for seed in (4, 4, 5)]
     np.testing.assert_array_equal(weights[0], weights[1])
     assert not np.array_equal(weights[0], weights[2])
 
@@ -39,7 +40,7 @@ def test_the_seed_fixes_lenet():
 def test_lenet_needs_an_image_with_channels_and_room_for_its_windows(shape):
     """One ValueError that names the argument."""
     with pytest.raises(ValueError, match=r"input_shape: expected .* received"):
-        training.lenet(shape)
+        keras_models.lenet(shape)
 
 
 def small_convolutional():
@@ -56,14 +57,14 @@ def small_convolutional():
     )
 
 
-@pytest.mark.parametrize("make", [training.lenet, small_convolutional], ids=["lenet", "small"])
+@pytest.mark.parametrize("make", [keras_models.lenet, small_convolutional], ids=["lenet", "small"])
 def test_putting_weights_of_convolutions_back_restores_the_model(make):
     """`put_weights` is the inverse of `from_keras`, bit for bit."""
     model = make()
     before = model.get_weights()
     net = Network.from_keras(model)
     model.set_weights([0 * array for array in before])
-    training.put_weights(model, net)
+    keras_models.put_weights(model, net)
     for found, array in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(found, array)
 
@@ -75,7 +76,7 @@ def test_weights_of_another_architecture_are_refused():
         parts = [layers.Conv2D(2, size, padding="same"), layers.Flatten(), layers.Dense(2)]
         models.append(training.keras.Sequential([training.keras.Input((6, 6, 1)), *parts]))
     with pytest.raises(ValueError, match="shape"):
-        training.put_weights(models[0], Network.from_keras(models[1]))
+        keras_models.put_weights(models[0], Network.from_keras(models[1]))
 
 
 def test_keras_is_fooled_by_perturbed_convolutions():
@@ -88,8 +89,8 @@ def test_keras_is_fooled_by_perturbed_convolutions():
     assert result.success.all()
     for i in range(len(x)):
         other, image = net.perturbed(result.perturbation, i)
-        training.put_weights(model, other)
-        found = training.outputs(model, image[None])[0]
+        keras_models.put_weights(model, other)
+        found = keras_models.outputs(model, image[None])[0]
         np.testing.assert_allclose(found, net.perturbed_logits(result.perturbation)[i], atol=1e-5)
         assert found.argmax() == target[i]
 
@@ -111,14 +112,14 @@ def test_a_last_layer_that_is_no_softmax_gives_logits(last):
     """The loss that training reports is that of the outputs taken as logits, also if that layer has no activation."""
     model, data = two_classes(last()), blobs()
     history = training.train(model, data, epochs=2, batch_size=50)
-    outputs = training.outputs(model, data.x_test).astype(float)
+    outputs = keras_models.outputs(model, data.x_test).astype(float)
     expected = np.mean(np.log(np.exp(outputs).sum(axis=1)) - outputs[np.arange(len(outputs)), data.y_test])
     np.testing.assert_allclose(history["val_loss"][-1], expected, rtol=1e-5)
 
 
 def test_with_tanh_outputs_the_loss_has_a_floor():
     """Above log(1 + e⁻²) for two classes, and near it once they are learnt."""
-    model = training.dense_classifier([8, 2], ["tanh", "tanh"], (2, 2))
+    model = keras_models.dense_classifier([8, 2], ["tanh", "tanh"], (2, 2))
     history = training.train(model, blobs(), epochs=40, batch_size=10)
     floor = math.log(1 + math.exp(-2))
     assert history["val_accuracy"][-1] == 1.0

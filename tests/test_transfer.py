@@ -1,11 +1,11 @@
-"""`bea.transfer`: the change has the norm asked for, or there is none."""
+"""`bea.measures.rescaling`: the change has the norm asked for, or there is none."""
 
 import numpy as np
 import pytest
 from scipy.optimize import brentq
 
 from bea import Dense, Network
-from bea.transfer import at_norm, wilson
+from bea.measures.rescaling import at_norm, wilson
 
 RNG = np.random.default_rng
 

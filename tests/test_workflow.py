@@ -88,8 +88,8 @@ def test_nothing_changed_means_nothing_runs(copy):
         ("params.yml", "size: 8", "size: 9", {"primer", "book"}),
         ("params.yml", "images: 500", "images: 400", {"one_layer", "book"}),
         ("params.yml", "epochs: 5", "epochs: 6", set()),  # of the other parameter set
-        ("bea/linear_systems.py", "import numpy", "\nimport numpy", {"primer", "book"}),
-        ("bea/quadratic.py", "import numpy", "\nimport numpy", {*NOTEBOOKS, "book"}),
+        ("bea/backward/linear_systems.py", "import numpy", "\nimport numpy", {"primer", "book"}),
+        ("lab/results.py", "import numpy", "\nimport numpy", {*NOTEBOOKS, "book"}),
         ("notebooks/one_layer.ipynb", "Can an optimiser", "Can some optimiser", {"one_layer", "book"}),
         ("book/notation.md", "# Notation", "# The notation", {"book"}),
         ("book/_static/plane.js", "use strict", "use  strict", {"book"}),

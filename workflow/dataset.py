@@ -8,8 +8,8 @@ import json
 import sys
 from pathlib import Path
 
-from bea import datasets
 from bea.files import write_text
+from lab import datasets
 from workflow.plan import load_parameters, resolve_data_folder
 
 

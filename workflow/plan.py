@@ -5,10 +5,12 @@ import hashlib
 import json
 import os
 import re
+from functools import cache
 from pathlib import Path
 
 import yaml
 
+PACKAGES = ("bea", "lab", "studies")
 SETS = ("full", "smoke")
 DONE = ".done"  # in results: one file a notebook, the checksums of what its last good run made
 
@@ -50,32 +52,56 @@ def forget_incomplete(results=Path("results"), book=Path("_build")) -> None:
 
 
 def modules_of(notebook: str) -> list[str]:
-    """Return the files of ``bea`` that a notebook imports, directly or not, in alphabetical order."""
+    """Return the files of our packages that a notebook imports, directly or not, in alphabetical order."""
     cells = json.loads(Path(f"notebooks/{notebook}.ipynb").read_text(encoding="utf-8"))["cells"]
     waiting = set()
     for cell in cells:
         if cell["cell_type"] == "code":
-            waiting |= _imports("".join(cell["source"]))
+            waiting |= imported("".join(cell["source"]))
     found = set()
     while waiting:
         path = waiting.pop()
         if path not in found:
             found.add(path)
-            waiting |= _imports(Path(path).read_text(encoding="utf-8"))
-    return sorted(found)
+            waiting |= imported(path.read_text(encoding="utf-8"))
+    return sorted(path.as_posix() for path in found)
 
 
-def _imports(code: str) -> set[str]:
-    """Return the files of ``bea`` that a piece of code imports itself."""
-    names = set()
+def imported(code: str, root=Path()) -> set[Path]:
+    """Return the files of our packages that a piece of code imports itself; a lazy name counts as its module."""
+    found = set()
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
+            names = [(alias.name, None) for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    paths = set()
-    for name in names:
-        if name == "bea" or name.startswith("bea."):
-            paths.add(Path("bea/__init__.py"))
-            paths.add(Path(*name.split(".")).with_suffix(".py"))
-    return {str(path) for path in paths if path.is_file()}
+            names = [(node.module, alias.name) for alias in node.names]
+        else:
+            continue
+        for module, name in names:
+            if module.split(".")[0] in PACKAGES:
+                found |= _files(module, name, root)
+    return found
+
+
+def _files(module: str, name: str | None, root: Path) -> set[Path]:
+    """Return the files that ``import module`` or ``from module import name`` opens."""
+    path = root.joinpath(*module.split("."))
+    packages = {parent / "__init__.py" for parent in [path, *path.parents] if (parent / "__init__.py").is_file()}
+    if path.with_suffix(".py").is_file():
+        return packages | {path.with_suffix(".py")}
+    if name and (path / f"{name}.py").is_file():
+        return packages | {path / f"{name}.py"}
+    if name and (path / name).is_dir():
+        return packages | set((path / name).rglob("*.py"))
+    home = _lazy_homes(path / "__init__.py").get(name)
+    return packages | (_files(home, None, root) if home else set(path.rglob("*.py")))
+
+
+@cache
+def _lazy_homes(init: Path) -> dict[str, str]:
+    """Return name → module of a package that opens its modules lazily (see ``bea.lazy``)."""
+    for node in ast.parse(init.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and node.targets[0].id == "HOMES":
+            homes = ast.literal_eval(node.value)
+            return {name: module for module, names in homes.items() for name in names.split()}
+    return {}

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from bea.files import write_text
-from bea.results import load_claims, scorecard, summary_table
+from lab.claims import load_claims, scorecard, summary_table
 
 README = Path("README.md")
 BLOCK = re.compile(r"(<!-- scorecard: [^\n]*-->\n)(.*?)(<!-- end of scorecard -->)", re.DOTALL)

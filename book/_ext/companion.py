@@ -16,7 +16,8 @@ from sphinx import addnodes
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
-from bea.results import load_claims, scorecard, shown, summary_table, tidy
+from lab.claims import load_claims, scorecard, shown, summary_table
+from lab.wording import tidy
 
 logger = logging.getLogger(__name__)
 STATIC = ("book/_static", "results/static")  # where scripts are: our own, and those that notebooks make

@@ -1,0 +1,21 @@
+"""Attacks on the input. All take ``(net, x, label, *, target=None, …)`` and return an ``InputAttackResult``."""
+
+from bea.lazy import opening
+
+HOMES = {
+    "bea.attacks.affine": "smallest_change worst_change",
+    "bea.attacks.black_box": "substitute",
+    "bea.attacks.by_backward_error": "backward_error_attack",
+    "bea.attacks.carlini": "carlini_wagner",
+    "bea.attacks.common": "InputAttackResult StepResult",
+    "bea.attacks.epsilon_search": "SmallestEpsilon smallest_epsilon",
+    "bea.attacks.gradient_signs": "fgsm",
+    "bea.attacks.lbfgs": "lbfgs_attack",
+    "bea.attacks.mixed_integer": "fewest_pixels",
+    "bea.attacks.newton": "newton_attack",
+    "bea.attacks.penalty": "PenaltyResult",
+    "bea.attacks.projected_gradient": "pgd smallest_pgd",
+    "bea.attacks.quantised": "nearest_preimage smallest_factor",
+    "bea.attacks.saliency": "saliency_attack",
+}
+__all__, __getattr__, __dir__ = opening(__name__, HOMES)

@@ -1,0 +1,167 @@
+"""The backward-error attack within the range of the pixels: ``bea.backward_error_attack(..., clip=True)``.
+
+Minimises ``‖Δx‖`` such that the target leads every other class by a margin and ``low ≤ x + Δx ≤ high``, by linearising
+the leads again and again, as ``bea.attack`` does without the range. The programme linearised at a point,
+
+    minimise ½ ‖δ‖²  subject to  G δ ≥ c  and  low - x ≤ δ ≤ high - x,
+
+has the solution ``δ = clip(Gᵀ λ)`` for the right λ ≥ 0. If it is known which pixels end at a limit, the others solve a
+programme without limits, nine unknowns in all (``bea.numerics.quadratic``); that tells anew which ones do, until nothing
+changes. A line search on ``½ ‖Δx‖²`` plus a penalty of the largest violation makes the whole converge.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from bea.networks.layers import Activation
+from bea.networks.leads import allowed_shortfall, lead, over_others
+from bea.networks.network import Network
+from bea.networks.pixels import into_range
+from bea.numerics.arrays import flat, image_norms
+from bea.numerics.quadratic import smallest_feasible
+
+MORE = 1.01  # of the margin is aimed at, so that the margin is met from the right side
+ITERATIONS = (20, 100)  # linearisations at most, of rounded networks but the last, and of the last
+WIDTHS = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)  # a of the smooth ReLUs, one after the other
+REPAIRS = 5  # more searches with the last of them where the ReLUs themselves miss the margin
+SWEEPS = 30  # guesses at the pixels that end at a limit, at most
+ROUNDING = 1e-10  # relative, of multipliers: a step no longer than that ends a programme
+PROXIMAL = 1e-8  # of the mean square of a row of G
+MISSED = 1e-6  # relative to the largest right-hand side: a programme that misses more has no solution
+SUFFICIENT = 1e-4  # share of the predicted decrease that a step must bring
+SHORTEST = 2.0**-20  # step of the line search
+TOLERANCE = (3e-3, 1e-4)  # of the length of Δx, of the same: a step no longer than that ends the search
+
+
+def shortest_in_range(net: Network, x, target, margin, start) -> np.ndarray:
+    """Return a locally shortest change within the range for every image, NaN where none was met that succeeds.
+
+    Kinks are rounded off first, as at a kink a linearisation says what happens on one side only: networks with ReLUs
+    are replaced by ones with smooth ReLUs that turn sharper, each starting where the one before has ended.
+
+    Parameters
+    ----------
+    net : Network
+        With an ``input_range``.
+    x : array (n, *input_shape)
+    target : int array (n,)
+        None of them the present class.
+    margin : float
+        By how much, in units of the logits, it must lead.
+    start : array (n, *input_shape)
+        Where to start; zero where nothing better is known.
+    """
+    low, high = (flat(limit - x) for limit in net.input_range)
+    delta, best = np.clip(flat(start), low, high), np.full((len(x), low.shape[1]), np.nan)
+
+    def judge(some, points):
+        """Keep the points that succeed in the network itself; return by how much each of them misses the margin."""
+        here = into_range(net, x[some], points.reshape(x[some].shape))
+        logits = net(x[some] + here)
+        short = margin - allowed_shortfall(logits, margin) - lead(logits, target[some])
+        better = (short <= 0.0) & ~(image_norms(here) >= image_norms(best[some]))
+        best[some[better]] = flat(here)[better]
+        return short
+
+    rest, asked = np.arange(len(x)), np.full(len(x), margin)
+    smooth = any(layer == Activation("relu") for layer in net.layers)
+    widths = (*WIDTHS, *[WIDTHS[-1]] * REPAIRS) if smooth else (None,)
+    for number, width in enumerate(widths, 1):
+        last = not smooth or number >= len(WIDTHS)
+        arrays = (array[rest] for array in (x, target, asked, delta, low, high))
+        delta[rest], met = _descend(_round_off(net, width), *arrays, last)
+        short = judge(rest, np.where(np.isnan(met), delta[rest], met))
+        if last:
+            # What the sharpest smooth ReLU still gets wrong is asked for on top, and a little more.
+            asked[rest] += np.maximum(1.5 * short, 2.0 * margin)
+            rest = rest[np.isnan(best[rest]).any(axis=1)]
+        if not rest.size:
+            break
+    judge(rest, np.clip(flat(start[rest]), low[rest], high[rest]))
+    return best.reshape(x.shape)
+
+
+def _round_off(net, width):
+    """Return the network with smooth ReLUs for its ReLUs."""
+    if width is None:
+        return net
+    smooth, sharp = Activation("smooth_relu", width), Activation("relu")
+    return replace(net, layers=[smooth if layer == sharp else layer for layer in net.layers])
+
+
+def _descend(net, x, target, margin, delta, low, high, last):
+    """Return where the search has ended, and the shortest point met with the margin, NaN for none."""
+    delta, rest = delta.copy(), np.arange(len(x))
+    best, size, penalty = np.full(delta.shape, np.nan), np.full(len(x), np.inf), np.zeros(len(x))
+    for _ in range(ITERATIONS[last]):
+        d = delta[rest]
+        linear = net.linearise(x[rest] + d.reshape(x[rest].shape))
+        g = over_others(linear.logits, target[rest]) - MORE * margin[rest, None]
+        length, violation = np.linalg.norm(d, axis=1), np.maximum(-g, 0.0).max(axis=1)
+        better = (violation <= (MORE - 1.0) * margin[rest]) & (length < size[rest])
+        best[rest[better]], size[rest[better]] = d[better], length[better]
+
+        G = over_others(linear.jacobian, target[rest])
+        aimed, multipliers = _programme(G, np.matvec(G, d) - g, low[rest], high[rest])
+        step = aimed - d
+        penalty[rest] = np.maximum(penalty[rest], 2.0 * np.nan_to_num(multipliers).sum(axis=1))
+        slope = np.vecdot(d, step) - penalty[rest] * violation
+        merit = 0.5 * np.vecdot(d, d) + penalty[rest] * violation
+        there = np.linalg.norm(step, axis=1) <= TOLERANCE[last] * length
+        waiting = np.flatnonzero(~np.isnan(multipliers).any(axis=1) & ~there & (slope < 0.0))
+        share, moved = 1.0, np.zeros(len(rest), dtype=bool)
+        while len(waiting) and share >= SHORTEST:
+            some = rest[waiting]
+            trial = d[waiting] + share * step[waiting]
+            reached = over_others(net(x[some] + trial.reshape(x[some].shape)), target[some]) - MORE * margin[some, None]
+            value = 0.5 * np.vecdot(trial, trial) + penalty[some] * np.maximum(-reached, 0.0).max(axis=1)
+            good = value <= merit[waiting] + SUFFICIENT * share * slope[waiting]
+            delta[some[good]], moved[waiting[good]] = trial[good], True
+            waiting, share = waiting[~good], 0.5 * share
+        rest = rest[moved]
+        if not rest.size:
+            break
+    return delta, best
+
+
+def _programme(G, c, low, high):
+    """Return the smallest δ between the limits with ``G δ ≥ c``, (n, pixels), and its multipliers; NaN for none found.
+
+    Newton's method on the dual: its piece at λ, where some pixels are at a limit, is a programme in the free ones. A
+    small proximal term keeps it regular where few are free.
+    """
+    n, k = c.shape
+    weight, delta = np.zeros((n, k)), np.zeros_like(low)
+    value, near = _dual(G, c, weight, delta), PROXIMAL * np.einsum("nkp,nkp->n", G, G) / k
+    rest, size = np.arange(n), np.abs(c).max(axis=1)
+    for sweep in range(SWEEPS):
+        rows, g, old = G[rest], c[rest], weight[rest]
+        pull = np.vecmat(old, rows)
+        free = (pull > low[rest]) & (pull < high[rest]) | (sweep == 0)
+        part = np.where(free, 0.0, delta[rest])
+        K = (rows * free[:, None]) @ rows.swapaxes(1, 2) + near[rest, None, None] * np.eye(k)
+        ahead, solved, _ = smallest_feasible(K, g - np.matvec(rows, part) + near[rest, None] * old)
+        step = np.where(solved[:, None], ahead - old, 0.0)
+        done = np.abs(step).max(axis=1) <= ROUNDING * np.abs(old).max(axis=1)
+        waiting, share = np.flatnonzero(~done), 1.0
+        while len(waiting) and share > SHORTEST:
+            some = rest[waiting]
+            trial = old[waiting] + share * step[waiting]
+            there = np.clip(np.vecmat(trial, G[some]), low[some], high[some])
+            reached = _dual(G[some], c[some], trial, there)
+            good = reached > value[some]
+            weight[some[good]], delta[some[good]], value[some[good]] = trial[good], there[good], reached[good]
+            waiting, share = waiting[~good], 0.25 * share
+        done[waiting] = True
+        rest = rest[~done]
+        if not rest.size:
+            break
+    missing = (c - np.matvec(G, delta)).max(axis=1)
+    weight[missing > MISSED * size] = np.nan
+    return delta, weight
+
+
+def _dual(G, c, weight, delta):
+    """Return the dual's value at multipliers and the δ that belongs to them, (n,)."""
+    return 0.5 * np.vecdot(delta, delta) + np.vecdot(weight, c - np.matvec(G, delta))

@@ -1,0 +1,33 @@
+"""The attack of paper B linearised at the unperturbed network: eq. (6), a convex programme."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from bea.backward.closed_form import first_order
+from bea.backward.result import AttackResult, _judge
+from bea.networks.leads import over_others
+from bea.networks.network import Linearisation
+from bea.numerics.quadratic import smallest_feasible
+
+
+def _first_order(net, x, target, on, margin) -> AttackResult:
+    problem = first_order(net, x, on, relative=True)
+    logits = problem.linearisation.logits
+    # D, "target minus other", is applied before the Gram matrix is formed: the other way round close classes cancel.
+    lin = problem.linearisation
+    sensitivities = [over_others(rows, target) for rows in lin.sensitivities]
+    differences = Linearisation(
+        over_others(logits, target), lin.inputs, sensitivities, over_others(lin.jacobian, target)
+    )
+    programme = replace(problem, linearisation=differences)
+    K, c = programme.gram(), margin - programme.linearisation.logits
+    multipliers, solved, iterations = smallest_feasible(K, c)
+    theta = programme.pull_back(multipliers)
+    perturbation = problem.perturbation(*theta, net, x, solved)
+
+    slack = programme.push_forward(*theta) - c
+    infeasibility = np.maximum(-slack, 0.0).max(axis=1) / np.abs(c).max(axis=1)
+    complementarity = np.abs(multipliers * slack).max(axis=1) / np.sum(c * multipliers, axis=1)
+
+    return _judge(net, perturbation, target, margin, logits, iterations, np.maximum(infeasibility, complementarity))

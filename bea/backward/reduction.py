@@ -1,0 +1,233 @@
+"""The attack of paper B, eq. (5), as a small smooth problem: minimise ½‖τ‖² subject to constraints on the logits.
+
+Given the change s_i of the pre-activations that a perturbation of A_i makes, the smallest ΔA_i is
+``s_i h_{i-1}ᵀ / ‖h_{i-1}‖²``, with h_{i-1} what reaches the layer in the *perturbed* network. So with
+``ΔA_i = α_i t_i h_{i-1}ᵀ / ‖h_{i-1}‖``, α_i = ‖A_i‖, and ``Δx = β s``, β = ‖x‖, the objective of eq. (5) is
+``‖t_1‖² + … + ‖t_p‖² + ‖s‖²``, without any approximation. The unknowns of a sample are put together in one vector
+τ, as long as the changing layers are wide. A convolution, whose matrix meets many patches at once, brings all of
+``ΔA_i / α_i`` instead of t_i.
+
+What comes before the first change is constant and is left out. If that change is in a dense layer, it acts like a
+change of the input of what follows: ``v = A_i h_{i-1} + α_i ‖h_{i-1}‖ t_i``. And of a changing input that meets a
+dense layer only the component in the row space of that layer has any effect.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import accumulate
+
+import numpy as np
+
+from bea.backward.closed_form import Changing
+from bea.networks.layers import Dense, Flatten, Weighted
+from bea.networks.network import Network
+from bea.networks.perturbation import Perturbation
+from bea.numerics.arrays import flat, image_norms
+from bea.numerics.blocks import in_blocks
+
+
+@dataclass(frozen=True, eq=False)
+class Tail:
+    """What follows the first change, as a function of τ = (t_i of its changing layers, s of its input).
+
+    Attributes
+    ----------
+    layers : tuple of layers
+    x : array (n, …)
+        Its unperturbed inputs.
+    input_scales : array (n,) or None
+        ``x + input_scales · s`` is its input; None where that stays.
+    weight_scales : tuple of float or None
+        α_i of every weighted layer, None for one that stays.
+    """
+
+    layers: tuple
+    x: np.ndarray
+    input_scales: np.ndarray | None
+    weight_scales: tuple[float | None, ...]
+
+    @property
+    def sizes(self) -> list[int]:
+        """Number of unknowns of every changing layer, then of the input."""
+        weighted = (layer for layer in self.layers if isinstance(layer, Weighted))
+        sizes = [
+            len(layer.matrix) if isinstance(layer, Dense) else layer.matrix.size
+            for layer, scale in zip(weighted, self.weight_scales, strict=True)
+            if scale is not None
+        ]
+        return sizes if self.input_scales is None else [*sizes, math.prod(self.x.shape[1:])]
+
+    @property
+    def classes(self) -> int:
+        """Number of logits."""
+        return len(self.layers[-1].matrix) if self.layers else self.x.shape[1]
+
+    @property
+    def last_layer(self) -> slice | None:
+        """Where the unknowns of the network's last layer stand in τ; None if that layer stays."""
+        if not self.layers:
+            return slice(0, self.classes)
+        if self.weight_scales[-1] is None:
+            return None
+        end = sum(self.sizes) - (0 if self.input_scales is None else self.sizes[-1])
+        return slice(end - self.classes, end)
+
+    def take(self, samples) -> "Tail":
+        """Return the same for some of the samples."""
+        scales = None if self.input_scales is None else self.input_scales[samples]
+        return replace(self, x=self.x[samples], input_scales=scales)
+
+    def forward(self, tau) -> tuple[np.ndarray, list]:
+        """Return the logits (n, classes) at τ, and for every layer what ``pull_back`` needs to remember."""
+        ends = list(accumulate(self.sizes))
+        parts = [tau[:, end - size : end] for end, size in zip(ends, self.sizes, strict=True)]
+        y = self.x
+        if self.input_scales is not None:
+            y = y + (self.input_scales[:, None] * parts.pop()).reshape(y.shape)
+        memory, scales = [], iter(self.weight_scales)
+        for layer in self.layers:
+            scale = next(scales) if isinstance(layer, Weighted) else None
+            kept = None
+            if scale is None:
+                output = layer.forward(y)
+            elif isinstance(layer, Dense):
+                t, length = parts.pop(0), np.sqrt(np.einsum("ni,ni->n", y, y) + layer.bias)[:, None]
+                output = layer.forward(y) + scale * length * t
+                kept = (t, scale, y, length)
+            else:
+                h = layer.unfold(y)
+                t = parts.pop(0).reshape(-1, *layer.matrix.shape)
+                product = h @ (layer.matrix + scale * t).swapaxes(1, 2)
+                output = product.reshape(len(y), *layer.output_shape(y.shape[1:]))
+                kept = (t, scale, h, None)
+            memory.append((layer, y, output, kept))
+            y = output
+        return y, memory
+
+    def pull_back(self, rows, memory) -> np.ndarray:
+        """Differentiate ``rows @ logits``, rows (n, k, classes), with respect to τ: (n, k, unknowns)."""
+        parts, missing = [], len(self.sizes)
+        for layer, y, output, kept in reversed(memory):
+            if len(parts) == missing:
+                break
+            if kept is None:
+                rows = layer.pull_back(rows, y, output)
+                continue
+            t, scale, h, length = kept
+            if isinstance(layer, Dense):
+                parts.append(rows * (scale * length)[:, None])
+                # The perturbed matrix is A + α t hᵀ / ‖h‖.
+                factor = np.vecdot(rows, t[:, None])[:, :, None] * _over(scale, length)[:, :, None]
+                rows = layer.pull_back(rows, y, output) + factor * h[:, None]
+                continue
+            rows = rows.reshape(*rows.shape[:2], h.shape[1], len(layer.matrix))
+            parts.append(flat(scale * (rows.swapaxes(2, 3) @ h[:, None]), keep=2))
+            if len(parts) < missing:
+                kernel = (layer.matrix + scale * t)[:, None, :, : layer.kernel.shape[1]]
+                rows = layer.fold(rows @ kernel, y.shape[1:])
+        parts.reverse()
+        if self.input_scales is not None:
+            parts.append(flat(rows, keep=2) * self.input_scales[:, None, None])
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
+
+
+@dataclass(frozen=True, eq=False)
+class Reduction:
+    """The tail of a batch of attacks, and how to come back from τ to a perturbation.
+
+    Attributes
+    ----------
+    tail : Tail
+    net : Network
+    x : array (n, *input_shape)
+    changing : Changing
+    start : int
+        Number of weighted layers before the tail.
+    entry : Dense or None
+        The layer whose change is the change of the tail's input.
+    basis : array (r, pixels) or None
+        Orthonormal basis of the input's components that have an effect.
+    """
+
+    tail: Tail
+    net: Network
+    x: np.ndarray
+    changing: Changing
+    start: int
+    entry: Dense | None
+    basis: np.ndarray | None
+
+    def to_tail(self, images) -> np.ndarray:
+        """Return what reaches the tail from other images (m, *input_shape)."""
+        if self.basis is not None:
+            return flat(images) @ self.basis.T
+        return _pass(self.net.layers[: len(self.net.layers) - len(self.tail.layers)], images)
+
+    def take(self, samples) -> "Reduction":
+        """Return the same for some of the samples."""
+        return replace(self, tail=self.tail.take(samples), x=self.x[samples])
+
+    def perturbation(self, tau, attained) -> Perturbation:
+        """Return the perturbation of τ (n, unknowns); NaN where it is not attained."""
+        _, memory = self.tail.forward(tau)
+        seen = np.where(attained, 1.0, np.nan)[:, None]
+        dA, dx = [None] * len(self.net.weighted), None
+        kept = [entry[3] for entry in memory if isinstance(entry[0], Weighted)]
+        for number, entry in enumerate(kept, start=self.start):
+            if entry is not None:
+                t, scale, h, length = entry
+                if length is None:
+                    dA[number] = scale * t * seen[:, :, None]
+                else:
+                    dA[number] = _over(scale, length) * t * seen, self.net.weighted[number].augment(h)
+        if self.tail.input_scales is not None:
+            s = tau[:, -self.tail.sizes[-1] :]
+            if self.entry is not None:
+                before = self.net.layers[: len(self.net.layers) - len(self.tail.layers) - 1]
+                h = self.entry.augment(_pass(before, self.x))
+                scale = self.net.weight_norms[self.start - 1]
+                dA[self.start - 1] = (_over(scale, image_norms(h)[:, None]) * s * seen, h)
+            else:
+                dx = self.tail.input_scales[:, None] * s * seen
+                dx = (dx if self.basis is None else dx @ self.basis).reshape(self.x.shape)
+        return Perturbation(dA, dx, self.x, self.net.weight_norms, attained)
+
+
+def reduce(net: Network, x, changing: Changing, block: int) -> Reduction:
+    """Return the reduced problem of a batch of images (n, *input_shape), ``block`` of which pass the net at a time."""
+    alphas = [float(norm) if changes else None for norm, changes in zip(net.weight_norms, changing.layers, strict=True)]
+    if changing.input:
+        position = next(i for i, layer in enumerate(net.layers) if not isinstance(layer, Flatten))
+        layer = net.layers[position]
+        if not isinstance(layer, Dense) or changing.layers[0] or len(layer.matrix) >= layer.kernel.shape[1]:
+            tail = Tail(net.layers, x, image_norms(x), tuple(alphas))
+            return Reduction(tail, net, x, changing, 0, None, None)
+        columns, triangle = np.linalg.qr(layer.kernel.T)
+        small = np.column_stack([triangle.T, layer.matrix[:, -1]]) if layer.bias else triangle.T
+        layers = (layer.with_matrix(small), *net.layers[position + 1 :])
+        tail = Tail(layers, in_blocks(lambda part: flat(part) @ columns, x, block), image_norms(x), tuple(alphas))
+        return Reduction(tail, net, x, changing, 0, None, columns.T)
+    first = changing.layers.index(True)
+    position = [i for i, layer in enumerate(net.layers) if isinstance(layer, Weighted)][first]
+    layer, before = net.layers[position], partial(_pass, net.layers[:position])
+    if not isinstance(layer, Dense):
+        y = in_blocks(before, x, block)
+        tail = Tail(net.layers[position:], y, None, tuple(alphas[first:]))
+        return Reduction(tail, net, x, changing, first, None, None)
+    values = in_blocks(lambda part: layer.forward(before(part)), x, block)
+    lengths = in_blocks(lambda part: image_norms(layer.augment(before(part))), x, block)
+    tail = Tail(net.layers[position + 1 :], values, alphas[first] * lengths, tuple(alphas[first + 1 :]))
+    return Reduction(tail, net, x, changing, first + 1, layer, None)
+
+
+def _pass(layers, y) -> np.ndarray:
+    """Return what comes out of a sequence of layers."""
+    for layer in layers:
+        y = layer.forward(y)
+    return y
+
+
+def _over(scale, length):
+    """Return scale / length, and 0 where nothing arrives, so that nothing can be changed."""
+    return np.divide(scale, length, out=np.zeros_like(length), where=length > 0.0)

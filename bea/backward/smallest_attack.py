@@ -1,0 +1,111 @@
+"""Attacks by backward error (paper B, section 3): the smallest perturbation after which a chosen class wins."""
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from bea.backward.closed_form import changing
+from bea.backward.linearised import _first_order
+from bea.backward.reduction import reduce
+from bea.backward.result import AttackResult, _in_blocks, _judge
+from bea.backward.search import search
+from bea.networks.leads import allowed_shortfall
+from bea.networks.network import Network
+from bea.numerics.blocks import block_size, in_blocks
+from bea.numerics.checks import check_count, check_positive
+
+METHODS = ("first-order", "converged")
+
+
+def attack(
+    net: Network, x, target, on="weights", *, method="first-order", margin=1e-3, starts=None, examples=None, seed=0
+) -> AttackResult:
+    """Smallest perturbation after which ``target`` wins (paper B, eqs. 5 and 6).
+
+    Minimises ``Σ_i ‖ΔA_i‖²/‖A_i‖² + ‖Δx‖²/‖x‖²`` subject to ``logit_target - logit_j ≥ margin`` for every other class
+    j. An increasing output activation does not change who wins, so the constraints are on the logits. ("first-order")
+    solves the problem linearised at the unperturbed network; for one affine layer with only weights or only the
+    input perturbed that is exact: the global optimum. Otherwise it is linearised, and ``success`` says whether it
+    holds in the network itself. ("converged") linearises again at every point it finds until the conditions of
+    optimality of (5) hold: locally optimal.
+
+    Parameters
+    ----------
+    net : Network
+    x : array (n, *input_shape)
+        Images, pixels within ``net.input_range``.
+    target : int array (n,)
+        Class that shall win, different from the present one.
+    on : {"weights", "input", "both"} or tuple
+        What may change; a tuple holds numbers of weighted layers, from 1, and "input".
+    method : {"first-order", "converged"}
+    margin : float
+        By how much, in units of the logits, the target must lead; positive, so that no tie is left to ``argmax``.
+    starts : int, optional
+        How many searches for each sample ("converged"); the best counts. The first starts from zero, the others in
+        random directions, the same for all samples, several times as far as what the first one found. By default
+        three where the first was slow, as it is where constraints bend much, and one elsewhere.
+    examples : array (m, *input_shape), optional
+        Images to start one more search from ("converged", with a changing input): from the nearest one that is
+        classified as the target.
+    seed : int
+        Of the random starts.
+
+    Returns
+    -------
+    AttackResult
+
+    Raises
+    ------
+    ValueError
+        For images of wrong shape or range, targets out of range or equal to the present class, a margin that is not
+        positive, an unknown ``on`` or ``method``, fewer than one start.
+    TypeError
+        For targets that are not integers.
+    """
+    x = net.check_images(x)
+    target = check_targets(net, x, target)
+    change = changing(net, on)
+    if method not in METHODS:
+        raise ValueError(f"method: expected one of {METHODS}, received {method!r}")
+    check_positive("margin", margin)
+    if starts is not None:
+        check_count("starts", starts)
+    if examples is not None:
+        examples = net.check_images(examples, "examples")
+
+    block = block_size(net.layers, net.input_shape)
+    with threadpool_limits(1, "blas"):  # blocks run side by side, and small matrices gain nothing from more threads
+        if method == "first-order":
+            return _in_blocks(lambda part: _first_order(net, x[part], target[part], on, margin), x, block)
+        logits = in_blocks(net, x, block)
+        allowed = allowed_shortfall(logits, margin)
+        options = {"starts": starts, "examples": examples, "seed": seed}
+        reduction = reduce(net, x, change, block)
+        found = search(reduction, target, margin, allowed, **options)
+
+        def put_through(part: slice) -> AttackResult:
+            some, conditions = reduction.take(part), (found.iterations[part], found.kkt_residual[part])
+
+            def judged(won) -> AttackResult:
+                perturbation = some.perturbation(found.tau[part], won)
+                return _judge(net, perturbation, target[part], margin, logits[part], *conditions)
+
+            result = judged(found.won[part])
+            # Far out the reduced problem may have taken rounding for a lead; NaN, where nothing won, is not below.
+            rounded = result.margin < margin - 1e-9 * np.abs(logits[part]).max(axis=1)
+            return judged(found.won[part] & ~rounded) if rounded.any() else result
+
+        return _in_blocks(put_through, x, block)
+
+
+def check_targets(net: Network, x, target) -> np.ndarray:
+    """Return ``target`` as an integer array (n,), or raise as ``attack`` says."""
+    target = net.check_classes(target, len(x), "target")
+    same = net.classify(x) == target
+    if same.any():
+        first = int(np.argmax(same))
+        raise ValueError(
+            f"target: expected a class other than the present one, received {target[first]} for image {first}, "
+            f"which is already classified as {target[first]}"
+        )
+    return target

@@ -1,0 +1,81 @@
+"""Bounds of values and slopes of a network on a segment of a ray, carried from layer to layer."""
+
+import numpy as np
+
+from bea.networks.layers import Activation, Flatten, RadialBasis, Weighted
+from bea.networks.windows import AveragePool, MaxPool
+from bea.numerics.arrays import column
+
+# Layers that are affine maps: at their head a network need not be run anew for every point of a ray.
+AFFINE = (AveragePool, Flatten, Weighted)
+
+
+def value_bounds(y, z, low, high, width) -> tuple[np.ndarray, np.ndarray]:
+    """Enclose a function between two points ``width`` apart, with the values y and z there and slopes in [low, high].
+
+    It stays above the line that falls most steeply from y and the one that rises most steeply to z; they meet at the
+    least value. The largest follows by symmetry.
+    """
+    width = column(width, y)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        dip = (high * y - low * z + low * high * width) / (high - low)
+        peak = (high * z - low * y - low * high * width) / (high - low)
+    turns = (low < 0.0) & (high > 0.0)
+    least, most = np.minimum(y, z), np.maximum(y, z)
+    # The bounds meet the ends up to rounding, so they are not allowed inside.
+    return np.where(turns, np.minimum(dip, least), least), np.where(turns, np.maximum(peak, most), most)
+
+
+def slope_bounds(layer, y, z, v, w, low, high, width) -> tuple[np.ndarray, np.ndarray]:
+    """Return bounds of the slope of a layer's output along a segment.
+
+    Parameters
+    ----------
+    layer : Layer
+    y, z : arrays (m, *shape)
+        Its input at the two ends.
+    v, w : arrays (m, *output shape)
+        Its output there.
+    low, high : arrays (m, *shape)
+        Bounds of the slope of its input.
+    width : array (m,)
+        Length of the segments.
+    """
+    if isinstance(layer, Activation):
+        least, most = value_bounds(y, z, low, high, width)
+        f = layer.forward
+        at_least, at_most = layer.slope(least, f(least)), layer.slope(most, f(most))
+        # Every activation has its largest slope at one end, or at zero.
+        zero = np.zeros(1)
+        steepest = np.where((least < 0.0) & (most > 0.0), layer.slope(zero, f(zero)), 0.0)
+        flat, steep = np.minimum(at_least, at_most), np.maximum(np.maximum(at_least, at_most), steepest)
+        return np.where(low < 0.0, low * steep, low * flat), np.where(high > 0.0, high * steep, high * flat)
+    if isinstance(layer, MaxPool):
+        least, most = value_bounds(y, z, low, high, width)
+        bar = layer.forward(least)
+        slopes = [np.full(v.shape, np.inf), np.full(v.shape, -np.inf)]
+        for pixels in layer.offsets(y):
+            may_lead = most[pixels] >= bar
+            slopes[0] = np.where(may_lead, np.minimum(slopes[0], low[pixels]), slopes[0])
+            slopes[1] = np.where(may_lead, np.maximum(slopes[1], high[pixels]), slopes[1])
+        return tuple(slopes)
+    centre, radius = 0.5 * (low + high), 0.5 * (high - low)
+    if isinstance(layer, RadialBasis):
+        # The exponent -γ ‖y - c‖² has the slope -2 γ (y - c)·y', both factors known up to a radius.
+        least, most = value_bounds(y, z, low, high, width)
+        middle, reach = 0.5 * (least + most), 0.5 * (most - least)
+        twice = 2.0 * layer.sharpness
+        slope = twice * (centre @ layer.centres.T - np.vecdot(middle, centre)[:, None])
+        spread = np.vecdot(np.abs(middle), radius) + np.vecdot(reach, np.abs(centre) + radius)
+        spread = twice * (spread[:, None] + radius @ np.abs(layer.centres).T)
+        low, high = slope - spread, slope + spread
+        least, most = value_bounds(layer.exponents(y), layer.exponents(z), low, high, width)
+        most = np.minimum(most, 0.0)  # no exponent is positive, its bound may be
+        # Then the exponential, whose slope is its value.
+        least, most = np.exp(least), np.exp(most)
+        return np.where(low < 0.0, low * most, low * least), np.where(high > 0.0, high * most, high * least)
+    if not isinstance(layer, AFFINE):
+        raise TypeError(f"net: expected layers whose slopes are known here, received a {type(layer).__name__}")
+    larger = layer.with_matrix(np.abs(layer.matrix)) if isinstance(layer, Weighted) else layer
+    centre, radius = layer.push_forward(centre, y, v), larger.push_forward(radius, y, v)
+    return centre - radius, centre + radius

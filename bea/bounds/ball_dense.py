@@ -1,0 +1,252 @@
+"""Lower bounds of the smallest change of an image that changes its class, from bounds that hold in a ball around it.
+
+The problem: for the own class c of an image and a rival j, the lead ``g(δ) = logit_c(x + δ) - logit_j(x + δ)`` of a
+network of dense layers; find the largest r for which a lower bound of ``min {g(δ) : ‖δ‖ ≤ r}`` is positive. The bound
+is that of a quadratic function below g, and is made for each r in four steps.
+
+1. Forwards: in the ball every hidden output is ``h = α + M δ + ε`` with |ε| ≤ ρ, as an activation lies between two
+   parallel lines on the range of its input. So each input v of an activation has a range, and is affine up to a box.
+2. A point δ̂ of the sphere at which g is small; it decides how tight the bound is, not whether it holds.
+3. Backwards: ``d f(v)`` is replaced by ``d f(t) + s (v - t) - c (v - t)²`` below it on the range of v, where t is at or
+   near v(δ̂). With primes for differences from δ̂, the linear part goes on to ``v' = W h'`` and h of the layer before.
+   In the quadratic part h' is v' of that layer times numbers between the slopes of chords of f from v(δ̂), a sector
+   around S: ``h' = S v' + ε`` with |ε| ≤ κ |v'|. So it becomes a quadratic in v', that vanishes at δ̂.
+4. What is left is ``k + lᵀδ - δᵀHδ``, in the span of the rows of A_1. For every μ above the largest eigenvalue of H,
+   its minimum over the ball is at least ``k - μ r² - ¼ lᵀ(μ - H)⁻¹ l`` (weak duality), and the best μ is searched for.
+
+Rounding. What is computed is off by a small multiple of the rounding unit 1.1e-16 of the numbers that are added up. So
+the bound must be positive after subtraction of ``ROUNDING`` = 1e-11 of the sum of the absolute values of its terms, of
+``SOLVED`` = 1e-7 of the two terms with μ (no μ - λ is less than 1e-5 μ, which can cost that many digits), and of what
+``bea.bounds.rounding`` bounds the error of the two logits by. Ranges are widened by 1e-9 of their width and 1e-11 of the
+numbers in them, c by 1e-9 of itself, sectors by 1e-9, and the radius in the end is less by 1e-9 of itself. These
+allowances are generous for layers of up to some thousand numbers, but no proof in the sense of interval arithmetic.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bea.bounds.ball_quadratic import least_lead
+from bea.bounds.ball_ranges import Ball, hidden_stages, inputs_in_ball
+from bea.bounds.minorants import ROUNDING, band, chord_slope
+from bea.bounds.rounding import error_of
+from bea.networks.layers import Dense
+from bea.networks.network import Network
+from bea.numerics.blocks import blocks, side_by_side
+
+ACCURACY = 5e-4  # of the radius, relative: between one with a positive bound and one without
+FARTHEST = 1e4  # no larger radius is tried
+PAIR_NUMBERS = 2**19  # in one array that holds a matrix for every image
+
+
+def local_bound(net: Network, x) -> tuple[np.ndarray, np.ndarray]:
+    """Return how far every image must move at least before its class can change, and the class that limits it.
+
+    The class is the largest logit; a tie has the radius 0. Without a hidden layer the radius is exact up to rounding.
+    A class whose lead is constant never wins: its radius is infinite. Otherwise no more than ``FARTHEST`` is returned.
+
+    Parameters
+    ----------
+    net : Network
+        Of ``Dense`` layers with elementwise activations between them; the images may be flattened.
+    x : array (n, *input_shape)
+
+    Returns
+    -------
+    radius : array (n,)
+        Euclidean length in the unit of the pixels; at it the bound was positive. Changes may leave the pixels' range.
+    rival : array (n,) of int
+
+    Raises
+    ------
+    ValueError
+        For a network with other layers, and images of wrong shape or range.
+    """
+    stages = hidden_stages(net)
+    x = net.check_images(x)
+    if not stages:
+        return _affine(net, x)
+    ball = Ball.of(stages)
+    largest = max(ball.rows.shape[1], *(len(stage.kernel) for stage in stages))
+    size = max(8, PAIR_NUMBERS // largest**2)
+    parts = side_by_side(lambda part: _search(ball, net, x[part]), blocks(len(x), size))
+    return tuple(map(np.concatenate, zip(*parts, strict=True)))
+
+
+def descend(ball: Ball, v, d, r, start, steps=10):
+    """Return the point z (n, k) of length r with the least ``d·h``, h the last output, that some steps found.
+
+    The steps go where the gradient points. ``start`` (n, k) are directions.
+    """
+    length = np.sqrt(np.vecdot(start, start))[:, None]
+    z = start * (r[:, None] / np.maximum(length, 1e-300))
+    best, least = z, np.full(len(v), np.inf)
+    for step in range(steps):
+        values, slopes = _run(ball, v, z)
+        reached = np.vecdot(values[-1], d)
+        better = reached < least
+        best, least = np.where(better[:, None], z, best), np.where(better, reached, least)
+        row = _back(ball, slopes, d)
+        length = np.sqrt(np.vecdot(row, row))[:, None]
+        turn = -row * (r[:, None] / np.maximum(length, 1e-300))
+        z = z + (turn - z) * (1.0 if step < 3 else 0.5)
+        length = np.sqrt(np.vecdot(z, z))[:, None]
+        z = z * (r[:, None] / np.maximum(length, 1e-300))
+    return best
+
+
+def _back(ball, slopes, d):
+    """Return the gradient of ``d·h`` in the basis of the ball, where the activations have these slopes."""
+    matrices = [ball.rows, *(stage.kernel for stage in ball.stages[1:])]
+    for matrix, slope in zip(reversed(matrices), reversed(slopes), strict=True):
+        d = (d * slope) @ matrix
+    return d
+
+
+def _run(ball, v, z):
+    """Return all hidden outputs and slopes at the points z; v are the first inputs at the image."""
+    values, slopes = [], []
+    for number, stage in enumerate(ball.stages):
+        v = v + z @ ball.rows.T if number == 0 else values[-1] @ stage.kernel.T + stage.bias
+        values.append(stage.activation.forward(v))
+        slopes.append(stage.activation.slope(v, values[-1]))
+    return values, slopes
+
+
+def _search(ball, net, x):
+    values = net.trace(x)
+    first = next(number for number, layer in enumerate(net.layers) if isinstance(layer, Dense))
+    pairs = Pairs.of(ball, net, values[first + 1], values[-1], error_of(net, values))
+    distance = pairs.first_order()
+    order = distance.argsort(axis=1)
+    rival = order[:, 0].copy()
+    radius = pairs.largest(np.arange(len(x)), rival, distance)
+    doubtful = ~pairs.clear(np.minimum(radius, FARTHEST))
+    for rank in range(1, net.classes - 1):
+        some = np.flatnonzero((radius > 0.0) & doubtful[np.arange(len(x)), order[:, rank]])
+        j = order[some, rank]
+        found = pairs.largest(some, j, distance, radius[some])
+        closer = found < radius[some]
+        radius[some[closer]], rival[some[closer]] = found[closer], j[closer]
+    return radius * (1.0 - 1e-9), rival
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Images of a batch, each with all classes.
+
+    Attributes
+    ----------
+    ball : Ball
+    v : array (n, rows)
+        Inputs of the first activation.
+    own : array (n,) of int
+    d : array (n, classes, inputs of the last layer)
+        Row of the own class in the last kernel less that of every class.
+    constant, lead : arrays (n, classes)
+        The same of the biases and of the logits, less what rounding may have added.
+    """
+
+    ball: Ball
+    v: np.ndarray
+    own: np.ndarray
+    d: np.ndarray
+    constant: np.ndarray
+    lead: np.ndarray
+
+    @classmethod
+    def of(cls, ball, net, v, logits, error):
+        """Return those of images with these first inputs and these logits, which have this error."""
+        own, last = logits.argmax(axis=1), net.layers[-1]
+        bias = last.matrix[:, -1] if last.bias else np.zeros(len(last.matrix))
+        everyone = np.arange(len(own)), own
+        doubt = error + error[everyone][:, None]
+        lead = logits[everyone][:, None] - logits - doubt
+        return cls(ball, v, own, last.kernel[own][:, None] - last.kernel, bias[own][:, None] - bias - doubt, lead)
+
+    def first_order(self):
+        """Return how far every class is to first order, (n, classes), NaN for the own one."""
+        slopes = _run(self.ball, self.v, np.zeros((len(self.v), self.ball.rows.shape[1])))[1]
+        rows = _back(self.ball, [slope[:, None] for slope in slopes], self.d)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            distance = np.maximum(self.lead, 0.0) / np.sqrt(np.vecdot(rows, rows))
+        distance = np.where(self.lead > 0.0, distance, 0.0)
+        distance[np.arange(len(self.own)), self.own] = np.nan
+        return distance
+
+    def clear(self, radius):
+        """Return for which classes step 1 alone says that they cannot win within the radius, (n, classes)."""
+        known = inputs_in_ball(self.ball, self.v, radius)[-1]
+        stage = self.ball.stages[-1]
+        slope = chord_slope(stage.activation, known.low, known.high)
+        offset, half = band(stage.activation, known.low, known.high, slope)
+        rows = self.d * slope[:, None]
+        pieces = [self.d * (slope * known.centre + offset)[:, None], -np.abs(self.d) * half[:, None]]
+        if known.box is not None:
+            pieces.append(-np.abs(rows @ stage.kernel) * known.box[:, None])
+        linear = rows @ known.linear
+        reach = np.sqrt(np.vecdot(linear, linear)) * radius[:, None]
+        size = np.abs(self.constant) + reach + sum(np.abs(piece).sum(axis=2) for piece in pieces)
+        return self.constant + sum(piece.sum(axis=2) for piece in pieces) - reach > ROUNDING * size
+
+    def largest(self, i, j, distance, limit=None):
+        """Return the largest radius with a positive bound that a search finds for the images i and the classes j.
+
+        No more than ``limit`` (as many as i), which is tried first.
+        """
+        v, d, constant, lead = self.v[i], self.d[i, j], self.constant[i, j], self.lead[i, j]
+        direction = -_back(self.ball, _run(self.ball, v, np.zeros((len(i), self.ball.rows.shape[1])))[1], d)
+        start = np.clip(0.95 * distance[i, j], 0.0, FARTHEST)
+        r = start if limit is None else np.minimum(limit, FARTHEST)
+        never = (lead > 0.0) & ~d.any(axis=1)
+        low, high = np.zeros(len(i)), np.full(len(i), np.inf)
+        at_low, at_high, last = lead.copy(), np.full(len(i), -np.inf), np.zeros(len(i))
+        for trial in range(40):
+            known = (lead <= 0.0) | never | (low >= FARTHEST)
+            open_ = np.flatnonzero(~known & (high > (1.0 + ACCURACY) * low))
+            if not len(open_):
+                break
+            each = r[open_]
+            point = descend(self.ball, v[open_], d[open_], each, direction[open_])
+            direction[open_] = point
+            bound = least_lead(self.ball, v[open_], d[open_], constant[open_], each, point)
+            good = bound > 0.0
+            up, down = open_[good], open_[~good]
+            # A side that stays twice counts for less, so that the secant does not creep towards the other one.
+            at_high[up[last[up] > 0]] *= 0.5
+            at_low[down[last[down] < 0]] *= 0.5
+            last[up], last[down] = 1.0, -1.0
+            low[up], at_low[up] = each[good], bound[good]
+            high[down], at_high[down] = each[~good], np.fmax(bound[~good], -3.0 * lead[down])
+            if limit is not None and trial == 0:
+                high[up] = low[up]
+            r = _next_radius(low, high, at_low, at_high, lead)
+        return np.where(never, np.inf, low)
+
+
+def _next_radius(low, high, at_low, at_high, lead):
+    bounded = np.isfinite(high)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        secant = low + (high - low) * at_low / (at_low - at_high)
+        beyond = low * np.clip(lead / np.maximum(lead - at_low, 1e-300), 1.02, 4.0)
+    # A little to the side of the secant's zero that is less well known, so that the next two points enclose it.
+    width = np.where(bounded, high - low, 0.0)
+    nearer = secant + np.where(secant - low < high - secant, 0.4, -0.4) * ACCURACY * secant
+    inner = np.clip(nearer, low + 0.05 * width, high - 0.05 * width)
+    return np.minimum(np.where(bounded, inner, beyond), FARTHEST)
+
+
+def _affine(net, x):
+    """Return the distance to the nearest hyperplane between the class and another, a network without hidden layers."""
+    values = net.trace(x)
+    logits, error = values[-1], error_of(net, values)
+    own, everyone = logits.argmax(axis=1), np.arange(len(x))
+    kernel = net.layers[-1].kernel
+    norms = np.linalg.norm(kernel[:, None] - kernel, axis=2)[own]
+    lead = np.maximum(logits[everyone, own][:, None] - logits - error - error[everyone, own][:, None], 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        distance = np.where(lead > 0.0, lead / norms, 0.0)
+    distance[everyone, own] = np.inf
+    # np.argmin would name the own class if no other one can win.
+    rival = np.argsort(np.where(np.arange(net.classes) == own[:, None], np.nan, distance), axis=1)[:, 0]
+    return distance.min(axis=1) * (1.0 - 1e-12), rival

@@ -1,0 +1,124 @@
+"""The smallest lead of one class over another in a ball, from below: quadratics and duality."""
+
+import numpy as np
+
+from bea.bounds.ball_ranges import Ball, inputs_in_ball
+from bea.bounds.minorants import BENT, ROUNDING, minorant, sector
+
+SOLVED = 1e-7
+GAP = 1e-5  # (μ - λ) / μ is no smaller
+# (push, part): see ``least_lead``. With a kink, or nearly one, and without.
+BENT_TRIES = ((0.15, 1.0), (0.3, 1.0))
+SMOOTH_TRIES = ((0.0, 1.0), (0.0, 0.6))
+
+
+def least_lead(ball: Ball, v, d, constant, r, point, *, tries=None):
+    """Return a lower bound of ``constant + d·h`` where ‖δ‖ ≤ r (n,), after its rounding; h is the last hidden output.
+
+    Parameters
+    ----------
+    v : array (n, rows)
+        Inputs of the first activation at the image.
+    d : array (n, inputs of the last layer)
+    constant, r : arrays (n,)
+    point : array (n, k)
+        Where the bound shall be tight, in the basis of ``ball``.
+    tries : sequence of (push, part), optional
+        Each is a bound: ``push`` as in ``minorant``, and tight at so large a part of ``point``, as less may bend less.
+        The next try is for those whose bound is not positive yet, and the best one counts.
+    """
+    if tries is None:
+        tries = BENT_TRIES if any(stage.activation.name in BENT for stage in ball.stages) else SMOOTH_TRIES
+    best = np.full(len(v), -np.inf)
+    for push, part in tries:
+        some = np.flatnonzero(~(best > 0.0))
+        bound = _one_bound(ball, v[some], d[some], constant[some], r[some], part * point[some], push)
+        best[some] = np.fmax(best[some], bound)
+    return best
+
+
+def _one_bound(ball, v, d, constant, r, point, push):
+    known = inputs_in_ball(ball, v, r)
+    reached, outputs = [v + point @ ball.rows.T], []
+    for before, stage in zip(ball.stages, ball.stages[1:], strict=False):
+        outputs.append(before.activation.forward(reached[-1]))
+        reached.append(outputs[-1] @ stage.kernel.T + stage.bias)
+    quadratic = _quadratic_below(ball, known, reached, outputs, d, push)
+    return _least(constant, *quadratic, ball, point, r)
+
+
+def _least(constant, terms, g, Q, ball, point, r):
+    """Return the bound of ``constant + Σ terms + gᵀv' - v'ᵀQv'``, v' the first inputs less those at the point."""
+    lin, H = g @ ball.rows, ball.rows.T @ Q @ ball.rows
+    turned = (H @ point[:, :, None])[:, :, 0]
+    k, size = constant, np.abs(constant)
+    for term in (*terms, -lin * point, -turned * point):
+        k, size = k + term.sum(axis=1), size + np.abs(term).sum(axis=1)
+    return ball_minimum(k - ROUNDING * size, lin + 2.0 * turned, H, r)
+
+
+def _quadratic_below(ball, known, reached, outputs, d, push):
+    """Return (terms, g, Q) with ``d·h ≥ Σ terms + gᵀv' - v'ᵀQv'``, v' as in ``_least`` (step 3)."""
+    terms, weight, above = [], d, None
+    for number in range(len(ball.stages) - 1, -1, -1):
+        stage, here, at = ball.stages[number], known[number], reached[number]
+        t, value, slope, c = minorant(stage.activation, weight, at, here.low, here.high, push)
+        # In v' = v - at: value + slope (v' + off) - c (v' + off)².
+        off = at - t
+        terms += [value, slope * off, -c * off * off]
+        g = slope - 2.0 * c * off
+        Q = np.zeros((*at.shape, at.shape[1]))
+        if above is not None:
+            Q = _through(above, *sector(stage.activation, at, here.low, here.high), here.high - here.low)
+        _diagonal(Q)[:] += c
+        if number > 0:
+            weight = g @ stage.kernel
+            terms.append(-weight * outputs[number - 1])
+            above = stage.kernel.T @ Q @ stage.kernel
+    return terms, g, Q
+
+
+def _through(N, middle, half, width):
+    """Return Q with ``h'ᵀN h' ≤ v'ᵀQv'`` where every h' is v' times a number off the middle by half at most.
+
+    ``h' = S v' + ε`` with |ε| ≤ half |v'|. For every diagonal T ≻ N, the quadratic in ε is completed to
+    ``(S v' + ε)ᵀN(S v' + ε) ≤ (S v')ᵀ(N + N (T - N)⁻¹ N)(S v') + εᵀTε``. T is twice a diagonal matrix above N after
+    Gershgorin, in which the ε count by how large they may become.
+    """
+    size = half * width + 1e-300
+    T = 2.0 * (np.abs(N) @ size[:, :, None])[:, :, 0] / size + 1e-300
+    rest = -N
+    _diagonal(rest)[:] += T
+    Q = middle[:, :, None] * (N + N @ np.linalg.solve(rest, N)) * middle[:, None]
+    _diagonal(Q)[:] += T * half * half
+    return Q
+
+
+def _diagonal(matrices):
+    """Return a view of the diagonals of matrices (n, m, m)."""
+    return np.einsum("nii->ni", matrices)
+
+
+def ball_minimum(k, lin, H, r):
+    """Return a lower bound of ``k + linᵀz - zᵀHz`` where ‖z‖ ≤ r, H positive semidefinite, for a batch (step 4).
+
+    The best μ is that with ``‖(μ - H)⁻¹ lin‖ = 2 r``, by Newton's method on the reciprocal of the norm.
+    """
+    eigenvalues, vectors = np.linalg.eigh(H)
+    w = (lin[:, None] @ vectors)[:, 0] ** 2
+    length = np.sqrt(np.sum(w, axis=1))
+    largest = np.maximum(eigenvalues[:, -1], 0.0)
+    least = np.maximum(largest * (1.0 + GAP), largest + GAP * length / (2.0 * r)) + 1e-300
+    mu = largest + length / (2.0 * r) + least * GAP
+    best = np.full(len(k), -np.inf)
+    for _ in range(8):
+        mu = np.maximum(mu, least)
+        inverse = 1.0 / (mu[:, None] - eigenvalues)
+        terms = w * inverse
+        last = terms.sum(axis=1) / 4
+        best = np.maximum(best, k - mu * r * r * (1.0 + SOLVED) - last * (1.0 + SOLVED))
+        terms = terms * inverse
+        square = terms.sum(axis=1)
+        cube = np.vecdot(terms, inverse)
+        mu = mu + (np.sqrt(square) / (2.0 * r) - 1.0) * square / np.maximum(cube, 1e-300)
+    return best

@@ -1,0 +1,106 @@
+"""What every hidden unit of a dense network can reach while the input stays in a ball."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bea.bounds.minorants import ROUNDING, band, chord_slope, slope_at
+from bea.networks.layers import Activation, Dense, Flatten
+from bea.networks.network import Network
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """A hidden layer ``h -> f(W h + b)`` with its activation f."""
+
+    kernel: np.ndarray
+    bias: np.ndarray
+    activation: Activation
+
+
+def hidden_stages(net: Network) -> list[Stage]:
+    """Return the hidden layers of a network of dense layers, or raise ``ValueError``."""
+    stages, kernel = [], None
+    for number, layer in enumerate(net.layers):
+        if isinstance(layer, Dense):
+            if kernel is not None:
+                stages.append(Stage(*kernel, Activation("linear")))
+            kernel = layer.kernel, layer.matrix[:, -1] if layer.bias else np.zeros(len(layer.matrix))
+        elif isinstance(layer, Activation) and kernel is not None:
+            stages.append(Stage(*kernel, layer))
+            kernel = None
+        elif not isinstance(layer, Flatten):
+            raise ValueError(
+                f"net: expected dense layers, each with one activation at most, for the method 'local', "
+                f"received a {type(layer).__name__} as layers[{number}]"
+            )
+    return stages
+
+
+@dataclass(frozen=True, eq=False)
+class Ball:
+    """A network around images, the change δ of the image measured in an orthonormal basis of the rows of A_1.
+
+    Attributes
+    ----------
+    stages : list of Stage
+    rows : array (rows of A_1, k)
+        A_1 in that basis.
+    """
+
+    stages: list[Stage]
+    rows: np.ndarray
+
+    @classmethod
+    def of(cls, stages):
+        """Return that of a network with these hidden layers."""
+        return cls(stages, np.linalg.qr(stages[0].kernel.T)[1].T)
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """What is known of the inputs v of one activation in a ball.
+
+    They are between ``low`` and ``high``, and ``v = centre + linear z + W ε`` with |ε| ≤ ``box``. W is the kernel in
+    front of the activation; for the first layer there is no ε.
+    """
+
+    low: np.ndarray
+    high: np.ndarray
+    centre: np.ndarray
+    linear: np.ndarray
+    box: np.ndarray | None
+
+
+def inputs_in_ball(ball: Ball, v, r) -> list[Inputs]:
+    """Return what is known of the inputs of every activation where ‖δ‖ ≤ r (n,); v (n, rows) are the first ones.
+
+    Two affine forms are carried along, with the slopes of chords of the ranges and with the slopes at the image.
+    The range is what both leave; the first form is returned.
+    """
+    norms = np.linalg.norm(ball.rows, axis=1)
+    low, high = _widened(v, v, norms * r[:, None])
+    found = [Inputs(low, high, v, ball.rows, None)]
+    forms, image = [(v, ball.rows, np.zeros_like(v))] * 2, v
+    for before, stage in zip(ball.stages, ball.stages[1:], strict=False):
+        slopes = chord_slope(before.activation, low, high), slope_at(before.activation, image)
+        image = before.activation.forward(image) @ stage.kernel.T + stage.bias
+        boxes, passed = [], []
+        for (centre, linear, spread), slope in zip(forms, slopes, strict=True):
+            offset, half = band(before.activation, low, high, slope)
+            box = np.abs(slope) * spread + half
+            centre = (slope * centre + offset) @ stage.kernel.T + stage.bias
+            linear = stage.kernel @ (slope[:, :, None] * linear)
+            passed.append((centre, linear, box @ np.abs(stage.kernel).T))
+            boxes.append(box)
+        forms = passed
+        sides = [_widened(c, c, np.sqrt(np.vecdot(B, B)) * r[:, None] + spread) for c, B, spread in forms]
+        low = np.maximum(*(side[0] for side in sides))
+        high = np.minimum(*(side[1] for side in sides))
+        found.append(Inputs(low, high, *forms[0][:2], boxes[0]))
+    return found
+
+
+def _widened(low, high, half):
+    half = half * (1.0 + 1e-9) + ROUNDING * (np.abs(low) + half)
+    return low - half, high + half

@@ -1,0 +1,154 @@
+"""Lower bounds of the smallest input perturbation that changes the class (paper P).
+
+The problem: a number that ``min {‖r‖ : class of x + r ≠ class of x}`` cannot fall below. It goes from the logits back
+to the image: κ of a layer is how far its input must move before the class can change, and a layer with the Lipschitz
+constant L that has κ behind it withstands κ / L. The last layer is exact: κ is the distance to the nearest hyperplane
+between the class and another.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bea.bounds import printed as peck
+from bea.bounds.ball_dense import local_bound
+from bea.bounds.ball_pooling import convolutional_bound, take_apart
+from bea.bounds.ball_ranges import hidden_stages
+from bea.bounds.lipschitz import gamma, lipschitz_constant
+from bea.bounds.printed import ratio
+from bea.bounds.rounding import error_of
+from bea.networks.layers import Dense
+from bea.networks.network import Network
+from bea.networks.windows import Convolution
+from bea.numerics.blocks import block_size, blocks, side_by_side
+
+
+@dataclass(frozen=True, eq=False)
+class LowerBound:
+    """Lower bounds for a batch of n images.
+
+    Attributes
+    ----------
+    radius : array (n,)
+        Euclidean length, in the unit of the pixels, of input perturbations below which the class cannot change;
+        perturbations may leave the range of the pixels. Zero for a misclassified image where labels were given.
+    layers : array (n, layers)
+        κ of every layer: how far its input must move at least. The first column is ``radius``.
+    rival : array (n,) of int
+        The class that limits the bound at the logits.
+    """
+
+    radius: np.ndarray
+    layers: np.ndarray
+    rival: np.ndarray
+
+
+def lower_bound(net: Network, x, label=None, *, method="lipschitz", curvature=0.0) -> LowerBound:
+    """Return how far an image must move at least before its class can change (paper P, sections 4 and 5).
+
+    The class is that of the network in real arithmetic with the stored weights; with the methods ``"lipschitz"`` and
+    ``"local"`` the radius is proven in spite of rounding (see ``bea.bounds.lipschitz``, ``bea.bounds.ball_dense`` and
+    ``bea.bounds.rounding``), and zero where the lead of the class is no larger than the rounding of the logits may be.
+
+    Parameters
+    ----------
+    net : Network
+    x : array (n, *input_shape)
+    label : array (n,) of int, optional
+        Where the class is another, the radius is zero. The class itself unless given.
+    method : {"lipschitz", "local", "peck"}
+        One proven constant a layer; what can be proved in a ball around the image, tighter and slower (see
+        ``bea.bounds.ball_dense`` and ``bea.bounds.ball_pooling``); or the printed theorems, which are not proven (see
+        ``bea.bounds.printed``). "local" improves on the first column of "lipschitz" only; its other κ are those of the latter.
+    curvature : float
+        M of theorem 4.1, for the method ``"peck"``; zero is the limit.
+
+    Raises
+    ------
+    ValueError
+        For another method, a curvature that is negative, not finite, or given for another method than ``"peck"``,
+        images of wrong shape or range, labels of wrong shape or range, or a layer that the method does not cover.
+    TypeError
+        For labels that are not integers.
+    """
+    if method not in METHODS:
+        raise ValueError(f"method: expected one of {sorted(METHODS)}, received {method!r}")
+    if not 0.0 <= curvature < np.inf:
+        raise ValueError(f"curvature: expected a finite number from 0 on, received {curvature!r}")
+    if curvature and method != "peck":
+        raise ValueError(f"curvature: expected none for the method {method!r}, received {curvature!r}")
+    x = net.check_images(x)
+    label = None if label is None else net.check_classes(label, len(x), "label")
+    each = METHODS[method](net, curvature)
+    parts = blocks(len(x), block_size(net.layers, net.input_shape))
+    layers, rival, own = map(np.concatenate, zip(*side_by_side(lambda part: each(x[part]), parts), strict=True))
+    if label is not None:
+        layers[own != label] = 0.0
+    return LowerBound(layers[:, 0].copy(), layers, rival)
+
+
+def proven_distances(layer: Dense, logits, error) -> np.ndarray:
+    """Return how far the input of the last layer must move before another class wins, (n, classes), rounded down.
+
+    ``(logit_c - logit_c') / ‖w_c - w_c'‖`` with c the leading class, infinite for c' = c; ``error`` (n, classes) bounds
+    that of the logits. Zero where the lead may be an effect of rounding.
+    """
+    own = logits.argmax(axis=1)[:, None]
+    top, slack = np.take_along_axis(logits, own, 1), np.take_along_axis(error, own, 1)
+    lead = (top - logits) * (1.0 - gamma(2)) - (error + slack) * (1.0 + gamma(4))
+    norms = np.linalg.norm(layer.kernel[:, None] - layer.kernel, axis=2) * (1.0 + gamma(layer.kernel.shape[1] + 4))
+    distances = _down(ratio(np.maximum(lead * (1.0 - gamma(2)), 0.0), norms[own[:, 0]]))
+    np.put_along_axis(distances, own, np.inf, axis=1)
+    return distances
+
+
+def _lipschitz(net, curvature):
+    constants, shape = [], net.input_shape
+    for layer in net.layers[:-1]:
+        constants.append(lipschitz_constant(layer, shape))
+        shape = layer.output_shape(shape)
+
+    def each(x):
+        values = net.trace(x)
+        distances = proven_distances(net.layers[-1], values[-1], error_of(net, values))
+        kappa = np.empty((len(x), len(net.layers)))
+        kappa[:, -1] = distances.min(axis=1)
+        for number in range(len(constants) - 1, -1, -1):
+            kappa[:, number] = _down(ratio(kappa[:, number + 1], constants[number]))
+        return kappa, distances.argmin(axis=1), values[-1].argmax(axis=1)
+
+    return each
+
+
+def _local(net, curvature):
+    convolves = any(isinstance(layer, Convolution) for layer in net.layers)
+    within, check = (convolutional_bound, take_apart) if convolves else (local_bound, hidden_stages)
+    check(net)  # other networks are refused before any work
+    modular = _lipschitz(net, curvature)
+
+    def each(x):
+        kappa, rival, own = modular(x)
+        radius, nearest = within(net, x)
+        better = radius > kappa[:, 0]
+        kappa[:, 0] = np.where(better, radius, kappa[:, 0])
+        return kappa, np.where(better, nearest, rival), own
+
+    return each
+
+
+def _peck(net, curvature):
+    peck.printed_steps(net)  # layers without a theorem are refused before any work
+
+    def each(x):
+        return *peck.chain(net, x, curvature=curvature), net.classify(x)
+
+    return each
+
+
+# Each returns a function of a block of images: κ of every layer, the rival and the class.
+METHODS = {"lipschitz": _lipschitz, "local": _local, "peck": _peck}
+
+
+def _down(numbers):
+    """Return the next floats towards zero: lower bounds of what was rounded to nearest."""
+    return np.where(np.isinf(numbers), np.inf, np.nextafter(numbers, 0.0))

@@ -1,0 +1,283 @@
+"""Networks as compositions of layers (paper B, eq. 3), and their first-order expansion (section 2.4).
+
+A network is the map ``x -> y_p`` with ``y_i = f_i(A_i h_{i-1})``, where ``h_{i-1}`` is ``y_{i-1}`` with a one
+appended when the layer has a bias, so that the bias is the last column of ``A_i``. Here the affine maps, the
+activations and the reshapes are separate layers in one sequence; the *weighted* ones carry the index i.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from bea.networks.activations import ACTIVATIONS
+from bea.networks.layers import Dense, Weighted
+from bea.networks.perturbation import Perturbation
+from bea.numerics.arrays import flat
+
+# Maps after the logits that leave the order of the classes as it is, so that attacks may work on the logits.
+OUTPUT_ACTIVATIONS = ("linear", "sigmoid", "softmax", "tanh")
+
+
+@dataclass(frozen=True, eq=False)
+class Linearisation:
+    """First-order expansion of the logits of a batch in weights and input (section 2.4).
+
+    ``logits(A + ΔA, x + Δx) ≈ logits + Σ_i S_i ΔA_i h_{i-1} + J Δx``, one sample at a time. Quantities that are the
+    same for every sample have a first axis of length one. A convolution meets one h_{i-1} at every position and adds
+    up ``S_i ΔA_i h_{i-1}`` over the positions; there h and S_i have one more axis.
+
+    Attributes
+    ----------
+    logits : array (n, classes)
+        Or the activated outputs, when these were asked for.
+    inputs : list of arrays (n, columns_i), for convolutions (n, positions_i, columns_i)
+        h_{i-1}, what each weighted layer multiplies.
+    sensitivities : list of arrays (n or 1, classes, rows_i), for convolutions (n, classes, positions_i, rows_i)
+        S_i, the derivative of the logits with respect to A_i h_{i-1}.
+    jacobian : array (n or 1, classes, pixels)
+        J, the derivative of the logits with respect to the input, flattened.
+    """
+
+    logits: np.ndarray
+    inputs: list[np.ndarray]
+    sensitivities: list[np.ndarray]
+    jacobian: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """An immutable feed-forward classifier in float64 (paper B, eq. 3).
+
+    Parameters
+    ----------
+    layers : sequence of layers
+        Applied in order; the last one is weighted, so that the output of the sequence is the logits.
+    input_shape : tuple of int
+        Shape of one image.
+    output_activation : {"linear", "sigmoid", "softmax", "tanh"}
+        What the trained model applies to the logits; it does not change the order of the classes.
+    input_range : pair of float, optional
+        Smallest and largest pixel value that an image may have; None for no limits.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit together, weights are not finite, or the last layer has no weights.
+    """
+
+    layers: tuple
+    input_shape: tuple[int, ...]
+    output_activation: str = "linear"
+    input_range: tuple[float, float] | None = None
+
+    def __post_init__(self):
+        object.__setattr__(self, "layers", tuple(self.layers))
+        object.__setattr__(self, "input_shape", tuple(int(size) for size in self.input_shape))
+        if self.output_activation not in OUTPUT_ACTIVATIONS:
+            raise ValueError(
+                f"output_activation: expected one of {OUTPUT_ACTIVATIONS}, received {self.output_activation!r}"
+            )
+        if self.input_range is not None:
+            limits = np.asarray(self.input_range, dtype=float)
+            if limits.shape != (2,) or not limits[0] < limits[1]:
+                raise ValueError(f"input_range: expected (low, high) with low < high, received {self.input_range!r}")
+            object.__setattr__(self, "input_range", tuple(limits.tolist()))
+        if not self.layers or not isinstance(self.layers[-1], Dense):
+            raise ValueError("layers: expected a last layer with weights, whose output is the logits")
+        shape = self.input_shape
+        for number, layer in enumerate(self.layers):
+            try:
+                shape = layer.output_shape(shape)
+            except ValueError as error:
+                raise ValueError(f"layers[{number}]: {error}") from None
+        if shape[0] < 2:
+            raise ValueError(f"layers: expected at least two classes, received {shape[0]}")
+
+    @cached_property
+    def weighted(self) -> tuple[Weighted, ...]:
+        """The weighted layers, i = 1, …, p."""
+        return tuple(layer for layer in self.layers if isinstance(layer, Weighted))
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return len(self.weighted[-1].matrix)
+
+    @cached_property
+    def weight_norms(self) -> np.ndarray:
+        """‖A_i‖ (Frobenius) of every weighted layer, (p,)."""
+        norms = np.array([np.linalg.norm(layer.matrix) for layer in self.weighted])
+        norms.flags.writeable = False
+        return norms
+
+    def check_images(self, x, name="x") -> np.ndarray:
+        """Return ``x`` as a float64 batch ``(n, *input_shape)``, or raise ``ValueError``."""
+        if np.iscomplexobj(x):
+            raise ValueError(f"{name}: expected real pixels, received complex ones")
+        x = np.asarray(x, dtype=float)
+        if x.shape[1:] != self.input_shape or x.ndim != len(self.input_shape) + 1:
+            raise ValueError(f"{name}: expected a batch of shape (n, {str(self.input_shape)[1:]}, received {x.shape}")
+        if not x.size:
+            return x
+        smallest, largest = x.min(), x.max()  # NaN if there is one
+        if not np.isfinite([smallest, largest]).all():
+            raise ValueError(f"{name}: expected finite pixels, received NaN or Inf in image {_first(~np.isfinite(x))}")
+        low, high = self.input_range or (-np.inf, np.inf)
+        if smallest < low or largest > high:
+            raise ValueError(
+                f"{name}: expected pixels between {low:g} and {high:g}, "
+                f"received values from {smallest:g} to {largest:g} (first in image {_first((x < low) | (x > high))})"
+            )
+        return x
+
+    def check_classes(self, values, n, name) -> np.ndarray:
+        """Return ``values`` as n classes, one an image; or raise ``TypeError`` or ``ValueError``."""
+        values = np.asarray(values)
+        if not np.issubdtype(values.dtype, np.integer):
+            raise TypeError(f"{name}: expected integers, received {values.dtype}")
+        if values.shape != (n,):
+            raise ValueError(f"{name}: expected shape {(n,)}, one class an image, received {values.shape}")
+        if values.size and not (values.min() >= 0 and values.max() < self.classes):
+            raise ValueError(
+                f"{name}: expected classes from 0 to {self.classes - 1}, received {values.min()} to {values.max()}"
+            )
+        return values.astype(np.intp)
+
+    def __call__(self, x) -> np.ndarray:
+        """Return the logits (n, classes): the output of the last weighted layer, before any output activation."""
+        return self.trace(x)[-1]
+
+    def classify(self, x) -> np.ndarray:
+        """Return the class of every image, (n,): the index of the largest logit."""
+        return self(x).argmax(axis=1)
+
+    def activate(self, logits) -> np.ndarray:
+        """Return the activated outputs (n, classes) that belong to the logits."""
+        if self.output_activation == "softmax":
+            powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+            return powers / powers.sum(axis=1, keepdims=True)
+        return ACTIVATIONS[self.output_activation][0](logits)
+
+    def linearise(self, x, activated=False) -> Linearisation:
+        """Expand the logits, or the activated outputs, to first order in all weights and in the input (section 2.4)."""
+        values = self.trace(x)
+        outputs, rows = values[-1], np.eye(self.classes)[None]
+        if activated and self.output_activation != "linear":
+            outputs = self.activate(values[-1])
+            if self.output_activation == "softmax":
+                rows = outputs[:, :, None] * (rows - outputs[:, None])
+            else:
+                rows = rows * ACTIVATIONS[self.output_activation][1](values[-1], outputs)[:, None]
+        inputs, sensitivities = [], []
+        for layer, y, output in zip(reversed(self.layers), values[-2::-1], values[:0:-1], strict=True):
+            if isinstance(layer, Dense):
+                inputs.insert(0, layer.augment(y))
+                sensitivities.insert(0, rows)
+            elif isinstance(layer, Weighted):
+                inputs.insert(0, layer.unfold(y))
+                sensitivities.insert(0, rows.reshape(*rows.shape[:2], inputs[0].shape[1], len(layer.matrix)))
+            rows = layer.pull_back(rows, y, output)
+        return Linearisation(outputs, inputs, sensitivities, flat(rows, keep=2))
+
+    def gradient(self, x, weights) -> np.ndarray:
+        """Return the derivative of ``Σ_k weights_k logits_k`` with respect to x, of its shape.
+
+        ``weights`` (n, classes), or a function that returns them for the logits.
+        """
+        values = self.trace(x)
+        rows = np.asarray(weights(values[-1]) if callable(weights) else weights, dtype=float)[:, None]
+        for layer, y, output in zip(reversed(self.layers), values[-2::-1], values[:0:-1], strict=True):
+            rows = layer.pull_back(rows, y, output)
+        return rows[:, 0]
+
+    def perturbed_logits(self, perturbation: Perturbation) -> np.ndarray:
+        """Return the logits (n, classes) when sample i goes through the network perturbed for sample i."""
+        y = perturbation.x if perturbation.dx is None else perturbation.x + perturbation.dx
+        changes = iter(perturbation.dA)
+        for layer in self.layers:
+            output = layer.forward(y)
+            if isinstance(layer, Weighted) and (change := next(changes)) is not None:
+                if isinstance(layer, Dense):
+                    left, right = change
+                    output = output + left * np.sum(right * layer.augment(y), axis=1, keepdims=True)
+                else:
+                    output = output + (layer.unfold(y) @ change.swapaxes(1, 2)).reshape(output.shape)
+            y = output
+        return y
+
+    def perturbed(self, perturbation: Perturbation, i: int) -> tuple["Network", np.ndarray]:
+        """Return network and image of sample ``i`` with its perturbation put in."""
+        image = perturbation.x[i] if perturbation.dx is None else perturbation.x[i] + perturbation.dx[i]
+        changes = (perturbation.matrix(number, i) for number in range(len(self.weighted)))
+        layers = [
+            layer.with_matrix(layer.matrix + next(changes)) if isinstance(layer, Weighted) else layer
+            for layer in self.layers
+        ]
+        return replace(self, layers=tuple(layers)), image
+
+    @classmethod
+    def from_keras(cls, model, input_range=None) -> "Network":
+        """Convert a built Keras model whose layers are all known here.
+
+        Parameters
+        ----------
+        model : keras.Model
+            A sequence of ``Flatten``, ``Dense``, ``Conv2D`` (one group, no dilation), ``MaxPooling2D`` and
+            ``AveragePooling2D`` (without padding), ``Activation``, ``ReLU`` and ``Dropout`` layers, channels last,
+            and the ``RadialBasis`` of ``lab.keras_models``. A final ``Softmax`` layer, or other activation, becomes
+            the output activation.
+        input_range : pair of float, optional
+            Smallest and largest pixel value; Keras does not store it.
+
+        Raises
+        ------
+        ValueError
+            For a layer that has no counterpart, naming it, and for a model whose layers are no plain sequence.
+        """
+        from bea.networks.keras_reader import check_copy, layers_of
+
+        layers, output_activation = layers_of(model)
+        net = cls(layers, model.input_shape[1:], output_activation, input_range)
+        check_copy(net, model)
+        return net
+
+    @classmethod
+    def load(cls, path) -> "Network":
+        """Read a network written by ``save``.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If the file is damaged, not a network, or holds weights that are not finite or of the wrong shape.
+        """
+        from bea.networks.archive import read
+
+        arguments = read(path)
+        try:
+            return cls(*arguments)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+
+    def save(self, path) -> None:
+        """Write the network to ``path`` (.npz, without pickle)."""
+        from bea.networks.archive import write
+
+        write(self, path)
+
+    def trace(self, x) -> list[np.ndarray]:
+        """Return the input, and the output of every layer, for a batch (n, *input_shape); the last are the logits."""
+        y = np.asarray(x, dtype=float)
+        if y.shape[1:] != self.input_shape or y.ndim != len(self.input_shape) + 1:
+            raise ValueError(f"x: expected a batch of shape (n, {str(self.input_shape)[1:]}, received {y.shape}")
+        values = [y]
+        for layer in self.layers:
+            values.append(layer.forward(values[-1]))
+        return values
+
+
+def _first(mask) -> int:
+    """Return the index of the first sample in which ``mask`` is true anywhere."""
+    return int(np.argmax(mask.reshape(len(mask), -1).any(axis=1)))

@@ -1,0 +1,1 @@
+"""Arrays, checks, blocks, small matrices, and the quadratic and sequential programmes."""

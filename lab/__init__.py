@@ -1,0 +1,1 @@
+"""What studies and notebooks share: data, training, results, claims and figures."""

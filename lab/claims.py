@@ -1,0 +1,62 @@
+"""The claims of the papers, their verdicts, and the scorecard."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import yaml
+from tabulate import tabulate
+
+REPRODUCED, CORRECTED, CONTRADICTED, UNDECIDED, OPEN = VERDICTS = (
+    "reproduced",
+    "reproduced with a correction",
+    "contradicted",
+    "cannot be decided",
+    "not yet examined",
+)
+LABELS = ("exact", "linearised", "locally optimal")
+
+
+def load_claims(path) -> dict[str, dict]:
+    """Return the claims of the papers by their id, in the order of the file."""
+    return {claim["id"]: claim for claim in yaml.safe_load(Path(path).read_text(encoding="utf-8"))}
+
+
+def shown(claim: dict) -> str:
+    """Return the published numbers of a claim as the short text its entry asks for."""
+    return claim["shown"].format(**claim["published"])
+
+
+def scorecard(claims: dict[str, dict], folder) -> list[dict]:
+    """Return every claim with its verdict, from the result files of all notebooks in ``folder``.
+
+    Each row is the claim's entry with ``verdict``, ``ours``, ``label``, ``because``, ``notebook`` and ``cell`` added;
+    these are None, and the verdict is "not yet examined", for a claim that no notebook has judged.
+    """
+    judged = {}
+    for path in sorted(Path(folder).glob("*.json")):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        for claim, entry in content.get("claims", {}).items():
+            if claim in judged:
+                raise ValueError(
+                    f"{claim}: expected one verdict, received two, from {judged[claim]['notebook']} and {path.stem}"
+                )
+            judged[claim] = entry | {"notebook": content["notebook"]}
+    nothing = dict.fromkeys(("ours", "label", "because", "notebook", "cell")) | {"verdict": OPEN}
+    return [entry | nothing | judged.get(claim, {}) for claim, entry in claims.items()]
+
+
+def summary(rows: list[dict]) -> dict[str, dict[str, int]]:
+    """Return how many claims have which verdict: verdict → paper → count, the papers' sum under "all"."""
+    papers = list(dict.fromkeys(row["paper"] for row in rows))
+    counts = Counter((row["verdict"], row["paper"]) for row in rows)
+    table = {verdict: {paper: counts[verdict, paper] for paper in papers} for verdict in VERDICTS}
+    return {verdict: row | {"all": sum(row.values())} for verdict, row in table.items()}
+
+
+def summary_table(rows: list[dict]) -> str:
+    """Return the summary as a Markdown table."""
+    counts = summary(rows)
+    totals = {paper: sum(row[paper] for row in counts.values()) for paper in counts[OPEN]}
+    body = [[verdict, *row.values()] for verdict, row in counts.items()]
+    return tabulate([*body, ["claims", *totals.values()]], ["verdict", *totals], tablefmt="github")

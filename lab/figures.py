@@ -1,0 +1,77 @@
+"""Figures that read well on light and dark pages: vector graphics in which ink takes the colour of the text."""
+
+import html
+import io
+import re
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, told apart with any kind of colour vision.
+BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9"
+INK = "#010203"  # drawn as the colour of the surrounding text
+CHANGE = LinearSegmentedColormap.from_list("change", [BLUE, "#ffffff", VERMILLION])  # from less to more
+STYLE = {
+    "axes.edgecolor": INK,
+    "axes.facecolor": "none",
+    "axes.labelcolor": INK,
+    "axes.prop_cycle": mpl.cycler(color=[BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY]),
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "boxplot.boxprops.color": INK,
+    "boxplot.capprops.color": INK,
+    "boxplot.medianprops.color": BLUE,
+    "boxplot.whiskerprops.color": INK,
+    "figure.constrained_layout.use": True,
+    "font.family": "sans-serif",
+    "font.size": 11,
+    "legend.frameon": False,
+    "savefig.transparent": True,
+    "svg.fonttype": "none",
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+}
+
+
+def new_figure(width=5.6, height=3.4, rows=1, columns=1, **keywords) -> tuple[Figure, np.ndarray]:
+    """Return a figure in the book's style and its axes, (rows, columns); sizes in inches."""
+    mpl.rcParams.update(STYLE)  # for good: what is drawn into the figure later shall have this style too
+    figure = Figure(figsize=(width, height))
+    return figure, figure.subplots(rows, columns, squeeze=False, **keywords)
+
+
+def show_image(axes, image, title="", change=False, size=10) -> None:
+    """Draw an image of pixels in grey between 0 and 1, or a change in blue (less) and orange (more) about zero."""
+    scale = {"cmap": "gray_r", "vmin": 0.0, "vmax": 1.0}
+    if change:
+        limit = np.abs(image).max() or 1.0
+        scale = {"cmap": CHANGE, "vmin": -limit, "vmax": limit}
+    axes.imshow(image, interpolation="nearest", **scale)
+    axes.set_title(title, fontsize=size)
+    axes.set(xticks=[], yticks=[])
+    for spine in axes.spines.values():
+        spine.set(visible=True, linewidth=0.5, edgecolor=INK)
+
+
+def to_svg(figure: Figure, name: str, alt: str) -> str:
+    """Return the figure as one ``<svg>`` element with alternative text, its ids prefixed by ``name``."""
+    buffer = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": name}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", svg)
+    svg = svg.replace(INK, "currentColor").replace(BLUE.lower(), f"var(--figure-blue, {BLUE})")
+    width = re.search(r'width="([\d.]+)pt"', svg).group(1)
+    svg = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"|height="[\d.]+pt" width="[\d.]+pt"', "", svg, count=1)
+    label = html.escape(alt, quote=True)
+    return svg.replace("<svg", f'<svg role="img" aria-label="{label}" style="width: 100%; max-width: {width}pt"', 1)
+
+
+def to_png(figure: Figure, path) -> None:
+    """Write the figure to ``path`` as pixels on white, for slides and for pages that cannot show vector graphics."""
+    figure.savefig(path, format="png", dpi=150, transparent=False, facecolor="white", metadata={"Software": None})

@@ -1,0 +1,120 @@
+"""What a notebook leaves behind: numbers, figures and verdicts, each tied to the cell that computed it.
+
+The file ``<notebook>.json`` has three parts: ``cells`` (cell → values), ``figures`` (cell → file) and ``claims``
+(claim → cell and verdict). Claims of the papers and their published numbers come from one YAML file.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from IPython.display import HTML, Markdown, display
+from tabulate import tabulate
+
+from bea.files import write_text
+from lab.claims import LABELS, UNDECIDED, VERDICTS, load_claims, shown
+
+
+class Results:
+    """Collects what one notebook computes and writes it to ``folder`` after every addition.
+
+    Parameters
+    ----------
+    notebook : str
+        Name of the notebook.
+    folder : str or Path
+        Where ``<notebook>.json`` and ``figures/`` go.
+    claims : str or Path
+        The YAML file of claims.
+    dataset : str, optional
+        Name of the dataset that everything here was computed from.
+    """
+
+    def __init__(self, notebook, folder, claims, dataset=None):
+        self.notebook = notebook
+        self.folder = Path(folder)
+        self.claims = load_claims(claims)
+        self.dataset = dataset
+        self.content = {"notebook": notebook, "dataset": dataset, "cells": {}, "figures": {}, "claims": {}}
+        (self.folder / "figures").mkdir(parents=True, exist_ok=True)
+
+    def published(self, claim: str) -> dict:
+        """Return the numbers that the paper prints for a claim."""
+        return self.claims[claim]["published"]
+
+    def save(self, cell: str, **values) -> None:
+        """Keep numbers (scalars, lists, arrays, mappings) of the cell with this id."""
+        self.content["cells"].setdefault(cell, {}).update(values)
+        self._write()
+
+    def figure(self, cell: str, figure, alt: str) -> None:
+        """Show a figure and keep it as ``figures/<notebook>-<cell>.svg`` and ``.png``; ``alt`` says what it shows."""
+        from lab.figures import to_png, to_svg
+
+        name = f"{self.notebook}-{cell}"
+        svg = to_svg(figure, name, alt)
+        write_text(self.folder / "figures" / f"{name}.svg", svg)
+        to_png(figure, self.folder / "figures" / f"{name}.png")
+        self.content["figures"][cell] = f"figures/{name}.svg"
+        self._write()
+        display(HTML(f'<figure class="bea-figure">{svg}<figcaption>{alt}</figcaption></figure>'))
+
+    def table(self, rows, headers) -> None:
+        """Show a table; cells may hold MyST Markdown."""
+        display(Markdown(tabulate(rows, [str(name) for name in headers], tablefmt="github", disable_numparse=True)))
+
+    def judge(self, cell: str, claim: str, verdict: str, ours: str, label: str, because: str, dataset=None) -> None:
+        """Show and keep the verdict on a claim.
+
+        Parameters
+        ----------
+        cell : str
+            Id of the cell that calls this.
+        claim : str
+            Id of the claim, "B11".
+        verdict : str
+            One of the first four of ``VERDICTS``. It becomes "cannot be decided" when the claim is about another
+            dataset than the one used here.
+        ours : str
+            Our number, with its spread where training is involved.
+        label : {"exact", "linearised", "locally optimal"}
+            How our number is to be understood.
+        because : str
+            Why, in a sentence.
+        dataset : str, optional
+            What this verdict was computed from, where it is not the dataset of the whole notebook.
+        """
+        dataset = self.dataset if dataset is None else dataset
+        if claim not in self.claims:
+            raise ValueError(f"claim: expected an id of the claims file, received {claim!r}")
+        if verdict not in VERDICTS[:-1]:
+            raise ValueError(f"verdict: expected one of {VERDICTS[:-1]}, received {verdict!r}")
+        if label not in LABELS:
+            raise ValueError(f"label: expected one of {LABELS}, received {label!r}")
+        entry = self.claims[claim]
+        if entry["data"] not in (None, dataset):
+            verdict = UNDECIDED
+            because = f"The claim is about {entry['data']}; here everything was computed from {dataset}."
+        self.content["claims"][claim] = {
+            "cell": cell,
+            "verdict": verdict,
+            "ours": ours,
+            "label": label,
+            "because": because,
+        }
+        self._write()
+        lines = {"published": shown(entry), "ours": f"{ours} ({label})", "verdict": f"**{verdict}**. {because}"}
+        self.table(lines.items(), [f"claim {claim}", entry["place"]])
+
+    def _write(self) -> None:
+        try:
+            text = json.dumps(self.content, default=_plain, allow_nan=False, indent=1, ensure_ascii=False)
+        except ValueError as error:
+            raise ValueError(f"results of {self.notebook}: expected finite numbers, {error}") from None
+        write_text(self.folder / f"{self.notebook}.json", text)
+
+
+def _plain(value):
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    raise TypeError(f"results: expected numbers, text, lists and mappings, received {type(value).__name__}")

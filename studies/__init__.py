@@ -1,0 +1,1 @@
+"""The experiments, one module a chapter: networks, images and numbers in, tidy tables out."""
