@@ -18,8 +18,10 @@ LABELS = ("exact", "linearised", "locally optimal")
 
 
 def load_claims(path) -> dict[str, dict]:
-    """Return the claims of the papers by their id, in the order of the file."""
-    return {claim["id"]: claim for claim in yaml.safe_load(Path(path).read_text(encoding="utf-8"))}
+    """Return the claims of the papers by their id, in the order of the file, with the numbers of ``published.yml``."""
+    entries = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    published = yaml.safe_load(Path(path).with_name("published.yml").read_text(encoding="utf-8"))
+    return {entry["id"]: entry | {"published": published.get(entry["id"], {})} for entry in entries}
 
 
 def shown(claim: dict) -> str:

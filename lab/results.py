@@ -61,9 +61,9 @@ class Results:
 
     def table(self, rows, headers) -> None:
         """Show a table; cells may hold MyST Markdown."""
-        display(Markdown(tabulate(rows, [str(name) for name in headers], tablefmt="github", disable_numparse=True)))
+        show_rows(rows, headers)
 
-    def judge(self, cell: str, claim: str, verdict: str, ours: str, label: str, because: str, dataset=None) -> None:
+    def record(self, cell: str, claim: str, verdict: str, ours: str, label: str, because: str, dataset=None) -> None:
         """Show and keep the verdict on a claim.
 
         Parameters
@@ -104,7 +104,7 @@ class Results:
         }
         self._write()
         lines = {"published": shown(entry), "ours": f"{ours} ({label})", "verdict": f"**{verdict}**. {because}"}
-        self.table(lines.items(), [f"claim {claim}", entry["place"]])
+        show_rows(lines.items(), [f"claim {claim}", entry["place"]])
 
     def _write(self) -> None:
         try:
@@ -112,6 +112,11 @@ class Results:
         except ValueError as error:
             raise ValueError(f"results of {self.notebook}: expected finite numbers, {error}") from None
         write_text(self.folder / f"{self.notebook}.json", text)
+
+
+def show_rows(rows, headers) -> None:
+    """Show a table; cells may hold MyST Markdown."""
+    display(Markdown(tabulate(rows, [str(name) for name in headers], tablefmt="github", disable_numparse=True)))
 
 
 def _plain(value):

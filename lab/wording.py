@@ -1,6 +1,7 @@
 """How numbers are written in prose and tables."""
 
 import re
+from statistics import median
 
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -12,3 +13,14 @@ def tidy(value, form=".0e") -> str:
     return re.sub(
         r"e([-+])0*(\d+)$", lambda m: f"·10{(m[1] + m[2]).lstrip('+').translate(SUPERSCRIPTS)}", format(value, form)
     )
+
+
+def span(values, form: str) -> str:
+    """Return the lowest and the highest value: "91.5% to 92.3%"; one alone where they are written alike."""
+    low, high = format(min(values), form), format(max(values), form)
+    return low if low == high else f"{low} to {high}"
+
+
+def spread(values, form: str) -> str:
+    """Return the median with the lowest and the highest value: "91.9% (91.5% to 92.3%)"."""
+    return f"{median(values):{form}} ({span(values, form)})"

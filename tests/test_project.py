@@ -120,7 +120,7 @@ def test_notebooks_are_stripped(notebook):
 @pytest.mark.parametrize("notebook", NOTEBOOKS)
 def test_results_are_tied_to_the_cell_that_saves_them(notebook):
     """The first argument of save, figure and judge is the id of the cell, so a link leads to the right place."""
-    found = list(calls(notebook, "save", "figure", "judge"))
+    found = list(calls(notebook, "save", "figure", "record", "judge"))
     assert found
     for cell, method, arguments in found:
         assert arguments[0].value == cell, f"results.{method} in cell {cell}"
@@ -158,7 +158,7 @@ def test_readme_counts_are_those_of_the_notebooks():
     """The block that `make readme` writes has 72 claims, and as many judged ones as the notebooks judge."""
     block = BLOCK.search(README.read_text())[2]
     rows = {row[0]: [int(n) for n in row[1:]] for row in re.findall(r"\| ([a-z ]+?) *" + r"\| *(\d+) *" * 5, block)}
-    judged = {arguments[1].value for notebook in NOTEBOOKS for _, _, arguments in calls(notebook, "judge")}
+    judged = {arguments[1].value for notebook in NOTEBOOKS for _, _, arguments in calls(notebook, "record", "judge")}
     assert set(rows) == {*VERDICTS, "claims"}
     assert rows["claims"] == [22, 23, 11, 16, 72]
     assert [sum(row[i] for name, row in rows.items() if name != "claims") for i in range(5)] == rows["claims"]

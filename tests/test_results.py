@@ -10,7 +10,7 @@ from lab import figures
 from lab.claims import CONTRADICTED, OPEN, REPRODUCED, UNDECIDED, scorecard, shown, summary, summary_table
 from lab.results import Results
 
-CLAIM = {"paper": "B", "place": "§1", "statement": "s", "published": {"p": 0.5}, "shown": "{p:.0%}", "judged": "j"}
+CLAIM = {"paper": "B", "place": "§1", "statement": "s", "shown": "{p:.0%}", "judged": "j"}
 
 
 @pytest.fixture
@@ -18,11 +18,12 @@ def claims(tmp_path):
     """A file with two claims, one of them about MNIST."""
     path = tmp_path / "claims.yml"
     path.write_text(yaml.safe_dump([CLAIM | {"id": "B1", "data": None}, CLAIM | {"id": "B2", "data": "mnist"}]))
+    path.with_name("published.yml").write_text(yaml.safe_dump({name: {"p": 0.5} for name in ("B1", "B2")}))
     return path
 
 
 def judge(results, claim, verdict=REPRODUCED):
-    results.judge("cell", claim, verdict, ours="1", label="exact", because="so")
+    results.record("cell", claim, verdict, ours="1", label="exact", because="so")
 
 
 def test_numbers_come_back_as_they_were_saved(tmp_path, claims):
@@ -86,7 +87,7 @@ def test_a_verdict_needs_known_words(tmp_path, claims, change, message):
     """Unknown claims, verdicts and labels are refused."""
     arguments = {"cell": "c", "claim": "B1", "verdict": REPRODUCED, "ours": "1", "label": "exact", "because": "so"}
     with pytest.raises(ValueError, match=message):
-        Results("some", tmp_path, claims).judge(**(arguments | change))
+        Results("some", tmp_path, claims).record(**(arguments | change))
 
 
 def test_published_numbers_fill_their_template():
