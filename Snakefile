@@ -5,13 +5,13 @@
 # a notebook that fails loses its record, and leaves the files of the last good run as they were.
 import sys
 
-from workflow.plan import forget_incomplete, load_parameters, modules_of, resolve_data_folder
+from lab.parameters import values
+from workflow.plan import forget_incomplete, modules_of, resolve_data_folder
 
 resolve_data_folder()
 forget_incomplete()
 # `make book` has decided on the dataset before: python -m workflow.dataset full
 SET = config.get("set", "full")
-PARAMETERS = load_parameters(SET)
 # What a notebook needs besides its own source and the modules it imports.
 NEEDS = {
     "training": ["results/dataset.json"],
@@ -71,7 +71,7 @@ rule all:
 rule book:
     input:
         "results/dataset.json", [f"results/.done/{notebook}" for notebook in NEEDS],
-        "_config.yml", "_toc.yml", "workflow/render.py", "book/claims.yml", "book/references.bib",
+        "_config.yml", "_toc.yml", "workflow/render.py", "book/claims.yml", "book/published.yml", "book/references.bib",
         expand("book/{page}.md", page=glob_wildcards("book/{page}.md").page),
         expand("book/_ext/{file}", file=glob_wildcards("book/_ext/{file,[^/]+[.]py}").file),
         expand("book/_static/{file}", file=glob_wildcards("book/_static/{file,[^/]+}").file),
@@ -84,9 +84,9 @@ for notebook, needs in NEEDS.items():
     rule:
         name: notebook
         input:
-            needs, f"notebooks/{notebook}.ipynb", modules_of(notebook), "workflow/execute.py", "book/claims.yml",
+            needs, f"notebooks/{notebook}.ipynb", modules_of(notebook), "workflow/execute.py", "book/claims.yml", "book/published.yml",
         priority: FIRST.get(notebook, 0)
         threads: workflow.cores if notebook in ALONE else 1
-        params: notebook=notebook, values=PARAMETERS[notebook]
+        params: notebook=notebook, values=values(notebook, SET)
         output: f"results/.done/{notebook}"
         shell: "{sys.executable:q} -m workflow.execute {params.notebook} --set {SET}"

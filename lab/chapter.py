@@ -59,9 +59,9 @@ class Chapter(Results):
         names = [name for family in families for name in names_of(self.inputs, family)[:first]]
         return {name: Network.load(self.inputs / "networks" / f"{name}.npz") for name in names}
 
-    def keras_files(self, networks: Mapping[str, Network]) -> dict[str, Path]:
-        """Return the files of the original Keras models of these networks, name → path."""
-        return {name: self.inputs / "networks" / f"{name}{KERAS}" for name in networks}
+    def keras_file(self, name: str) -> Path:
+        """Return where the original Keras model of a network is; one that was trained without Keras has none."""
+        return self.inputs / "networks" / f"{name}{KERAS}"
 
     def keep(self, family: str, networks: Mapping[str, Network], models: Mapping | None = None) -> None:
         """Keep trained networks, name → network, and their Keras models, for other chapters."""

@@ -1,7 +1,11 @@
 """Where trained networks are: the chapter that made a family of them has recorded their names, in order."""
 
 import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
+
+from bea.networks.network import Network
 
 KERAS = ".keras"  # what a file of a Keras model ends in
 
@@ -21,3 +25,20 @@ def names_of(results: Path, family: str) -> list[str]:
         known = ", ".join(sorted(families)) or "none"
         raise FileNotFoundError(f"networks {family!r}: expected in {results}, which has {known}; train them first")
     return families[family]
+
+
+def of_kind(networks: Mapping[str, Network], kind: str, first: int | None = None) -> dict[str, Network]:
+    """Return the networks whose names are a kind and a seed, "scratch-64-1" and 0, the ``first`` few or all."""
+    names = [name for name in networks if re.fullmatch(rf"{re.escape(kind)}-\d+", name)]
+    return {name: networks[name] for name in names[:first]}
+
+
+def longest_trained(networks: Mapping[str, Network], width: int = 64) -> str:
+    """Return the kind, "scratch-64-40", of this width that was trained for most epochs."""
+    epochs = {int(match[1]) for name in networks if (match := re.fullmatch(rf"scratch-{width}-(\d+)-\d+", name))}
+    return f"scratch-{width}-{max(epochs)}"
+
+
+def titled(networks: Mapping[str, Network], titles: Mapping[str, str]) -> dict[str, Network]:
+    """Return networks under other names: title → network, for title → name."""
+    return {title: networks[name] for title, name in titles.items()}

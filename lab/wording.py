@@ -24,3 +24,9 @@ def span(values, form: str) -> str:
 def spread(values, form: str) -> str:
     """Return the median with the lowest and the highest value: "91.9% (91.5% to 92.3%)"."""
     return f"{median(values):{form}} ({span(values, form)})"
+
+
+def by_row(frame, key: str) -> dict[str, dict]:
+    """Return a frame as name → column → value, for ``Chapter.save``; the names in ``key`` lose blanks and commas."""
+    rows = frame.to_dict("records")
+    return {row.pop(key).replace(",", "").replace(" ", "-"): row for row in rows}

@@ -92,7 +92,7 @@ def test_a_verdict_needs_known_words(tmp_path, claims, change, message):
 
 def test_published_numbers_fill_their_template():
     """The text in the scorecard is made from the numbers, which are typed once."""
-    assert shown(CLAIM) == "50%"
+    assert shown(CLAIM | {"published": {"p": 0.5}}) == "50%"
 
 
 def test_figures_are_reproducible_and_follow_the_theme(tmp_path, claims):

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from bea.files import write_text
 from lab import datasets
-from workflow.plan import load_parameters, resolve_data_folder
+from lab.parameters import common
+from workflow.plan import resolve_data_folder
 
 
 def decide(set_name: str) -> None:
@@ -20,7 +21,7 @@ def decide(set_name: str) -> None:
     could not be had is asked for again every time.
     """
     resolve_data_folder()
-    asked = load_parameters(set_name)["dataset"]
+    asked = common()["dataset"].get(set_name, common()["dataset"]["full"])
     reason = None
     try:
         data = datasets.load(asked)

@@ -9,7 +9,6 @@ import hashlib
 import json
 import logging
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -21,64 +20,9 @@ import yaml
 from papermill.exceptions import PapermillExecutionError
 
 from bea.files import write_text
+from lab.parameters import checked, values
 from workflow.kernels import AsyncFileKernelManager
-from workflow.plan import DONE, load_parameters, resolve_data_folder
-
-TYPES = {"int": int, "float": (int, float), "str": str, "bool": bool}
-
-
-def parameters_of(name: str) -> dict:
-    """Return what the parameters cell of a notebook declares: name → type, default and help."""
-    notebook = Path("notebooks") / f"{name}.ipynb"
-    if not notebook.is_file():
-        known = sorted(path.stem for path in Path("notebooks").glob("*.ipynb"))
-        raise ValueError(f"notebook: expected one of {', '.join(known)}, received {name!r}")
-    return papermill.inspect_notebook(str(notebook))
-
-
-def check_parameters(name: str, parameters: dict) -> None:
-    """Check names and types against the notebook's own parameters cell.
-
-    papermill accepts any name and any type; here both are errors, before anything is executed.
-
-    Raises
-    ------
-    ValueError
-        For an unknown name, and a value outside the range that the comment beside the parameter states.
-    TypeError
-        For a value of the wrong type.
-    """
-    declared = parameters_of(name)
-    for key, value in parameters.items():
-        if key not in declared:
-            raise ValueError(f"{name}: unknown parameter {key!r}, expected one of {', '.join(sorted(declared))}")
-        expected = declared[key]["inferred_type_name"]
-        if not _has_type(value, expected):
-            raise TypeError(
-                f"{name}: parameter {key!r} must be of type {expected}, "
-                f"received {value!r} of type {type(value).__name__}"
-            )
-        _check_value(name, key, value, declared[key]["help"])
-
-
-def _check_value(name: str, key: str, value, meaning: str) -> None:
-    """Check a value against what the comment in the parameters cell says: "at least 1", "out of a, b"."""
-    values = value if isinstance(value, list) else [value]
-    problem = None
-    if isinstance(value, list) and not (values and len(set(values)) == len(values)):
-        problem = "a list of different values, one or more"
-    if (least := re.search(r"at least ([-\d.e]*\d)", meaning)) and any(not item >= float(least[1]) for item in values):
-        problem = least[0]
-    if (allowed := re.search(r"out of ([\w, ]+)", meaning)) and not set(values) <= set(allowed[1].split(", ")):
-        problem = f"one {allowed[0]}"
-    if problem:
-        raise ValueError(f"{name}: parameter {key!r} must be {problem}, received {value!r}")
-
-
-def _has_type(value, expected: str) -> bool:
-    if expected.startswith("list["):
-        return isinstance(value, list) and all(_has_type(item, expected[5:-1]) for item in value)
-    return isinstance(value, TYPES[expected]) and (expected == "bool" or not isinstance(value, bool))
+from workflow.plan import DONE, resolve_data_folder
 
 
 def commit() -> str:
@@ -95,7 +39,7 @@ def execute(name: str, parameters: dict, provenance: dict, to=Path("results")) -
     """Run ``notebooks/<name>.ipynb`` and put the executed notebook and what it wrote into the folder ``to``."""
     if "output" in parameters:
         raise ValueError(f"{name}: parameter 'output' is set by the workflow; use --to for another folder")
-    check_parameters(name, parameters)
+    checked(name, parameters)
     running = to / ".running" / name
     shutil.rmtree(running, ignore_errors=True)
     running.mkdir(parents=True)
@@ -125,8 +69,7 @@ def execute(name: str, parameters: dict, provenance: dict, to=Path("results")) -
 
     content = nbformat.read(executed, as_version=4)
     times = content.metadata.pop("papermill")
-    defaults = {key: yaml.safe_load(entry["default"]) for key, entry in parameters_of(name).items()}
-    shown = {key: value for key, value in (defaults | parameters).items() if key not in ("output", "inputs")}
+    shown = {key: value for key, value in parameters.items() if key not in ("output", "inputs")}
     made = sorted(path.relative_to(running) for path in running.rglob("*") if path.is_file())
     provenance = provenance | {
         "notebook": name,
@@ -175,9 +118,9 @@ def main() -> None:
     arguments = parser.parse_args()
     resolve_data_folder()
     try:
-        chosen = load_parameters(arguments.set_name).get(arguments.notebook, {})
+        chosen = values(arguments.notebook, arguments.set_name, Path())
         chosen |= {name: yaml.safe_load(value) for name, value in arguments.changes}
-        if "dataset" in parameters_of(arguments.notebook):
+        if "dataset" in papermill.inspect_notebook(f"notebooks/{arguments.notebook}.ipynb"):
             decided = json.loads(Path("results/dataset.json").read_text(encoding="utf-8"))
             chosen = {"dataset": decided["name"]} | chosen
         provenance = {"set": arguments.set_name, "dataset": chosen.get("dataset")}
