@@ -1,4 +1,4 @@
-"""One ray in the maximum norm, all directions in the Euclidean norm: do they call the same images fragile?"""
+"""The smallest step along one ray, in the maximum norm, beside the smallest change in any direction, Euclidean."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -78,7 +78,7 @@ def agreement(measures: pd.DataFrame) -> pd.DataFrame:
 
 
 def predicted(nets: Mapping[str, Network], x, labels, measures: pd.DataFrame) -> pd.DataFrame:
-    """Predict both measures from the logits and one gradient a class: lead over the norm of its gradient.
+    """Predict both measures from the logits and one gradient a class: lead over the norm of the gradient.
 
     Returns
     -------
