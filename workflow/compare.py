@@ -1,6 +1,6 @@
 """Compare two books: every number, verdict and published value that both have, and what only one of them has.
 
-``python -m workflow.compare BEFORE AFTER [CHAPTER ...]`` takes two folders of results. A chapter that has another name now
+``python -m workflow.compare BEFORE AFTER [CHAPTER ...]`` takes two folders of results. A chapter with another name now
 is found under its old one by ``RENAMED``. It exits with 1 if a number moved by more than 1e-9 of itself.
 """
 
