@@ -74,7 +74,7 @@ rule book:
         "_config.yml", "_toc.yml", "workflow/render.py", "book/claims.yml", "book/published.yml", "book/references.bib",
         expand("book/{page}.md", page=glob_wildcards("book/{page}.md").page),
         expand("book/_ext/{file}", file=glob_wildcards("book/_ext/{file,[^/]+[.]py}").file),
-        expand("book/_static/{file}", file=glob_wildcards("book/_static/{file,[^/]+}").file),
+        expand("book/_static/{file}", file=glob_wildcards("book/_static/{file,.+[.][a-z]+}").file),
     output: touch("_build/book.done")
     shell: "{sys.executable:q} -m workflow.render"
 

@@ -92,7 +92,7 @@ def test_nothing_changed_means_nothing_runs(copy):
         ("lab/results.py", "import numpy", "\nimport numpy", {*NOTEBOOKS, "book"}),
         ("notebooks/one_layer.ipynb", "Can an optimiser", "Can some optimiser", {"one_layer", "book"}),
         ("book/notation.md", "# Notation", "# The notation", {"book"}),
-        ("book/_static/plane.js", "use strict", "use  strict", {"book"}),
+        ("book/_static/explorables/plane.js", "use strict", "use  strict", {"book"}),
     ],
 )
 def test_a_change_runs_what_depends_on_it_and_nothing_else(copy, file, old, new, expected):

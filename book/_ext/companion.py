@@ -20,7 +20,9 @@ from lab.claims import load_claims, scorecard, shown, summary_table
 from lab.wording import tidy
 
 logger = logging.getLogger(__name__)
-STATIC = ("book/_static", "results/static")  # where scripts are: our own, and those that notebooks make
+NOTEBOOK_SCRIPTS = "results/static"  # where the scripts are that notebooks make; they get into _static itself
+SCRIPTS = {"book/_static/explorables": "_static/explorables", NOTEBOOK_SCRIPTS: "_static"}  # folder: that of the page
+SHARED = ("elements", "axes", "pixels", "network")  # scripts that every explorable may use, in the order of their needs
 MEASURED = ("image/", "text/html", "text/markdown")  # outputs that get a line of provenance
 
 
@@ -186,9 +188,10 @@ class Versions(FromMarkdown):
 
 
 class Explorable(SphinxDirective):
-    """``{explorable} name`` shows ``_static/name.js``; its content stands there until the script has run.
+    """``{explorable} name`` shows what ``explorables/name.js`` makes; its content stands there until that has run.
 
-    The option ``scripts`` names others that it needs, to be loaded before it; a notebook may have made them.
+    The shared scripts are loaded first. The option ``scripts`` names others that it needs, to be loaded before it; a
+    notebook may have made them.
     """
 
     required_arguments = 1
@@ -199,14 +202,18 @@ class Explorable(SphinxDirective):
         """Return the element that the script fills, and the scripts."""
         name = directives.uri(self.arguments[0])
         fallback = " ".join(self.content)
-        files = ("explorables", *self.options.get("scripts", "").split(), name)
-        root = Path(self.env.srcdir)
-        for file in files:
-            if not any((root / folder / f"{file}.js").is_file() for folder in STATIC):
-                logger.warning("explorable: no %s.js in %s", file, " or ".join(STATIC), location=self.get_location())
-        # One level up: every page of the book lies one folder deep.
-        scripts = "".join(f'<script src="../_static/{file}.js"></script>' for file in files)
+        files = (*SHARED, *self.options.get("scripts", "").split(), name)
+        scripts = "".join(f'<script src="../{self.address(file)}"></script>' for file in files)
         return [nodes.raw("", f'<div class="explorable" id="{name}"><p>{fallback}</p></div>{scripts}', format="html")]
+
+    def address(self, file: str) -> str:
+        """Return where the page, one folder deep as every page of the book, finds a script from one level up."""
+        root = Path(self.env.srcdir)
+        for folder, there in SCRIPTS.items():
+            if (root / folder / f"{file}.js").is_file():
+                return f"{there}/{file}.js"
+        logger.warning("explorable: no %s.js in %s", file, " or ".join(SCRIPTS), location=self.get_location())
+        return f"{SCRIPTS[NOTEBOOK_SCRIPTS]}/{file}.js"
 
 
 def tie_cells(app, doctree) -> None:
@@ -283,8 +290,8 @@ def one_search_bar(app, config) -> None:
 
 def take_scripts_of_notebooks(app, config) -> None:
     """Copy what notebooks made for pages to the other scripts."""
-    if (Path(app.srcdir) / STATIC[1]).is_dir():
-        config.html_static_path.append(STATIC[1])
+    if (Path(app.srcdir) / NOTEBOOK_SCRIPTS).is_dir():
+        config.html_static_path.append(NOTEBOOK_SCRIPTS)
 
 
 def setup(app) -> dict:
@@ -303,4 +310,5 @@ def setup(app) -> dict:
     app.connect("config-inited", take_scripts_of_notebooks)
     app.connect("doctree-read", tie_cells)
     app.connect("html-page-context", stay_offline, priority=900)
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+    # env_version: raised when pages that were read before would be wrong, as when scripts move; then all are read anew
+    return {"version": "1", "env_version": 1, "parallel_read_safe": True, "parallel_write_safe": True}

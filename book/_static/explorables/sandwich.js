@@ -1,10 +1,10 @@
 /* Explorable: lower bounds and attacks of an image on one axis, and the image moved by any radius along four directions.
- * Needs explorables.js and sandwich-data.js (which notebooks/ball.ipynb makes) before it and
+ * Needs elements.js, pixels.js, network.js and sandwich-data.js (which notebooks/ball.ipynb makes) before it and
  * <div class="explorable" id="sandwich"></div>. For tests: window.explorables.sandwich.state, .set and .classAt. */
-(function () {
-  "use strict";
+"use strict";
 
-  const E = window.explorables, { numbers, best } = E;
+{
+  const E = window.explorables, { html, svg, choice, buttons, numbers, best } = E, { layer, ACTIVATIONS, outputs } = E.network;
   const TICKS = 1000; // places of the slider, evenly spaced in the logarithm of the radius
   const CIFAR = ["aeroplane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "lorry"];
   // From below to above: key, name on the axis, what its line and its mark look like.
@@ -37,30 +37,11 @@
       return {
         ...net, set: sets[net.set], attacks: numbers(net.attacks), gradients: numbers(net.gradients),
         low: Number((Math.min(0.1, ...known) / 2).toPrecision(1)), // where the axis begins
-        layers: net.weights && net.weights.matrices.map((text, i) => {
-          const [rows, columns] = net.weights.shapes[i];
-          return { rows, columns, A: numbers(text), activation: net.weights.activations[i] };
-        }),
+        layers: net.weights && net.weights.matrices.map((text, i) =>
+          layer(numbers(text), net.weights.shapes[i], ACTIVATIONS[net.weights.activations[i]])),
       };
     });
     return nets.length > 0;
-  }
-
-  const FUNCTIONS = { linear: (v) => v, relu: (v) => Math.max(v, 0), tanh: Math.tanh };
-
-  /** The logits of a network without convolutions; the last column of every matrix holds the biases. */
-  function logits(net, x) {
-    let y = x;
-    for (const { rows, columns, A, activation } of net.layers) {
-      const out = new Float64Array(rows);
-      for (let r = 0; r < rows; r++) {
-        let sum = A[(r + 1) * columns - 1];
-        for (let c = 0, at = r * columns; c < columns - 1; c++) sum += A[at + c] * y[c];
-        out[r] = FUNCTIONS[activation](sum);
-      }
-      y = out;
-    }
-    return y;
   }
 
   /** The unit vector of a direction, or null where there is none. */
@@ -82,7 +63,7 @@
     const net = nets[network];
     if (!net.layers) return net.walks[kind][image].reduce((seen, [from, k]) => from <= radius ? k : seen, null);
     const x = moved(net, image, kind, radius);
-    return best(logits(net, x || net.set.images[image].pixels));
+    return best(outputs(net, x || net.set.images[image].pixels));
   }
 
   // ---- the state -------------------------------------------------------------
@@ -128,7 +109,7 @@
     };
   }
 
-  // ---- words and pictures ------------------------------------------------------
+  // ---- words and colours ------------------------------------------------------
 
   const number = (value, digits = 3) => value === null ? "none" : E.format(value, digits);
   /** As many digits as tell these numbers apart, three to nine. */
@@ -175,15 +156,12 @@
     return (now.share === null ? "There is no ratio for this image." : `Tight bound / shortest attack known = ${fraction(now.share)}.`) + all;
   }
 
-  // ---- the page ----------------------------------------------------------------
+  // ---- the controls ------------------------------------------------------------
 
-  function build(root) {
-    const { html, svg, choice, buttons } = E;
-    if (!load(E.sandwichData)) {
-      html("p", { text: "The networks are missing: their file is made by the notebook “ball”." }, root);
-      return;
-    }
+  const seenAs = (net, k) => `seen as ${article(noun(net, k))}`;
 
+  /** Buttons for the networks, and for the images of the one that is shown: a function that marks both. */
+  function netAndImageButtons(root) {
     const netBox = choice(root, "Network", "sandwich-networks");
     const netButtons = buttons(netBox, nets.map(({ name }) => name), (network) => set({ network }));
     missing.forEach((name) => html("button", { type: "button", disabled: "", text: `${name}: not trained here` }, netBox));
@@ -195,188 +173,212 @@
       imageBox.textContent = "";
       imageButtons = buttons(imageBox, net.set.images.map(() => ""), (image) => set({ image }));
       imageButtons.forEach((button, i) => {
-        const { label, number: n, pixels } = net.set.images[i], name = `image ${n}, ${article(noun(net, label))}`;
-        E.setAttributes(button, { class: "explorable-thumb", "aria-label": name, title: name });
-        paint(html("canvas", { class: "explorable-paper", "aria-hidden": "true" }, button), pixels, net.set.shape);
+        const { label, number: n, pixels } = net.set.images[i];
+        E.thumbnail(button, `image ${n}, ${article(noun(net, label))}`, (canvas) => paint(canvas, pixels, net.set.shape));
       });
     }
+    return ({ network, image }) => {
+      offer(nets[network]);
+      E.press(netButtons, network);
+      E.press(imageButtons, image);
+    };
+  }
 
-    html("p", { class: "explorable-title", text: "Lower bounds from the left, attacks from the right" }, root);
-    const place = html("div", { class: "explorable-sandwich-plot" }, root);
-    const plot = svg("svg", { class: "explorable-plot", role: "img" }, place);
-    const slide = html("div", { class: "explorable-choice" }, root);
-    const slider = html("input", { id: "sandwich-radius", type: "range", min: 0, max: TICKS, step: 1 }, slide);
-    const slideLabel = html("label", { class: "explorable-title", for: "sandwich-radius" }, slide);
-    const jumpBox = choice(root, "Set the radius to", "sandwich-jumps");
-    const jumps = buttons(jumpBox, LENGTHS.map(({ name }) => name), (i) => set({ radius: nets[inputs.network].lengths[LENGTHS[i].key][inputs.image] }));
+  const shareOfAxis = (net, radius) => Math.log(radius / net.low) / Math.log(net.top / net.low);
+
+  /** The radius at a share of the axis, its ends exactly. */
+  function radiusAt(net, t) {
+    const radius = net.low * (net.top / net.low) ** Math.min(1, Math.max(0, t));
+    return t >= 1 ? net.top : t <= 0 ? net.low : Number(radius.toPrecision(4));
+  }
+
+  /** The slider for the radius, and buttons that set it to one of the lengths; returns the function that draws them. */
+  function radiusControls(root, moveTo) {
+    const attributes = { id: "sandwich-radius", min: 0, max: TICKS, step: 1 };
+    const slider = E.slider(root, attributes, (tick) => moveTo(tick / TICKS), true);
+    const jumps = buttons(choice(root, "Set the radius to", "sandwich-jumps"), LENGTHS.map(({ name }) => name),
+      (i) => set({ radius: nets[inputs.network].lengths[LENGTHS[i].key][inputs.image] }));
     jumps.forEach((button) => button.removeAttribute("aria-pressed"));
+    return (now) => {
+      const [head] = verdict(now), net = nets[now.network];
+      jumps.forEach((button, i) => { button.disabled = !(now.lengths[LENGTHS[i].key] > 0); });
+      slider.show(Math.round(TICKS * shareOfAxis(net, now.radius)), `Radius ${number(now.radius)}`, `${number(now.radius)}, ${head}`);
+    };
+  }
 
+  // ---- verdict, pictures, tables -----------------------------------------------------
+
+  /** What is known at this radius, in a sentence and as a ratio; returns the function that writes both. */
+  function verdictLines(root) {
     const sentence = html("p", { class: "explorable-verdict explorable-sandwich-verdict" }, root);
     const share = html("p", { class: "explorable-sandwich-ratio" }, root);
+    return (now) => {
+      const [head, tail] = verdict(now);
+      sentence.textContent = "";
+      sentence.className = `explorable-verdict explorable-sandwich-verdict explorable-sandwich-is-${now.zone}`;
+      html("strong", { text: head }, sentence);
+      sentence.append(tail);
+      share.textContent = ratio(now);
+    };
+  }
+
+  /** The image unmoved and moved along the four directions; returns the function that draws them. */
+  function movedPictures(root) {
     html("p", { class: "explorable-title", text: "The image, moved by exactly this radius" }, root);
     const strip = html("div", { class: "explorable-strip" }, root);
-    const pictures = [["", "unmoved"], ...DIRECTIONS].map(([, name]) => {
-      const figure = html("figure", { class: "explorable-picture explorable-sandwich-picture" }, strip);
-      const canvas = html("canvas", { class: "explorable-paper", role: "img" }, figure), caption = html("figcaption", {}, figure);
+    const pictures = ["unmoved", ...DIRECTIONS.map(([, name]) => name)].map((name) => {
+      const { figure, canvas, caption, describe } = E.picture(strip, name, "explorable-sandwich-picture");
       return (values, shape, lines, changed) => {
         paint(canvas, values, shape);
         figure.classList.toggle("explorable-sandwich-changed", changed);
         caption.textContent = "";
         html("strong", { text: name }, caption);
         lines.forEach((text, i) => html(i ? "span" : "b", { text }, caption));
-        E.setAttributes(canvas, { "aria-label": `${name}: ${lines.join(", ")}` });
+        describe(lines.join(", "));
       };
     });
     const note = html("p", { class: "explorable-note" }, root);
-
-    const folded = html("details", { class: "explorable-details explorable-sandwich-numbers" }, root);
-    html("summary", { text: "The numbers" }, folded);
-    const lengthTable = E.valueTable(folded, ["length", "of this image", "over the attack"], "Five lengths: Euclidean, pixels from 0 to 1");
-    const walkTable = E.valueTable(folded, ["direction", "class lost at", "seen here as"], "Four directions");
-    const say = E.announcer(root);
-
-    // ---- drawing
-
-    const TOP = 30, ROW = 38, LEFT = 9;
-    let width = 0;
-    const right = () => width - LEFT, bottom = TOP + ROW * LENGTHS.length;
-    const toPixel = (net, radius) => {
-      const t = Math.log(radius / net.low) / Math.log(net.top / net.low);
-      return LEFT + Math.min(1, Math.max(0, t)) * (right() - LEFT);
-    };
-    const radiusAt = (net, t) => {
-      const radius = net.low * (net.top / net.low) ** Math.min(1, Math.max(0, t));
-      return t >= 1 ? net.top : t <= 0 ? net.low : Number(radius.toPrecision(4));
-    };
-
-    function drawAxis(now) {
-      const net = nets[now.network], { all } = lengthsOf(net, now.image);
-      plot.textContent = "";
-      E.setAttributes(plot, { viewBox: `0 0 ${width} ${bottom + 34}` });
-      const inside = svg("g", { "aria-hidden": "true" }, plot);
-      // zones
-      if (now.zone !== "misclassified") {
-        const ends = [LEFT, toPixel(net, now.bound), now.attack === null ? right() : toPixel(net, now.attack), right()];
-        ["proved", "unknown", "attacked"].forEach((zone, i) => {
-          const wide = ends[i + 1] - ends[i];
-          if (wide <= 0) return;
-          svg("rect", { x: ends[i], y: TOP, width: wide, height: bottom - TOP, class: `explorable-sandwich-${zone}` }, inside);
-          const text = { proved: "proved", unknown: "nobody knows", attacked: "attack known" }[zone];
-          if (wide > 8.5 * text.length) svg("text", { x: ends[i] + wide / 2, y: TOP - 9, "text-anchor": "middle", class: "explorable-sandwich-zone", text }, inside);
-        });
-      }
-      // ticks
-      const grid = svg("g", { class: "explorable-grid" }, inside);
-      svg("path", { d: `M${LEFT} ${bottom}H${right()}` }, grid);
-      let free = 0; // from where on there is room for a number
-      for (let power = Math.floor(Math.log10(net.low)); 10 ** power <= net.top; power++) {
-        for (let k = 1; k < 10; k++) {
-          const at = k * 10 ** power, px = toPixel(net, at);
-          if (at >= net.low && at <= net.top) svg("path", { d: `M${px} ${bottom}v${k > 1 ? 3 : 7}` }, grid);
-        }
-        const px = toPixel(net, 10 ** power), text = power < -3 ? `1e${power}`.replace("-", "−") : String(Number((10 ** power).toPrecision(1)));
-        const half = 3.4 * text.length;
-        if (10 ** power < net.low || px - half < free) continue;
-        free = px + half + 8;
-        svg("text", { x: px, y: bottom + 20, "text-anchor": "middle", text }, grid);
-      }
-      svg("text", { class: "explorable-axis-name", x: right(), y: bottom + 33, "text-anchor": "end", text: "Euclidean length" }, grid);
-      // the lengths
-      const labels = svg("g", { class: "explorable-labels" }, inside);
-      LENGTHS.forEach(({ key, name, ink, mark }, i) => {
-        const y = TOP + ROW * (i + 1) - 11, length = all[key], above = i > 2;
-        const text = length === null ? `${name}: none found` : `${name} ${number(length)}`, room = 7.4 * text.length;
-        let x = right(), anchor = "end";
-        if (length) {
-          const px = toPixel(net, length), dash = key === "published" || key === "FGS" ? " explorable-dashed" : "";
-          svg("path", { class: `explorable-line explorable-bold explorable-${ink}${dash}`, d: `M${above ? right() : LEFT} ${y}H${px}` }, inside);
-          svg("path", { class: `explorable-sandwich-mark explorable-sandwich-${key}`, d: mark, transform: `translate(${px} ${y})` }, inside);
-          anchor = above ? (right() - px + 6 > room ? "start" : "end") : px + 6 - LEFT > room ? "end" : "start";
-          x = anchor === "start" ? (above ? px - 6 : LEFT) : above ? right() : px + 6;
-        } else if (!above) {
-          [x, anchor] = [LEFT, "start"];
-        }
-        svg("text", { x, y: y - 10, "text-anchor": anchor, text }, labels);
-      });
-      const px = toPixel(net, now.radius);
-      svg("path", { class: "explorable-line explorable-bold", d: `M${px.toFixed(2)} ${TOP - 4}V${bottom + 8}` }, inside);
-      svg("path", { class: "explorable-sandwich-now", d: "M-7 0H7L0 9Z", transform: `translate(${px.toFixed(2)} ${TOP - 6})` }, inside);
-      E.setAttributes(plot, {
-        "aria-label": `Logarithmic axis of lengths from ${number(net.low)} to ${number(net.top)}. `
-          + LENGTHS.map(({ key, name }) => `${name}: ${number(all[key])}`).join("; ") + `. Radius: ${number(now.radius)}.`,
-      });
-    }
-
-    function draw() {
-      const now = state(), net = nets[now.network], { pixels } = net.set.images[now.image];
-      offer(net);
-      const press = (all, which) => all.forEach((button, i) => button.setAttribute("aria-pressed", String(i === which)));
-      press(netButtons, now.network);
-      press(imageButtons, now.image);
-      jumps.forEach((button, i) => { button.disabled = !(now.lengths[LENGTHS[i].key] > 0); });
-      const [head, tail] = verdict(now);
-      slideLabel.textContent = `Radius ${number(now.radius)}`;
-      const tick = String(Math.round(TICKS * Math.log(now.radius / net.low) / Math.log(net.top / net.low)));
-      if (slider.value !== tick) slider.value = tick;
-      slider.setAttribute("aria-valuetext", `${number(now.radius)}, ${head}`);
-      sentence.textContent = "";
-      sentence.className = `explorable-verdict explorable-sandwich-verdict explorable-sandwich-is-${now.zone}`;
-      html("strong", { text: head }, sentence);
-      sentence.append(tail);
-      share.textContent = ratio(now);
-
-      const seen = (k) => `seen as ${article(noun(net, k))}`;
-      pictures[0](pixels, net.set.shape, [seen(now.plain), `test image ${now.number}, ${article(noun(net, now.label))}`], false);
+    return (now) => {
+      const net = nets[now.network], { shape } = net.set, { pixels } = net.set.images[now.image];
+      pictures[0](pixels, shape, [seenAs(net, now.plain), `test image ${now.number}, ${article(noun(net, now.label))}`], false);
       let low = 0, high = 1;
       DIRECTIONS.forEach(([kind], i) => {
         const x = moved(net, now.image, kind, now.radius);
-        if (!x) return pictures[i + 1](pixels, net.set.shape, ["no such direction"], false);
+        if (!x) return pictures[i + 1](pixels, shape, ["no such direction"], false);
         x.forEach((p) => { low = Math.min(low, p); high = Math.max(high, p); });
         const k = now.seen[kind], lost = now.lost[kind];
-        pictures[i + 1](x, net.set.shape, [seen(k), lost === null ? `class kept up to ${number(net.top)}` : `class lost at ${number(lost)}`], k !== now.plain);
+        pictures[i + 1](x, shape, [seenAs(net, k), lost === null ? `class kept up to ${number(net.top)}` : `class lost at ${number(lost)}`], k !== now.plain);
       });
       note.textContent = (low < 0 || high > 1 ? `Pixels go from ${number(low)} to ${number(high)} and are drawn as 0 to 1. ` : "All pixels lie between 0 and 1. ")
         + (net.layers ? "The classes are computed in your browser from the network's weights." : "The weights of this network are too large for this page: where the class changes was found by the notebook, on a grid of radii refined by bisection.");
+    };
+  }
+
+  /** Two folded tables; returns the function that fills them. */
+  function numberTables(root) {
+    const box = E.folded(root, "The numbers", "explorable-details explorable-sandwich-numbers");
+    const lengthTable = E.valueTable(box, ["length", "of this image", "over the attack"], "Five lengths: Euclidean, pixels from 0 to 1");
+    const walkTable = E.valueTable(box, ["direction", "class lost at", "seen here as"], "Four directions");
+    return (now) => {
       lengthTable(LENGTHS.map(({ key, name }) => [name, number(now.lengths[key]),
         now.attack && now.lengths[key] !== null ? (now.lengths[key] / now.attack).toFixed(3) : "–"]));
-      walkTable(DIRECTIONS.map(([kind, name]) => [name, now.lost[kind] === null ? "never" : number(now.lost[kind]), noun(net, now.seen[kind])]));
-      if (width) drawAxis(now);
-      say(`${head}${tail}`);
-    }
+      walkTable(DIRECTIONS.map(([kind, name]) => [name, now.lost[kind] === null ? "never" : number(now.lost[kind]), noun(nets[now.network], now.seen[kind])]));
+    };
+  }
 
-    // ---- the slider, and a pointer on the axis
+  // ---- the axis ------------------------------------------------------------------
 
-    let next = null; // where the radius goes in the next frame
-    function move(t) {
-      if (next === null) requestAnimationFrame(() => { const place = next; next = null; set({ radius: radiusAt(nets[inputs.network], place) }); });
-      next = t;
+  const TOP = 30, ROW = 38, LEFT = 9, BOTTOM = TOP + ROW * LENGTHS.length;
+
+  /** Draw the axis of lengths, so many pixels wide: zones, ticks, lengths, radius. */
+  function drawAxis(plot, width, now) {
+    const net = nets[now.network], right = width - LEFT;
+    const toPixel = (radius) => LEFT + Math.min(1, Math.max(0, shareOfAxis(net, radius))) * (right - LEFT);
+    plot.textContent = "";
+    E.setAttributes(plot, { viewBox: `0 0 ${width} ${BOTTOM + 34}` });
+    const inside = svg("g", { "aria-hidden": "true" }, plot);
+    if (now.zone !== "misclassified") drawZones(inside, toPixel, right, now);
+    drawTicks(inside, toPixel, right, net);
+    drawLengths(inside, toPixel, right, now.lengths);
+    const px = toPixel(now.radius);
+    svg("path", { class: "explorable-line explorable-bold", d: `M${px.toFixed(2)} ${TOP - 4}V${BOTTOM + 8}` }, inside);
+    svg("path", { class: "explorable-sandwich-now", d: "M-7 0H7L0 9Z", transform: `translate(${px.toFixed(2)} ${TOP - 6})` }, inside);
+    E.setAttributes(plot, {
+      "aria-label": `Logarithmic axis of lengths from ${number(net.low)} to ${number(net.top)}. `
+        + LENGTHS.map(({ key, name }) => `${name}: ${number(now.lengths[key])}`).join("; ") + `. Radius: ${number(now.radius)}.`,
+    });
+  }
+
+  function drawZones(inside, toPixel, right, now) {
+    const ends = [LEFT, toPixel(now.bound), now.attack === null ? right : toPixel(now.attack), right];
+    ["proved", "unknown", "attacked"].forEach((zone, i) => {
+      const wide = ends[i + 1] - ends[i];
+      if (wide <= 0) return;
+      svg("rect", { x: ends[i], y: TOP, width: wide, height: BOTTOM - TOP, class: `explorable-sandwich-${zone}` }, inside);
+      const text = { proved: "proved", unknown: "nobody knows", attacked: "attack known" }[zone];
+      if (wide > 8.5 * text.length) svg("text", { x: ends[i] + wide / 2, y: TOP - 9, "text-anchor": "middle", class: "explorable-sandwich-zone", text }, inside);
+    });
+  }
+
+  /** Nine ticks a power of ten, and a number where there is room for one. */
+  function drawTicks(inside, toPixel, right, net) {
+    const grid = svg("g", { class: "explorable-grid" }, inside);
+    svg("path", { d: `M${LEFT} ${BOTTOM}H${right}` }, grid);
+    let free = 0; // from where on there is room for a number
+    for (let power = Math.floor(Math.log10(net.low)); 10 ** power <= net.top; power++) {
+      for (let k = 1; k < 10; k++) {
+        const at = k * 10 ** power, px = toPixel(at);
+        if (at >= net.low && at <= net.top) svg("path", { d: `M${px} ${BOTTOM}v${k > 1 ? 3 : 7}` }, grid);
+      }
+      const px = toPixel(10 ** power), text = power < -3 ? `1e${power}`.replace("-", "−") : String(Number((10 ** power).toPrecision(1)));
+      const half = 3.4 * text.length;
+      if (10 ** power < net.low || px - half < free) continue;
+      free = px + half + 8;
+      svg("text", { x: px, y: BOTTOM + 20, "text-anchor": "middle", text }, grid);
     }
-    slider.addEventListener("input", () => move(Number(slider.value) / TICKS));
-    let grip = null;
+    svg("text", { class: "explorable-axis-name", x: right, y: BOTTOM + 33, "text-anchor": "end", text: "Euclidean length" }, grid);
+  }
+
+  /** A line a length, bounds from the left and attacks from the right, each with its mark and its name. */
+  function drawLengths(inside, toPixel, right, all) {
+    const labels = svg("g", { class: "explorable-labels" }, inside);
+    LENGTHS.forEach(({ key, name, ink, mark }, i) => {
+      const y = TOP + ROW * (i + 1) - 11, length = all[key], above = i > 2;
+      const text = length === null ? `${name}: none found` : `${name} ${number(length)}`, room = 7.4 * text.length;
+      let x = right, anchor = "end";
+      if (length) {
+        const px = toPixel(length), dash = key === "published" || key === "FGS" ? " explorable-dashed" : "";
+        svg("path", { class: `explorable-line explorable-bold explorable-${ink}${dash}`, d: `M${above ? right : LEFT} ${y}H${px}` }, inside);
+        svg("path", { class: `explorable-sandwich-mark explorable-sandwich-${key}`, d: mark, transform: `translate(${px} ${y})` }, inside);
+        anchor = above ? (right - px + 6 > room ? "start" : "end") : px + 6 - LEFT > room ? "end" : "start";
+        x = anchor === "start" ? (above ? px - 6 : LEFT) : above ? right : px + 6;
+      } else if (!above) {
+        [x, anchor] = [LEFT, "start"];
+      }
+      svg("text", { x, y: y - 10, "text-anchor": anchor, text }, labels);
+    });
+  }
+
+  /** The axis of lengths, on which a pointer moves the radius; returns the function that draws it. */
+  function lengthAxis(root, moveTo) {
+    html("p", { class: "explorable-title", text: "Lower bounds from the left, attacks from the right" }, root);
+    const place = html("div", { class: "explorable-sandwich-plot" }, root);
+    const plot = svg("svg", { class: "explorable-plot", role: "img" }, place);
+    let width = 0, shown = null;
+    const draw = () => { if (width && shown) drawAxis(plot, width, shown); };
     const follow = (event) => {
       const box = plot.getBoundingClientRect(), px = (event.clientX - box.left) * width / box.width;
-      move((px - LEFT) / (right() - LEFT));
+      moveTo((px - LEFT) / (width - 2 * LEFT));
     };
-    plot.addEventListener("pointerdown", (event) => {
-      if (grip !== null || event.button !== 0) return;
-      grip = event.pointerId;
-      plot.setPointerCapture(grip);
-      follow(event);
-      event.preventDefault();
+    E.drag(plot, { press: follow, move: follow });
+    E.whenWide(place, (wide) => {
+      width = wide;
+      draw();
     });
-    plot.addEventListener("pointermove", (event) => { if (grip === event.pointerId) follow(event); });
-    const release = (event) => { if (grip === event.pointerId) grip = null; };
-    plot.addEventListener("pointerup", release);
-    plot.addEventListener("pointercancel", release);
-
-    const fit = () => {
-      if (place.clientWidth === width || !place.clientWidth) return;
-      width = place.clientWidth;
-      if (onSet) drawAxis(state());
+    return (now) => {
+      shown = now;
+      draw();
     };
-    new ResizeObserver(fit).observe(place);
-    fit();
-    onSet = draw;
+  }
+
+  // ---- the page ----------------------------------------------------------------
+
+  function build(root) {
+    if (!load(E.sandwichData)) {
+      html("p", { text: "The networks are missing: their file is made by the notebook “ball”." }, root);
+      return;
+    }
+    const moveTo = E.eachFrame((t) => set({ radius: radiusAt(nets[inputs.network], t) }));
+    const parts = [
+      netAndImageButtons(root), lengthAxis(root, moveTo), radiusControls(root, moveTo), verdictLines(root),
+      movedPictures(root), numberTables(root),
+    ];
+    const say = E.announcer(root);
+    onSet = () => {
+      const now = state();
+      parts.forEach((draw) => draw(now));
+      say(verdict(now).join(""));
+    };
     inputs.network = Math.min(1, nets.length - 1);
     const { bound } = lengthsOf(nets[inputs.network], 0);
     set({ radius: bound > 0 ? Number((0.8 * bound).toPrecision(3)) : 0.1 });
@@ -384,4 +386,4 @@
 
   E.sandwich = { state, set, classAt };
   E.ready("sandwich", build);
-})();
+}

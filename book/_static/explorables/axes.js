@@ -1,119 +1,16 @@
-/* Helpers shared by the explorables of this book.
+/* Plots: panels with axes, what is drawn in them, and points that a reader moves. Needs elements.js before it.
  *
- * A classic script: load it before the script of an explorable. It defines
- * window.explorables and touches nothing else; it sends no request.
- * An explorable adds its own entry (say window.explorables.plane) and builds
- * its page with these helpers:
- *
- *   svg, html      make an element, set its attributes, append it
- *   ready          run a builder as soon as its <div> is there
- *   format         a number as text; percent: a ratio as text
  *   plot           a square panel with axes and ticks, equal scales, a clip
  *   chart          a wide panel, one scale an axis, as wide as its place
  *   handle         a point that mouse, touch and keyboard can move in a plot
  *   arrow          the path of an arrow; polyline: the path of a curve
- *   placeLabels    put labels where they hide least
- *   choice         a titled group for buttons; buttons: some that can look pressed
- *   valueTable     a table with a heading a row, filled again and again
- *   announcer      a quiet aria-live line for screen readers
- *   numbers        the float32 array behind a text in base64, in double precision
- *   best           the index of the largest value; paint: an image or a change on a canvas
+ *   placeLabels    put labels where they hide least; along: a segment as an obstacle
+ *   niceStep       a round distance of ticks
  */
-(function () {
-  "use strict";
+"use strict";
 
-  const SVG_NS = "http://www.w3.org/2000/svg";
-
-  // ---- elements ----------------------------------------------------------
-
-  function setAttributes(element, attributes) {
-    for (const [name, value] of Object.entries(attributes || {})) {
-      if (name === "text") element.textContent = value;
-      else if (value === null) element.removeAttribute(name);
-      else element.setAttribute(name, value);
-    }
-    return element;
-  }
-
-  function svg(tag, attributes, parent) {
-    const element = setAttributes(document.createElementNS(SVG_NS, tag), attributes);
-    if (parent) parent.appendChild(element);
-    return element;
-  }
-
-  function html(tag, attributes, parent) {
-    const element = setAttributes(document.createElement(tag), attributes);
-    if (parent) parent.appendChild(element);
-    return element;
-  }
-
-  /** Call build(div) once the element with this id is in the page. */
-  function ready(id, build) {
-    const start = () => {
-      const root = document.getElementById(id);
-      if (!root) return;
-      root.textContent = ""; // whatever the page showed without scripts
-      build(root);
-    };
-    if (document.getElementById(id) || document.readyState !== "loading") start();
-    else document.addEventListener("DOMContentLoaded", start);
-  }
-
-  /** A group with a title, whose id is given; returns the place for its buttons. */
-  function choice(parent, title, id) {
-    const box = html("div", { class: "explorable-choice", role: "group", "aria-labelledby": id }, parent);
-    html("p", { class: "explorable-title", id, text: title }, box);
-    return html("div", { class: "explorable-buttons" }, box);
-  }
-
-  /** One button a text; act is called with the number of the one that was pressed. */
-  function buttons(parent, texts, act) {
-    return texts.map((text, i) => {
-      const button = html("button", { type: "button", text, "aria-pressed": "false" }, parent);
-      button.addEventListener("click", () => act(i));
-      return button;
-    });
-  }
-
-  /** A table with a caption; returns a function that fills it with rows [heading, value, ...]. */
-  function valueTable(parent, heads, caption) {
-    const element = html("table", { class: "explorable-table" }, parent);
-    html("caption", { class: "explorable-note", text: caption }, element);
-    const line = html("tr", {}, html("thead", {}, element));
-    heads.forEach((text, i) => html("th", { text, scope: "col", class: i ? "explorable-value" : "" }, line));
-    const body = html("tbody", {}, element);
-    return (rows) => {
-      body.textContent = "";
-      for (const [name, ...values] of rows) {
-        const row = html("tr", {}, body);
-        html("th", { text: name, scope: "row" }, row);
-        values.forEach((text) => html("td", { text, class: "explorable-value" }, row));
-      }
-    };
-  }
-
-  // ---- numbers -----------------------------------------------------------
-
-  /** A number with so many significant digits; "–" if it is not finite. */
-  function format(value, digits = 4) {
-    if (!Number.isFinite(value)) return "–";
-    if (value === 0) return "0";
-    const size = Math.abs(value);
-    const text = size < 1e-3 || size >= 1e5
-      ? value.toExponential(digits - 1).replace("e+", "e")
-      : size >= 10 ** digits ? String(Math.round(value)) : value.toPrecision(digits);
-    return text.replace("e+", "e").replace(/^-/, "−");
-  }
-
-  /** A ratio as a percentage with two significant digits (no-break space). */
-  function percent(ratio) {
-    if (!Number.isFinite(ratio)) return "–";
-    const value = 100 * ratio;
-    if (value !== 0 && (Math.abs(value) < 1e-4 || Math.abs(value) >= 1e5)) {
-      return format(value, 2) + "\u00a0%";
-    }
-    return String(Number(value.toPrecision(2))) + "\u00a0%";
-  }
+{
+  const { setAttributes, svg, drag } = window.explorables;
 
   /** The 1, 2 or 5 times a power of ten nearest above `size`. */
   function niceStep(size) {
@@ -302,29 +199,20 @@
     // touch-action in the style sheet stops the page from scrolling under the
     // ring; older browsers ignore it inside an SVG, so refuse the touch as well
     group.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
-    let grip = null; // the pointer that drags, and where it holds the ring
-    group.addEventListener("pointerdown", (event) => {
-      if (grip || event.button !== 0) return;
-      const [px, py] = plot.fromEvent(event), [hx, hy] = plot.toPixel(options.get());
-      grip = { id: event.pointerId, dx: hx - px, dy: hy - py, moved: false };
-      group.setPointerCapture(event.pointerId);
-      group.focus({ preventScroll: true });
-      event.preventDefault();
+    let hold = [0, 0], moved = false; // where the pointer holds the ring, and whether it took it anywhere
+    drag(group, {
+      press: (event) => {
+        const [px, py] = plot.fromEvent(event), [hx, hy] = plot.toPixel(options.get());
+        [hold, moved] = [[hx - px, hy - py], false];
+        group.focus({ preventScroll: true });
+      },
+      move: (event) => {
+        const [px, py] = plot.fromEvent(event);
+        moved = true;
+        moveTo([px + hold[0], py + hold[1]], 1 / plot.scale());
+      },
+      release: () => { if (moved) options.done(); },
     });
-    group.addEventListener("pointermove", (event) => {
-      if (!grip || event.pointerId !== grip.id) return;
-      const [px, py] = plot.fromEvent(event);
-      grip.moved = true;
-      moveTo([px + grip.dx, py + grip.dy], 1 / plot.scale());
-    });
-    const release = (event) => {
-      if (!grip || event.pointerId !== grip.id) return;
-      const moved = grip.moved;
-      grip = null;
-      if (moved) options.done();
-    };
-    group.addEventListener("pointerup", release);
-    group.addEventListener("pointercancel", release);
 
     const keys = {
       ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowDown: [0, -1], ArrowUp: [0, 1],
@@ -422,45 +310,5 @@
       [from[0] + (to[0] - from[0]) * k / n, from[1] + (to[1] - from[1]) * k / n]);
   }
 
-  /** say(text) speaks the last text once nothing has changed for a while. */
-  function announcer(parent, delay = 700) {
-    const line = html("div", { class: "explorable-spoken", "aria-live": "polite" }, parent);
-    let timer = 0;
-    return (text) => {
-      clearTimeout(timer);
-      timer = setTimeout(() => { if (line.textContent !== text) line.textContent = text; }, delay);
-    };
-  }
-
-  // ---- data and pictures ---------------------------------------------------
-
-  /** The numbers that a notebook wrote in single precision and base64. */
-  function numbers(text) {
-    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-    return Float64Array.from(new Float32Array(bytes.buffer));
-  }
-
-  /** The index of the largest value, leaving out one. */
-  const best = (values, but = -1) => values.reduce((top, v, k) => k !== but && (top < 0 || v > values[top]) ? k : top, -1);
-
-  const BLUE = [0, 114, 178], VERMILLION = [213, 94, 0];
-
-  /** Draw values on a canvas: ink between 0 and 1 in grey, changes in blue (less) and orange (more) up to a limit. */
-  function paint(canvas, values, wide, high, limit) {
-    canvas.width = wide;
-    canvas.height = high;
-    const context = canvas.getContext("2d"), image = context.createImageData(wide, high);
-    values.forEach((value, k) => {
-      const t = limit ? Math.min(1, Math.abs(value) / limit) : Math.min(1, Math.max(0, value));
-      const full = !limit ? [0, 0, 0] : value < 0 ? BLUE : VERMILLION;
-      full.forEach((c, channel) => { image.data[4 * k + channel] = Math.round(255 + t * (c - 255)); });
-      image.data[4 * k + 3] = 255;
-    });
-    context.putImageData(image, 0, 0);
-  }
-
-  window.explorables = Object.assign(window.explorables || {}, {
-    setAttributes, svg, html, ready, format, percent, niceStep, plot, chart, handle,
-    polyline, arrow, placeLabels, along, announcer, choice, buttons, valueTable, numbers, best, paint,
-  });
-})();
+  Object.assign(window.explorables, { niceStep, plot, chart, handle, polyline, arrow, placeLabels, along });
+}

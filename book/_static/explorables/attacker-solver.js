@@ -3,10 +3,12 @@
  * bea/sequential.py and bea/search.py do for batches of any network, with the same constants, so that it ends in the
  * same points; each part below names its model. No page is touched here.
  *
- * Vectors and matrices are Float64Arrays, matrices row by row. Defines window.explorables.solver. */
-(function () {
-  "use strict";
+ * Vectors and matrices are Float64Arrays, matrices row by row. Needs network.js before it, of which it takes the forward
+ * pass, and defines window.explorables.solver. */
+"use strict";
 
+{
+  const E = window.explorables, { layer, ACTIVATIONS, times, timesTransposed, continueFrom, outputs } = E.network;
   const CONSTANTS = {
     // bea.search
     TOLERANCE: 1e-7, MAX_ITERATIONS: 200, REPAIRS: 20,
@@ -101,31 +103,21 @@
   /** The network of A1 (hidden x (pixels + 1)) and A2 (classes x (hidden + 1)), the bias last in every row. */
   function network(A1, A2, pixels, hidden, classes) {
     const { Q, L } = factor(A1, hidden, pixels, pixels + 1);
-    return { A1, A2, pixels, hidden, classes, Q, L, norms: [norm(A1), norm(A2)] };
+    const layers = [
+      layer(A1, [hidden, pixels + 1], ACTIVATIONS.tanh), layer(A2, [classes, hidden + 1], ACTIVATIONS.linear),
+    ];
+    return { A1, layers, hidden, classes, Q, L, norms: [norm(A1), norm(A2)] };
   }
 
-  /** A h where h has one number less than A has columns: the appended one. */
-  function affine(A, rows, y) {
-    const columns = y.length + 1, out = new Float64Array(rows);
-    for (let i = 0; i < rows; i++) {
-      let sum = A[i * columns + y.length];
-      for (let j = 0, p = i * columns; j < y.length; j++) sum += A[p + j] * y[j];
-      out[i] = sum;
-    }
-    return out;
-  }
-
-  const tanh = (z) => { for (let i = 0; i < z.length; i++) z[i] = Math.tanh(z[i]); return z; }; // in place
   const augmented = (y) => { const h = new Float64Array(y.length + 1); h.set(y); h[y.length] = 1; return h; };
-  const logits = (net, x) => affine(net.A2, net.classes, tanh(affine(net.A1, net.hidden, x)));
 
   /** The logits with a perturbation put in: { left1, right1, left2, right2, dx }, each or null. */
   function perturbedLogits(net, x, { left1, right1, left2, right2, dx }) {
     const image = dx ? plus(x, 1, dx) : x;
-    let z = affine(net.A1, net.hidden, image);
+    let z = times(net.layers[0], image, net.layers[0].b);
     if (left1) z = plus(z, dot(right1, augmented(image)), left1);
-    const y = tanh(z), out = affine(net.A2, net.classes, y);
-    return left2 ? plus(out, dot(right2, augmented(y)), left2) : out;
+    const { after: [y, logits] } = continueFrom(net, z);
+    return left2 ? plus(logits, dot(right2, augmented(y)), left2) : logits;
   }
 
   // ---- the reduced problem: bea.reduction ------------------------------------
@@ -135,104 +127,108 @@
    *  Only the part of a changing input in the rows of A1 has an effect, and for "both" its length along what is left
    *  of x: so the input has hidden + 1 coordinates, of which the last is that one. */
   function reduce(net, x, on) {
-    const { hidden, classes, Q, L, A1, A2 } = net, [alpha1, alpha2] = net.norms;
+    const { hidden, classes, Q } = net, [alpha1] = net.norms, [first] = net.layers;
     const weights = on !== "input", input = on !== "weights", both = on === "both";
     const beta = norm(x);
     const t1 = both ? 0 : -1, t2 = weights ? (both ? hidden : 0) : -1;
     const s = (both ? hidden : 0) + (weights ? classes : 0), size = s + (input ? hidden + 1 : hidden);
     const inside = Float64Array.from(Q, (q) => dot(q, x));
     const outside = plus(x, -1, combine(Q, inside, x.length)), rest = norm(outside);
-    const start = input ? Float64Array.of(...inside, rest) : affine(A1, hidden, x);
+    const start = input ? Float64Array.of(...inside, rest) : times(first, x, first.b);
     const scale = input ? beta : alpha1 * norm(augmented(x));
+    const problem = { net, x, weights, input, both, beta, t1, t2, s, size, inside, outside, rest, start, scale };
+    return {
+      size, classes,
+      forward: (tau) => forward(problem, tau),
+      pullBack: (row, memory) => pullBack(problem, row, memory),
+      perturbation: (tau, linearised) => perturbation(problem, tau, linearised),
+      /** ‖ΔA1‖/‖A1‖, ‖ΔA2‖/‖A2‖ and ‖Δx‖/‖x‖. */
+      relative: (tau) => [
+        weights ? norm(tau.subarray(both ? t1 : s, (both ? t1 : s) + hidden)) : 0,
+        weights ? norm(tau.subarray(t2, t2 + classes)) : 0,
+        input ? norm(tau.subarray(s)) : 0,
+      ],
+      /** tau of an image to which the input changes; only the part that has an effect. */
+      toward(image) {
+        const tau = new Float64Array(size);
+        Q.forEach((q, i) => { tau[s + i] = (dot(q, image) - inside[i]) / beta; });
+        return tau;
+      },
+      lastLayer: weights ? [t2, t2 + classes] : null,
+    };
+  }
 
-    function forward(tau) {
-      const u = new Float64Array(start.length);
-      for (let i = 0; i < start.length; i++) u[i] = start[i] + scale * tau[s + i];
-      let z = u, length1 = 0, length2 = 0; // for "weights" u itself becomes y
-      if (input) {
-        z = new Float64Array(hidden);
-        for (let i = 0; i < hidden; i++) {
-          let sum = A1[i * (x.length + 1) + x.length];
-          for (let j = 0, p = i * hidden; j <= i; j++) sum += L[p + j] * u[j];
-          z[i] = sum;
-        }
-        if (both) {
-          length1 = Math.sqrt(dot(u, u) + 1);
-          for (let i = 0; i < hidden; i++) z[i] += alpha1 * length1 * tau[t1 + i];
-        }
-      }
-      const y = tanh(z), values = affine(A2, classes, y);
-      if (weights) {
-        length2 = Math.sqrt(dot(y, y) + 1);
-        for (let k = 0; k < classes; k++) values[k] += alpha2 * length2 * tau[t2 + k];
-      }
-      return { tau, u, y, length1, length2, logits: values };
-    }
-
-    /** The derivative of row . logits with respect to tau. */
-    function pullBack(row, { tau, u, y, length1, length2 }) {
-      const out = new Float64Array(size), back = new Float64Array(hidden);
-      let along = 0;
-      for (let k = 0; k < classes; k++) {
-        if (weights) {
-          out[t2 + k] = row[k] * alpha2 * length2;
-          along += row[k] * tau[t2 + k] * alpha2 / length2;
-        }
-        if (row[k] !== 0) for (let j = 0, p = k * (hidden + 1); j < hidden; j++) back[j] += row[k] * A2[p + j];
-      }
-      for (let j = 0; j < hidden; j++) back[j] = (back[j] + along * y[j]) * (1 - y[j] * y[j]);
-      if (!input) {
-        for (let j = 0; j < hidden; j++) out[s + j] = scale * back[j];
-        return out;
-      }
-      along = 0;
-      if (both) {
-        for (let i = 0; i < hidden; i++) {
-          out[t1 + i] = back[i] * alpha1 * length1;
-          along += back[i] * tau[t1 + i] * alpha1 / length1;
-        }
-      }
+  function forward({ net, weights, input, both, t1, t2, s, start, scale }, tau) {
+    const { hidden, classes, L } = net, [alpha1, alpha2] = net.norms, u = new Float64Array(start.length);
+    for (let i = 0; i < start.length; i++) u[i] = start[i] + scale * tau[s + i];
+    let z = u, length1 = 0, length2 = 0;
+    if (input) {
+      z = net.layers[0].b.slice();
       for (let i = 0; i < hidden; i++) {
-        for (let j = 0, p = i * hidden; j <= i; j++) out[s + j] += L[p + j] * back[i];
+        for (let j = 0, p = i * hidden; j <= i; j++) z[i] += L[p + j] * u[j];
       }
-      for (let j = 0; j <= hidden; j++) out[s + j] = scale * (out[s + j] + along * u[j]);
+      if (both) {
+        length1 = Math.sqrt(dot(u, u) + 1);
+        for (let i = 0; i < hidden; i++) z[i] += alpha1 * length1 * tau[t1 + i];
+      }
+    }
+    const { after: [y, logits] } = continueFrom(net, z);
+    if (weights) {
+      length2 = Math.sqrt(dot(y, y) + 1);
+      for (let k = 0; k < classes; k++) logits[k] += alpha2 * length2 * tau[t2 + k];
+    }
+    return { tau, u, z, y, length1, length2, logits };
+  }
+
+  /** The derivative of row . logits with respect to tau. */
+  function pullBack({ net, weights, input, both, t1, t2, s, size, scale }, row, { tau, u, z, y, length1, length2 }) {
+    const { hidden, classes, L, layers: [first, last] } = net, [alpha1, alpha2] = net.norms;
+    const out = new Float64Array(size), back = timesTransposed(last, row);
+    let along = 0;
+    if (weights) {
+      for (let k = 0; k < classes; k++) {
+        out[t2 + k] = row[k] * alpha2 * length2;
+        along += row[k] * tau[t2 + k] * alpha2 / length2;
+      }
+    }
+    for (let j = 0; j < hidden; j++) back[j] = first.activation.back(back[j] + along * y[j], z[j], y[j]);
+    if (!input) {
+      for (let j = 0; j < hidden; j++) out[s + j] = scale * back[j];
       return out;
     }
-
-    /** The perturbation of tau; a linearised one changes what layers receive before any change. */
-    function perturbation(tau, linearised) {
-      const found = { left1: null, right1: null, left2: null, right2: null, dx: null };
-      const { y } = forward(linearised ? new Float64Array(size) : tau);
-      const part = (from, length) => tau.slice(from, from + length);
-      if (input) {
-        const way = part(s, hidden + 1);
-        found.dx = scaled(beta, combine(Q, way, x.length));
-        if (both && rest > 0) found.dx = plus(found.dx, beta * way[hidden] / rest, outside);
+    along = 0;
+    if (both) {
+      for (let i = 0; i < hidden; i++) {
+        out[t1 + i] = back[i] * alpha1 * length1;
+        along += back[i] * tau[t1 + i] * alpha1 / length1;
       }
-      if (weights) {
-        found.right1 = augmented(found.dx && !linearised ? plus(x, 1, found.dx) : x);
-        found.left1 = scaled(alpha1 / norm(found.right1), part(both ? t1 : s, hidden));
-        found.right2 = augmented(y);
-        found.left2 = scaled(alpha2 / norm(found.right2), part(t2, classes));
-      }
-      return found;
     }
-
-    /** ‖ΔA1‖/‖A1‖, ‖ΔA2‖/‖A2‖ and ‖Δx‖/‖x‖. */
-    const relative = (tau) => [
-      weights ? norm(tau.subarray(both ? t1 : s, (both ? t1 : s) + hidden)) : 0,
-      weights ? norm(tau.subarray(t2, t2 + classes)) : 0,
-      input ? norm(tau.subarray(s)) : 0,
-    ];
-
-    /** tau of an image to which the input changes; only the part that has an effect. */
-    function toward(image) {
-      const tau = new Float64Array(size);
-      Q.forEach((q, i) => { tau[s + i] = (dot(q, image) - inside[i]) / beta; });
-      return tau;
+    for (let i = 0; i < hidden; i++) {
+      for (let j = 0, p = i * hidden; j <= i; j++) out[s + j] += L[p + j] * back[i];
     }
-    const lastLayer = weights ? [t2, t2 + classes] : null;
-    return { size, forward, pullBack, perturbation, relative, toward, lastLayer, classes };
+    for (let j = 0; j <= hidden; j++) out[s + j] = scale * (out[s + j] + along * u[j]);
+    return out;
+  }
+
+  /** The perturbation of tau; a linearised one changes what layers receive before any change. */
+  function perturbation(problem, tau, linearised) {
+    const { net, x, weights, input, both, beta, t1, t2, s, size, outside, rest } = problem;
+    const { hidden, classes, Q } = net, [alpha1, alpha2] = net.norms;
+    const found = { left1: null, right1: null, left2: null, right2: null, dx: null };
+    const { y } = forward(problem, linearised ? new Float64Array(size) : tau);
+    const part = (from, length) => tau.slice(from, from + length);
+    if (input) {
+      const way = part(s, hidden + 1);
+      found.dx = scaled(beta, combine(Q, way, x.length));
+      if (both && rest > 0) found.dx = plus(found.dx, beta * way[hidden] / rest, outside);
+    }
+    if (weights) {
+      found.right1 = augmented(found.dx && !linearised ? plus(x, 1, found.dx) : x);
+      found.left1 = scaled(alpha1 / norm(found.right1), part(both ? t1 : s, hidden));
+      found.right2 = augmented(y);
+      found.left2 = scaled(alpha2 / norm(found.right2), part(t2, classes));
+    }
+    return found;
   }
 
   /** The constraints "target minus other minus margin ≥ 0": bea.search.Lead. */
@@ -508,7 +504,7 @@
   /** Both attacks on an image x: smallest perturbations after which `target` leads by `margin`.
    *  on: "weights", "input" or "both". Returns { before, first, converged }. */
   function attack(net, x, target, on, margin, known = []) {
-    const before = logits(net, x), tail = reduce(net, x, on), lead = constraints(tail, target, margin);
+    const before = outputs(net, x), tail = reduce(net, x, on), lead = constraints(tail, target, margin);
     const allowed = Math.min(1e-9 * largest(before), 1e-3 * margin);
 
     const judge = (tau, linearised, facts) => {
@@ -532,7 +528,5 @@
     };
   }
 
-  window.explorables = Object.assign(window.explorables || {}, {
-    solver: { CONSTANTS, network, logits, perturbedLogits, attack },
-  });
-})();
+  E.solver = { CONSTANTS, network, attack };
+}
