@@ -59,9 +59,10 @@ class Chapter(Results):
         names = [name for family in families for name in names_of(self.inputs, family)[:first]]
         return {name: Network.load(self.inputs / "networks" / f"{name}.npz") for name in names}
 
-    def keras_file(self, name: str) -> Path:
-        """Return where the original Keras model of a network is; one that was trained without Keras has none."""
-        return self.inputs / "networks" / f"{name}{KERAS}"
+    def keras_file(self, name: str) -> Path | None:
+        """Return the file of a network's original Keras model; None for one that was trained without Keras."""
+        path = self.inputs / "networks" / f"{name}{KERAS}"
+        return path if path.is_file() else None
 
     def keep(self, family: str, networks: Mapping[str, Network], models: Mapping | None = None) -> None:
         """Keep trained networks, name → network, and their Keras models, for other chapters."""

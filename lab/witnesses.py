@@ -9,24 +9,24 @@ import numpy as np
 from bea.networks.network import Network
 
 
-def keras_logits(file: Path, images, net: Network | None = None) -> np.ndarray:
+def keras_logits(file: Path | None, images, net: Network | None = None) -> np.ndarray:
     """Return the logits (n, classes) that a Keras model gives images (n, *input_shape).
 
     Parameters
     ----------
-    file : Path
+    file : Path or None
         Of the model (.keras). Its last activation is left out: a tanh of 9 is 1 in single precision, and two of them
         would be a tie.
     images : array
     net : Network, optional
-        What to make the model from where there is no such file: of a network that was trained without Keras.
+        What to make the model from where there is no file: a network that was trained without Keras.
     """
     from lab.keras_models import outputs
 
-    return outputs(_model(file) if file.is_file() or net is None else _model_of(net), images)
+    return outputs(_model_of(net) if file is None else _model(file), images)
 
 
-def keras_classes(file: Path, images, net: Network | None = None) -> np.ndarray:
+def keras_classes(file: Path | None, images, net: Network | None = None) -> np.ndarray:
     """Return the classes (n,) that a Keras model gives images; see ``keras_logits``."""
     return keras_logits(file, images, net).argmax(axis=1)
 

@@ -13,13 +13,15 @@ from bea.attacks import backward_error_attack, smallest_epsilon
 from lab.witnesses import keras_classes
 
 
-def two_measures(nets: Mapping[str, Network], files: Mapping[str, Path], x, labels, *, margin: float) -> pd.DataFrame:
+def two_measures(
+    nets: Mapping[str, Network], files: Mapping[str, Path | None], x, labels, *, margin: float
+) -> pd.DataFrame:
     """Measure every image that a network classifies correctly along its ray and in all directions.
 
     Parameters
     ----------
     nets : mapping of str to Network
-    files : mapping of str to Path
+    files : mapping of str to Path or None
         Their original Keras models; a network without one is rebuilt in Keras.
     x : array (n, *input_shape), pixels in [0, 1];  labels : int array (n,)
     margin : float
