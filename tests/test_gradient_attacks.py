@@ -1,12 +1,11 @@
-"""`bea.attacks.gradient_signs`: the gradient is that of the loss, a step is FGSM's, the smallest one is the smallest."""
+"""Steps along the gradient's sign: the gradient is that of the loss, a step FGSM's, the smallest one the smallest."""
 
 import numpy as np
 import pytest
 import test_keras
 
 from bea import Activation, Dense, Flatten, Network
-from bea.attacks import common as input_attacks
-from bea.attacks import epsilon_search, loss, rays
+from bea.attacks import common, epsilon_search, loss, rays
 from bea.attacks.epsilon_search import smallest_epsilon
 from bea.attacks.gradient_signs import fgsm
 from bea.attacks.loss import loss_gradient
@@ -435,7 +434,7 @@ def test_a_batch_larger_than_a_block_equals_one_block(targeted, clip, monkeypatc
         return gradient, fgsm(net, x, label, epsilon, **options), smallest_epsilon(net, x, label, **options)
 
     whole = everything()
-    monkeypatch.setattr(input_attacks, "block_size", lambda *_, **__: 3)
+    monkeypatch.setattr(common, "block_size", lambda *_, **__: 3)
     parts = everything()
     assert relative_error(parts[0], whole[0]) <= 1e-14
     for found, expected in zip(parts[1:], whole[1:], strict=True):
@@ -657,7 +656,7 @@ def test_the_three_norms_of_a_change_are_those_of_its_pixels():
     """Pixels changed, Euclidean length, largest pixel, relative length; NaN where there is no change to offer."""
     x = np.array([[[0.0, 2.0]], [[0.0, 0.0]], [[1.0, 1.0]]])
     dx = np.array([[[0.0, -3.0]], [[0.0, 0.0]], [[np.nan, np.nan]]])
-    result = input_attacks.InputAttackResult(x, dx, np.array([True] * 3), np.zeros(3, int))
+    result = common.InputAttackResult(x, dx, np.array([True] * 3), np.zeros(3, int))
     np.testing.assert_array_equal(result.l0, [1, 0, np.nan])
     np.testing.assert_array_equal(result.l2, [3, 0, np.nan])
     np.testing.assert_array_equal(result.linf, [3, 0, np.nan])

@@ -1,4 +1,4 @@
-"""`bea.attacks.hessian`, `bea.attacks.newton`: products against matrices, differences, JAX; minima against SciPy and closed forms."""
+"""Hessian and Newton attack: products against matrices, differences, JAX; minima against SciPy and closed forms."""
 
 from dataclasses import replace
 
@@ -10,8 +10,7 @@ from scipy.optimize import brentq, minimize
 from test_gradient_attacks import naive_gradient, naive_loss, random_case
 
 from bea import Activation, Dense, Flatten, Network, RadialBasis
-from bea.attacks import common as input_attacks
-from bea.attacks import newton
+from bea.attacks import common, newton
 from bea.attacks.hessian import hessian_product
 from bea.attacks.loss import loss_gradient
 from bea.attacks.newton import newton_attack
@@ -452,7 +451,7 @@ def test_a_batch_equals_one_by_one(targeted, monkeypatch):
         np.testing.assert_allclose(alone.dx[0], whole[0].dx[i], atol=1e-8)
         assert alone.weight[0] == pytest.approx(whole[0].weight[i], rel=1e-12, nan_ok=True)
         np.testing.assert_allclose(hessian_product(net, x[[i]], label[[i]], v[[i]])[0], product[i], rtol=1e-10)
-    monkeypatch.setattr(input_attacks, "block_size", lambda *_, **__: 3)
+    monkeypatch.setattr(common, "block_size", lambda *_, **__: 3)
     parts = newton_attack(net, x, label, **options), newton.minimise(net, x, label, 4.0, **options)
     for found, expected in zip(parts, whole, strict=True):
         np.testing.assert_allclose(found.dx, expected.dx, atol=1e-8)

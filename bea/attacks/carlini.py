@@ -1,6 +1,7 @@
 """Carlini and Wagner's attack: the distance and how much the class asked for falls short, by gradient descent.
 
-For every weight of a search (``bea.attacks.penalty``) it solves (paper R, eq. 6, with another loss than the cross-entropy)
+For every weight of a search (``bea.attacks.penalty``) it solves (paper R, eq. 6, with another loss than the
+cross-entropy)
 
     minimise ‖Δx‖² + weight · max(max_{j≠t} y_j - y_t + margin, 0)
 

@@ -1,4 +1,4 @@
-"""The backward-error attack within the range of the pixels: ``bea.backward_error_attack(..., clip=True)``.
+"""The backward-error attack within the range of the pixels: ``bea.attacks.backward_error_attack(..., clip=True)``.
 
 Minimises ``‖Δx‖`` such that the target leads every other class by a margin and ``low ≤ x + Δx ≤ high``, by linearising
 the leads again and again, as ``bea.attack`` does without the range. The programme linearised at a point,
@@ -6,8 +6,8 @@ the leads again and again, as ``bea.attack`` does without the range. The program
     minimise ½ ‖δ‖²  subject to  G δ ≥ c  and  low - x ≤ δ ≤ high - x,
 
 has the solution ``δ = clip(Gᵀ λ)`` for the right λ ≥ 0. If it is known which pixels end at a limit, the others solve a
-programme without limits, nine unknowns in all (``bea.numerics.quadratic``); that tells anew which ones do, until nothing
-changes. A line search on ``½ ‖Δx‖²`` plus a penalty of the largest violation makes the whole converge.
+programme without limits, nine unknowns in all (``bea.numerics.quadratic``); that tells anew which ones do, until
+nothing changes. A line search on ``½ ‖Δx‖²`` plus a penalty of the largest violation makes the whole converge.
 """
 
 from dataclasses import replace

@@ -4,8 +4,9 @@ For every weight of a search (``bea.attacks.penalty``) it solves
 
     minimise ‖Δx‖² + weight · J(x + Δx, target)    over Δx, with ``clip`` such that x + Δx keeps within the range,
 
-with -J(x + Δx, label) in place of J(x + Δx, target) where there is no target. J is the cross-entropy of ``bea.attacks.loss``.
-The range of the pixels is a bound of each variable, which L-BFGS-B handles itself (Szegedy et al. 2014, section 4.1).
+with -J(x + Δx, label) in place of J(x + Δx, target) where there is no target. J is the cross-entropy of
+``bea.attacks.loss``. The range of the pixels is a bound of each variable, which L-BFGS-B handles itself (Szegedy et al.
+2014, section 4.1).
 """
 
 import joblib

@@ -5,7 +5,8 @@ with p = 0). With affine leads ``m_j + g_j·Δx`` this is a mixed-integer linear
 
     minimise Σ_k z_k  over  z_k ∈ {0, 1},  (low - x_k) z_k ≤ Δx_k ≤ (high - x_k) z_k,  m_j + g_j·Δx ≥ margin,
 
-which SciPy's HiGHS solves to a proved optimum. It is what the greedy ``bea.attacks.saliency`` is to be measured against.
+which SciPy's HiGHS solves to a proved optimum. It is what the greedy ``bea.attacks.saliency`` is to be measured
+against.
 """
 
 from dataclasses import dataclass

@@ -1,12 +1,13 @@
-"""Newton's method for the attack by a penalty (paper R, sections B and C, n = 2), with the products of ``bea.attacks.hessian``.
+"""Newton's method for the attack by a penalty (paper R, sections B and C, n = 2).
 
 Minimise ``φ(Δx) = ‖Δx‖² + weight · loss(x + Δx)`` with the loss J(·, target), or -J(·, label), over all
-Δx, for the smallest weight that gives a success (``bea.attacks.penalty``). There is no box here: the pixels may leave their
-range. Newton's step solves ``(2 I ± weight H) p = -∇φ`` by conjugate gradients, to a part of ‖∇φ‖ that vanishes with
-it, so that near a minimum the residual is squared from step to step. H has no larger rank than the network has units
-and classes behind its first affine layer, and all its other directions share the eigenvalue 2, so that few products
-are needed. Where a direction has no positive curvature, φ is no valley: p goes that way, and from step to step twice as
-far. A step is halved until φ falls in proportion.
+Δx, for the smallest weight that gives a success (``bea.attacks.penalty``), with the products of
+``bea.attacks.hessian``. There is no box here: the pixels may leave their range. Newton's step solves ``(2 I ± weight H)
+p = -∇φ`` by conjugate gradients, to a part of ‖∇φ‖ that vanishes with it, so that near a minimum the residual is
+squared from step to step. H has no larger rank than the network has units and classes behind its first affine layer,
+and all its other directions share the eigenvalue 2, so that few products are needed. Where a direction has no positive
+curvature, φ is no valley: p goes that way, and from step to step twice as far. A step is halved until φ falls in
+proportion.
 
 If the first layer is dense with fewer rows than pixels, ∇J lies in its row space, and with it every Δx: the work is
 done in coordinates of that space, the same problem with fewer unknowns.
@@ -26,9 +27,7 @@ from bea.numerics.arrays import column, flat, image_norms
 from bea.numerics.checks import check_count, check_each, check_positive
 
 METHODS = ("newton", "gradient")
-DESCENT = (
-    0.3  # part of the fall that the slope promises, at least, for a step to count; of a valley's bottom it is half
-)
+DESCENT = 0.3  # part of the fall that the slope promises, at least, for a step to count; a valley's bottom has half
 SHORTEST = 2.0**-20  # of a step: below, φ does not fall, or has a kink
 MOST_PRODUCTS = 200  # of the Hessian, for one step
 FLAT = 1e-8  # curvature below, relative to that of ‖Δx‖², counts as none

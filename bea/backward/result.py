@@ -32,8 +32,8 @@ class AttackResult:
     kkt_residual : array (n,)
         Largest violation of the conditions of optimality, of eq. (6) for the first-order method, where constraints
         are relative to the largest right-hand side and complementarity to the objective, and of eq. (5) itself for
-        the converged one (see ``bea.numerics.sequential.solve``). With ReLUs or maxima an optimum often lies on a kink, where
-        these conditions mean nothing.
+        the converged one (see ``bea.numerics.sequential.solve``). With ReLUs or maxima an optimum often lies on a
+        kink, where these conditions mean nothing.
     """
 
     perturbation: Perturbation

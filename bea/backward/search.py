@@ -1,9 +1,9 @@
 """The search behind converged attacks: from where to start, what to do at kinks, and how never to fail.
 
-A search is a sequential quadratic programme in the unknowns of ``bea.backward.reduction``. It may end in a poor local optimum
-where constraints bend much, so it is repeated from elsewhere; at the kinks of ReLUs, so these are rounded off first,
-less and less; or at a point where the target does not win, and then it starts from a point where it does: a change of
-the last layer alone, or an image of the target class.
+A search is a sequential quadratic programme in the unknowns of ``bea.backward.reduction``. It may end in a poor local
+optimum where constraints bend much, so it is repeated from elsewhere; at the kinks of ReLUs, so these are rounded off
+first, less and less; or at a point where the target does not win, and then it starts from a point where it does: a
+change of the last layer alone, or an image of the target class.
 """
 
 from dataclasses import dataclass, fields, replace

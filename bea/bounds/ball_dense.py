@@ -17,8 +17,8 @@ is that of a quadratic function below g, and is made for each r in four steps.
 Rounding. What is computed is off by a small multiple of the rounding unit 1.1e-16 of the numbers that are added up. So
 the bound must be positive after subtraction of ``ROUNDING`` = 1e-11 of the sum of the absolute values of its terms, of
 ``SOLVED`` = 1e-7 of the two terms with μ (no μ - λ is less than 1e-5 μ, which can cost that many digits), and of what
-``bea.bounds.rounding`` bounds the error of the two logits by. Ranges are widened by 1e-9 of their width and 1e-11 of the
-numbers in them, c by 1e-9 of itself, sectors by 1e-9, and the radius in the end is less by 1e-9 of itself. These
+``bea.bounds.rounding`` bounds the error of the two logits by. Ranges are widened by 1e-9 of their width and 1e-11 of
+the numbers in them, c by 1e-9 of itself, sectors by 1e-9, and the radius in the end is less by 1e-9 of itself. These
 allowances are generous for layers of up to some thousand numbers, but no proof in the sense of interval arithmetic.
 """
 

@@ -1,8 +1,8 @@
 """Lower bounds for convolutions with max pooling in front of one hidden layer of ReLUs (LeNet), tight within a ball.
 
-The problem is that of ``bea.bounds.ball_dense``: for the own class and a rival, a lower bound of their lead where ‖δ‖ ≤ r.
-With d the difference of the last rows, the lead is linear in δ as long as every maximum stays where it is and no unit
-switches; what is left counts against it only where it can lower the lead:
+The problem is that of ``bea.bounds.ball_dense``: for the own class and a rival, a lower bound of their lead where
+‖δ‖ ≤ r. With d the difference of the last rows, the lead is linear in δ as long as every maximum stays where it is and
+no unit switches; what is left counts against it only where it can lower the lead:
 
 1. A unit with d < 0 that switches adds ``d (|t| - |v|)₊``, t being what its input v has moved by. A parabola lies
    above, ``(|t| - |v|)₊ ≤ t²/(4w) + w - |v|`` for every w ≥ |v|, and ``Σ c t² ≤ λ_max(√c V Vᵀ √c) ‖Δφ‖²``, φ being the

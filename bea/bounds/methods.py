@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bea.bounds import printed as peck
+from bea.bounds import printed
 from bea.bounds.ball_dense import local_bound
 from bea.bounds.ball_pooling import convolutional_bound, take_apart
 from bea.bounds.ball_ranges import hidden_stages
@@ -59,7 +59,8 @@ def lower_bound(net: Network, x, label=None, *, method="lipschitz", curvature=0.
     method : {"lipschitz", "local", "peck"}
         One proven constant a layer; what can be proved in a ball around the image, tighter and slower (see
         ``bea.bounds.ball_dense`` and ``bea.bounds.ball_pooling``); or the printed theorems, which are not proven (see
-        ``bea.bounds.printed``). "local" improves on the first column of "lipschitz" only; its other κ are those of the latter.
+        ``bea.bounds.printed``). "local" improves on the first column of "lipschitz" only; its other κ are those of the
+        latter.
     curvature : float
         M of theorem 4.1, for the method ``"peck"``; zero is the limit.
 
@@ -137,10 +138,10 @@ def _local(net, curvature):
 
 
 def _peck(net, curvature):
-    peck.printed_steps(net)  # layers without a theorem are refused before any work
+    printed.printed_steps(net)  # layers without a theorem are refused before any work
 
     def each(x):
-        return *peck.chain(net, x, curvature=curvature), net.classify(x)
+        return *printed.chain(net, x, curvature=curvature), net.classify(x)
 
     return each
 
