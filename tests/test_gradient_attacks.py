@@ -727,7 +727,7 @@ def test_every_attack_with_a_range_ends_in_it_to_the_bit():
         "lbfgs": lbfgs_attack(net, x, label, target=target, clip=True, margin=8.0),
         "backward": backward_error_attack(net, x, label, target=target, clip=True, margin=30.0),
         "saliency": saliency_attack(net, x, label, target=target, margin=30.0),
-        "fewest": fewest_pixels(net, x, label, target, margin=5.0),
+        "fewest": fewest_pixels(net, x, label, target=target, margin=5.0),
     }
     for name, found in made.items():
         ends = (x + found.dx)[~np.isnan(found.dx)]

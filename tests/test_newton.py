@@ -430,8 +430,8 @@ def test_fewer_unknowns_are_a_shortcut_only(targeted, monkeypatch):
         return newton_attack(net, x, label, target=target), newton.minimise(net, x, label, 2.0, target=target)
 
     short = everything()
-    assert row_space._narrow(net)[0].input_shape == (5,)
-    monkeypatch.setattr(newton, "_narrow", lambda net: (net, None))
+    assert row_space.in_row_space(net)[0].input_shape == (5,)
+    monkeypatch.setattr(newton, "in_row_space", lambda net: (net, None))
     for found, expected in zip(everything(), short, strict=True):
         np.testing.assert_allclose(found.dx, expected.dx, atol=1e-7)
         assert np.abs(found.iterations - expected.iterations).max() <= 2

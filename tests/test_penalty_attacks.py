@@ -285,7 +285,7 @@ def test_pixels_keep_within_the_range_to_the_last_bit_and_success_is_what_the_ne
         np.testing.assert_array_equal(wins, found.found[found.success])
         own = (target if targeted else label)[found.success]
         np.testing.assert_array_equal(wins == own, targeted)
-        lead = leads.ahead(net((x + found.dx)[found.success]), own, targeted)
+        lead = leads.attack_lead(net((x + found.dx)[found.success]), own, targeted)
         assert (lead >= MARGIN - 1e-12).all()
 
 

@@ -13,7 +13,7 @@ every weight above the multiplier of the constraint "leads by the margin" the sm
 
 import numpy as np
 
-from bea.attacks.common import achieved, check_aim, conclude, in_blocks
+from bea.attacks.common import achieved, check_aim, conclude, in_image_blocks
 from bea.attacks.penalty import PenaltyResult, check_search, search_weight
 from bea.networks.network import Network
 from bea.networks.pixels import into_range
@@ -75,7 +75,7 @@ def carlini_wagner(
         dx = into_range(net, x, dx) if clip else dx
         return *conclude(net, x, dx, aim, targeted), weight
 
-    return PenaltyResult(*in_blocks(net, block, x, aim))
+    return PenaltyResult(*in_image_blocks(net, block, x, aim))
 
 
 def _descend(net, x, aim, targeted, margin, clip, weight, steps):

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bea.attacks.common import StepResult, check_aim, in_blocks
-from bea.attacks.gradient_signs import _arrive, _ray
+from bea.attacks.common import StepResult, check_aim, in_image_blocks
+from bea.attacks.gradient_signs import step_direction, take_step
 from bea.attacks.rays import BLOCK_NUMBERS, NARROWEST, Rays, isolate, locate
 from bea.networks.network import Network
 from bea.numerics.checks import check_positive
@@ -88,11 +88,11 @@ def smallest_epsilon(
     }[method]
 
     def block(x, aim):
-        rays = Rays(net, x, _ray(net, x, aim, targeted), aim, clip)
+        rays = Rays(net, x, step_direction(net, x, aim, targeted), aim, clip)
         epsilon, proved = search(lambda samples, step: (rays.lead(samples, step) > 0.0) == targeted, rays)
-        return *_arrive(net, x, rays.direction, aim, targeted, epsilon, clip), proved
+        return *take_step(net, x, rays.direction, aim, targeted, epsilon, clip), proved
 
-    return SmallestEpsilon(*in_blocks(net, block, x, aim, numbers=BLOCK_NUMBERS))
+    return SmallestEpsilon(*in_image_blocks(net, block, x, aim, numbers=BLOCK_NUMBERS))
 
 
 def _by_scan(succeeds, n, grid):

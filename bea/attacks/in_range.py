@@ -14,10 +14,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from bea.networks.layers import Activation
-from bea.networks.leads import allowed_shortfall, lead, over_others
+from bea.networks.leads import allowed_shortfall, lead, lead_over_others
 from bea.networks.network import Network
 from bea.networks.pixels import into_range
+from bea.networks.smoothing import RELU, round_off_relus
 from bea.numerics.arrays import flat, image_norms
 from bea.numerics.quadratic import smallest_feasible
 
@@ -65,12 +65,13 @@ def shortest_in_range(net: Network, x, target, margin, start) -> np.ndarray:
         return short
 
     rest, asked = np.arange(len(x)), np.full(len(x), margin)
-    smooth = any(layer == Activation("relu") for layer in net.layers)
+    smooth = RELU in net.layers
     widths = (*WIDTHS, *[WIDTHS[-1]] * REPAIRS) if smooth else (None,)
     for number, width in enumerate(widths, 1):
         last = not smooth or number >= len(WIDTHS)
         arrays = (array[rest] for array in (x, target, asked, delta, low, high))
-        delta[rest], met = _descend(_round_off(net, width), *arrays, last)
+        rounded = replace(net, layers=round_off_relus(net.layers, width)) if smooth else net
+        delta[rest], met = _descend(rounded, *arrays, last)
         short = judge(rest, np.where(np.isnan(met), delta[rest], met))
         if last:
             # What the sharpest smooth ReLU still gets wrong is asked for on top, and a little more.
@@ -82,14 +83,6 @@ def shortest_in_range(net: Network, x, target, margin, start) -> np.ndarray:
     return best.reshape(x.shape)
 
 
-def _round_off(net, width):
-    """Return the network with smooth ReLUs for its ReLUs."""
-    if width is None:
-        return net
-    smooth, sharp = Activation("smooth_relu", width), Activation("relu")
-    return replace(net, layers=[smooth if layer == sharp else layer for layer in net.layers])
-
-
 def _descend(net, x, target, margin, delta, low, high, last):
     """Return where the search has ended, and the shortest point met with the margin, NaN for none."""
     delta, rest = delta.copy(), np.arange(len(x))
@@ -97,12 +90,12 @@ def _descend(net, x, target, margin, delta, low, high, last):
     for _ in range(ITERATIONS[last]):
         d = delta[rest]
         linear = net.linearise(x[rest] + d.reshape(x[rest].shape))
-        g = over_others(linear.logits, target[rest]) - MORE * margin[rest, None]
+        g = lead_over_others(linear.logits, target[rest]) - MORE * margin[rest, None]
         length, violation = np.linalg.norm(d, axis=1), np.maximum(-g, 0.0).max(axis=1)
         better = (violation <= (MORE - 1.0) * margin[rest]) & (length < size[rest])
         best[rest[better]], size[rest[better]] = d[better], length[better]
 
-        G = over_others(linear.jacobian, target[rest])
+        G = lead_over_others(linear.jacobian, target[rest])
         aimed, multipliers = _programme(G, np.matvec(G, d) - g, low[rest], high[rest])
         step = aimed - d
         penalty[rest] = np.maximum(penalty[rest], 2.0 * np.nan_to_num(multipliers).sum(axis=1))
@@ -114,7 +107,9 @@ def _descend(net, x, target, margin, delta, low, high, last):
         while len(waiting) and share >= SHORTEST:
             some = rest[waiting]
             trial = d[waiting] + share * step[waiting]
-            reached = over_others(net(x[some] + trial.reshape(x[some].shape)), target[some]) - MORE * margin[some, None]
+            reached = (
+                lead_over_others(net(x[some] + trial.reshape(x[some].shape)), target[some]) - MORE * margin[some, None]
+            )
             value = 0.5 * np.vecdot(trial, trial) + penalty[some] * np.maximum(-reached, 0.0).max(axis=1)
             good = value <= merit[waiting] + SUFFICIENT * share * slope[waiting]
             delta[some[good]], moved[waiting[good]] = trial[good], True

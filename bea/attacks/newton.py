@@ -17,12 +17,12 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from bea.attacks.common import achieved, check_aim, conclude, in_blocks
+from bea.attacks.common import achieved, check_aim, conclude, in_image_blocks
 from bea.attacks.hessian import expand, loss_values
 from bea.attacks.penalty import PenaltyResult, check_search, search_weight
-from bea.networks.leads import ahead
+from bea.networks.leads import attack_lead
 from bea.networks.network import Network
-from bea.networks.row_space import _back, _into, _narrow
+from bea.networks.row_space import from_row_space, in_row_space, to_row_space
 from bea.numerics.arrays import column, flat, image_norms
 from bea.numerics.checks import check_count, check_each, check_positive
 
@@ -116,16 +116,18 @@ def minimise(
     if method not in METHODS:
         raise ValueError(f"method: expected one of {METHODS}, received {method!r}")
     _check_stopping(steps, tolerance)
-    small, basis = _narrow(net)
+    small, basis = in_row_space(net)
     factor = weight if targeted else -weight
 
     def block(x, aim, factor, start):
         images = x.shape
-        found = _minimise(small, _into(x, basis), aim, factor, _into(start, basis), method, steps, tolerance)
+        found = _minimise(
+            small, to_row_space(x, basis), aim, factor, to_row_space(start, basis), method, steps, tolerance
+        )
         dx, *others = (getattr(found, field.name) for field in fields(found))
-        return _back(dx, basis, images), *others
+        return from_row_space(dx, basis, images), *others
 
-    return Minimum(*in_blocks(net, block, x, aim, factor, start))
+    return Minimum(*in_image_blocks(net, block, x, aim, factor, start))
 
 
 def newton_attack(
@@ -170,31 +172,31 @@ def newton_attack(
     x, aim, targeted = check_aim(net, x, label, target)
     check_search(margin, weights, halvings)
     _check_stopping(steps, tolerance)
-    small, basis = _narrow(net)
+    small, basis = in_row_space(net)
 
     def block(x, aim):
-        y, iterations, products = _into(x, basis), np.zeros(len(x), int), np.zeros(len(x), int)
+        y, iterations, products = to_row_space(x, basis), np.zeros(len(x), int), np.zeros(len(x), int)
         sign = 1.0 if targeted else -1.0
 
         def solve(rest, weight, start):
             found = _minimise(small, y[rest], aim[rest], sign * weight, start, "newton", steps, tolerance)
             iterations[rest] += found.iterations
             products[rest] += found.products
-            return found.dx, ahead(small(y[rest] + found.dx), aim[rest], targeted) >= margin
+            return found.dx, attack_lead(small(y[rest] + found.dx), aim[rest], targeted) >= margin
 
         already = achieved(net.classify(x), aim, targeted)
         dx, weight = search_weight(solve, y.shape, weights=weights, halvings=halvings, already=already)
         point = expand(small, y + np.nan_to_num(dx), aim)
         slope = 2.0 * dx + column(sign * np.nan_to_num(weight), dx) * point.gradient
         return (
-            *conclude(net, x, _back(dx, basis, x.shape), aim, targeted),
+            *conclude(net, x, from_row_space(dx, basis, x.shape), aim, targeted),
             weight,
             iterations,
             products,
             image_norms(slope),
         )
 
-    return NewtonResult(*in_blocks(net, block, x, aim))
+    return NewtonResult(*in_image_blocks(net, block, x, aim))
 
 
 def _minimise(net, x, aim, factor, start, method, steps, tolerance) -> Minimum:

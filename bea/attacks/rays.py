@@ -24,7 +24,7 @@ import numpy as np
 from scipy.optimize import elementwise
 
 from bea.bounds.along_ray import AFFINE, slope_bounds, value_bounds
-from bea.networks.leads import differences, lead
+from bea.networks.leads import lead, lead_over_each
 from bea.networks.network import Network
 from bea.networks.pixels import check_clip
 from bea.numerics.arrays import column
@@ -125,7 +125,7 @@ class Rays:
         for k in np.unique(aim):
             spread[aim == k] = 0.5 * (high - low)[aim == k] @ np.abs(last.kernel[k] - last.kernel).T
         low, high = middle - spread, middle + spread
-        least, most = value_bounds(differences(v, aim), differences(w, aim), low, high, right - left)
+        least, most = value_bounds(lead_over_each(v, aim), lead_over_each(w, aim), low, high, right - left)
         slack = SLACK * np.maximum(np.abs(v), np.abs(w)).max(axis=1, keepdims=True)
         others = aim[:, None] != np.arange(self.net.classes)
         may_vanish = others & ~(least > slack)  # so that NaN counts as unknown

@@ -31,6 +31,7 @@ from bea.bounds.ball_ranges import Ball, hidden_stages, inputs_in_ball
 from bea.bounds.minorants import ROUNDING, band, chord_slope
 from bea.bounds.rounding import error_of
 from bea.networks.layers import Dense
+from bea.networks.leads import lead_over_each
 from bea.networks.network import Network
 from bea.numerics.blocks import blocks, side_by_side
 
@@ -161,7 +162,7 @@ class Pairs:
         bias = last.matrix[:, -1] if last.bias else np.zeros(len(last.matrix))
         everyone = np.arange(len(own)), own
         doubt = error + error[everyone][:, None]
-        lead = logits[everyone][:, None] - logits - doubt
+        lead = lead_over_each(logits, own) - doubt
         return cls(ball, v, own, last.kernel[own][:, None] - last.kernel, bias[own][:, None] - bias - doubt, lead)
 
     def first_order(self):
@@ -243,7 +244,7 @@ def _affine(net, x):
     own, everyone = logits.argmax(axis=1), np.arange(len(x))
     kernel = net.layers[-1].kernel
     norms = np.linalg.norm(kernel[:, None] - kernel, axis=2)[own]
-    lead = np.maximum(logits[everyone, own][:, None] - logits - error - error[everyone, own][:, None], 0.0)
+    lead = np.maximum(lead_over_each(logits, own) - error - error[everyone, own][:, None], 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         distance = np.where(lead > 0.0, lead / norms, 0.0)
     distance[everyone, own] = np.inf

@@ -26,6 +26,7 @@ import numpy as np
 from bea.bounds.lipschitz import MATRIX_SIZE, lipschitz_constant, stacked_norm
 from bea.bounds.rounding import error_of
 from bea.networks.layers import Activation, Dense, Flatten
+from bea.networks.leads import lead_over_each
 from bea.networks.network import Network
 from bea.networks.windows import Convolution, MaxPool
 from bea.numerics.blocks import blocks, side_by_side
@@ -221,7 +222,7 @@ class State:
         logits, error = values[-1], error_of(net, values)
         own, everyone = logits.argmax(axis=1), np.arange(len(x))
         doubt = error + error[everyone, own][:, None]
-        return cls(order, gap, values[-3], logits[everyone, own][:, None] - logits - doubt, own)
+        return cls(order, gap, values[-3], lead_over_each(logits, own) - doubt, own)
 
     def take(self, some):
         """Return that of some of the images."""

@@ -18,6 +18,7 @@ from bea.bounds.lipschitz import gamma, lipschitz_constant
 from bea.bounds.printed import ratio
 from bea.bounds.rounding import error_of
 from bea.networks.layers import Dense
+from bea.networks.leads import lead_over_each
 from bea.networks.network import Network
 from bea.networks.windows import Convolution
 from bea.numerics.blocks import block_size, blocks, side_by_side
@@ -95,8 +96,8 @@ def proven_distances(layer: Dense, logits, error) -> np.ndarray:
     that of the logits. Zero where the lead may be an effect of rounding.
     """
     own = logits.argmax(axis=1)[:, None]
-    top, slack = np.take_along_axis(logits, own, 1), np.take_along_axis(error, own, 1)
-    lead = (top - logits) * (1.0 - gamma(2)) - (error + slack) * (1.0 + gamma(4))
+    slack = np.take_along_axis(error, own, 1)
+    lead = lead_over_each(logits, own[:, 0]) * (1.0 - gamma(2)) - (error + slack) * (1.0 + gamma(4))
     norms = np.linalg.norm(layer.kernel[:, None] - layer.kernel, axis=2) * (1.0 + gamma(layer.kernel.shape[1] + 4))
     distances = _down(ratio(np.maximum(lead * (1.0 - gamma(2)), 0.0), norms[own[:, 0]]))
     np.put_along_axis(distances, own, np.inf, axis=1)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bea.networks.activations import ACTIVATIONS, PARAMETRIC, SECOND
-from bea.numerics.arrays import _constant, flat
+from bea.numerics.arrays import flat, read_only
 
 
 class Layer:
@@ -121,7 +121,7 @@ class Weighted(Layer):
     bias: bool
 
     def __post_init__(self):
-        matrix = _constant("matrix", self.matrix, "weights")
+        matrix = read_only("matrix", self.matrix, "weights")
         if matrix.ndim != 2:
             raise ValueError(f"matrix: expected two dimensions (rows, columns), received shape {matrix.shape}")
         object.__setattr__(self, "matrix", matrix)
@@ -147,7 +147,8 @@ class Weighted(Layer):
         """
         raise NotImplementedError
 
-    def _columns_error(self, expected, shape):
+    def columns_error(self, expected: int, shape: tuple[int, ...]) -> ValueError:
+        """Return the error for an input of ``shape``, of which the matrix would have to meet so many numbers."""
         return ValueError(
             f"matrix: expected {expected} input columns for an input of shape {shape}"
             f"{' and one bias column' if self.bias else ''}, received shape {self.matrix.shape}"
@@ -181,7 +182,7 @@ class Dense(Weighted):
 
     def output_shape(self, shape):
         if shape != (self.kernel.shape[1],):
-            raise self._columns_error(math.prod(shape), shape)
+            raise self.columns_error(math.prod(shape), shape)
         return (len(self.matrix),)
 
     def forward(self, y):
@@ -225,7 +226,7 @@ class RadialBasis(Layer):
 
     def __post_init__(self):
         for name, dimensions in (("centres", 2), ("sharpness", 1)):
-            array = _constant(name, getattr(self, name), "numbers")
+            array = read_only(name, getattr(self, name), "numbers")
             if array.ndim != dimensions or not len(array):
                 shape = ("(rows,)", "(rows, inputs)")[dimensions - 1]
                 raise ValueError(f"{name}: expected shape {shape}, at least one row, received {array.shape}")

@@ -235,7 +235,7 @@
     return { size, forward, pullBack, perturbation, relative, toward, lastLayer, classes };
   }
 
-  /** The constraints "target minus other minus margin ≥ 0": bea.backward.search.Lead. */
+  /** The constraints "target minus other minus margin ≥ 0": bea.backward.search.LeadConstraints. */
   function constraints(tail, target, margin) {
     const others = Array.from({ length: tail.classes }, (_, k) => k).filter((k) => k !== target);
     const difference = (j) => { const row = new Float64Array(tail.classes); row[target] = 1; row[others[j]] = -1; return row; };
