@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import test_keras
 from scipy.special import log_softmax
 
 from bea.attacks.loss import loss_gradient
@@ -14,7 +13,6 @@ from lab.by_hand import descend, forward, gradients, initial_weights, softmax, t
 from oracles import random_convolution, random_network, relative_error
 
 keras, jax = training.keras, pytest.importorskip("jax")
-double = test_keras.double
 RNG = np.random.default_rng
 every_a = pytest.mark.parametrize("a", [1.0, 0.1, 0.01])
 GOOD = {"epochs": 2, "rate": 0.1, "batch_size": 4, "a": 0.1, "classes": 3}

@@ -7,25 +7,21 @@ import numpy as np
 import pytest
 
 from bea import Activation, AveragePool, Convolution, Dense, Flatten, MaxPool, Network
-from bea.bounds import ball_pooling
+from bea.bounds import ball_pooling, pooling_front
 from bea.bounds.ball_pooling import (
     FARTHEST,
     State,
-    composed,
     convolutional_bound,
-    deviations,
     from_windows,
     loss_of_lead,
     mean_weights,
-    pool_constants,
     shared_loss,
     switching_loss,
-    take_apart,
-    window_mean,
     windows,
 )
 from bea.bounds.lipschitz import lipschitz_constant
 from bea.bounds.methods import lower_bound
+from bea.bounds.pooling_front import composed, deviations, pool_constants, take_apart, window_mean
 from oracles import RNG, random_convolution
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
@@ -277,7 +273,7 @@ def test_pooling_in_between_is_better_than_the_product_of_the_norms_where_means_
     outer = Convolution(np.array([[1.0, -1.0]]) / math.sqrt(2.0), (1, 2), bias=False)
     shape = (1, 8, 1)
     plain = lipschitz_constant(outer, (1, 2, 1)) * lipschitz_constant(first, shape)
-    found = ball_pooling._through_pool(outer, first, MaxPool((1, 4)), shape)
+    found = pooling_front._through_pool(outer, first, MaxPool((1, 4)), shape)
     assert found <= plain
     assert found == pytest.approx(through(outer, first, MaxPool((1, 4)), shape), rel=1e-6)
 
@@ -295,7 +291,7 @@ def test_large_images_take_the_product_of_the_norms(monkeypatch):
     """Where the matrix is too large to write out."""
     shape, pairs = random_blocks(RNG(6), "two")
     small = pool_constants(pairs, shape)
-    monkeypatch.setattr(ball_pooling, "MATRIX_SIZE", 10)
+    monkeypatch.setattr(pooling_front, "MATRIX_SIZE", 10)
     moves, reach = pool_constants(pairs, shape)
     (first, pool), (second, last) = pairs
     inner = lipschitz_constant(first, shape)

@@ -8,7 +8,7 @@ import numpy as np
 
 from bea.attacks.common import StepResult, check_aim, conclude, in_image_blocks
 from bea.attacks.loss import scaled_gradient
-from bea.attacks.rays import BLOCK_NUMBERS
+from bea.attacks.ray_segments import BLOCK_NUMBERS
 from bea.networks.network import Network
 from bea.networks.pixels import into_range
 from bea.numerics.arrays import column

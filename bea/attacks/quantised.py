@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from bea.attacks.common import InputAttackResult, StepResult, achieved, check_aim, conclude, in_image_blocks
-from bea.networks.layers import Quantise
 from bea.networks.leads import lead
 from bea.networks.network import Network
 from bea.networks.pixels import into_range
+from bea.networks.quantiser import Quantise
 from bea.numerics.arrays import column, flat
 from bea.numerics.checks import check_count, check_each
 

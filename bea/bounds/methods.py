@@ -12,9 +12,10 @@ import numpy as np
 
 from bea.bounds import printed
 from bea.bounds.ball_dense import local_bound
-from bea.bounds.ball_pooling import convolutional_bound, take_apart
+from bea.bounds.ball_pooling import convolutional_bound
 from bea.bounds.ball_ranges import hidden_stages
 from bea.bounds.lipschitz import gamma, lipschitz_constant
+from bea.bounds.pooling_front import take_apart
 from bea.bounds.printed import ratio
 from bea.bounds.rounding import error_of
 from bea.networks.layers import Dense

@@ -3,7 +3,8 @@
 import numpy as np
 
 from bea.networks.activations import ACTIVATIONS
-from bea.networks.layers import Activation, Dense, Flatten, Layer, RadialBasis
+from bea.networks.layers import Activation, Dense, Flatten, Layer
+from bea.networks.radial import RadialBasis
 from bea.networks.windows import AveragePool, Convolution, MaxPool
 
 POOLS = {"MaxPooling2D": MaxPool, "AveragePooling2D": AveragePool}

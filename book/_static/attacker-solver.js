@@ -1,18 +1,18 @@
 /* The mathematics behind the page "Attack the classifier": paper B's eqs. (5) and (6) for a network of two dense
- * layers with tanh between them, one image at a time. It does what bea/backward/reduction.py, bea/numerics/quadratic.py,
- * bea/numerics/sequential.py and bea/backward/search.py do for batches of any network, with the same constants, so that
- * it ends in the same points; each part below names its model. No page is touched here.
+ * layers with tanh between them, one image at a time. It does what bea/reduction.py, bea/quadratic.py,
+ * bea/sequential.py and bea/search.py do for batches of any network, with the same constants, so that it ends in the
+ * same points; each part below names its model. No page is touched here.
  *
  * Vectors and matrices are Float64Arrays, matrices row by row. Defines window.explorables.solver. */
 (function () {
   "use strict";
 
   const CONSTANTS = {
-    // bea.backward.search
+    // bea.search
     TOLERANCE: 1e-7, MAX_ITERATIONS: 200, REPAIRS: 20,
-    // bea.numerics.sequential
+    // bea.sequential
     DIFFERENCE: 1e-6, PRODUCTS: 6, REDUCTION: 0.01, SUFFICIENT: 1e-4, HALVINGS: 10, SHIFT: 1e-12, SPARE: 1, STRAIGHT: 4, HEAVIEST: 20,
-    // bea.numerics.quadratic
+    // bea.quadratic
     FEASIBLE: 1e-9,
   };
   const C = CONSTANTS;
@@ -128,7 +128,7 @@
     return left2 ? plus(out, dot(right2, augmented(y)), left2) : out;
   }
 
-  // ---- the reduced problem: bea.backward.reduction ------------------------------------
+  // ---- the reduced problem: bea.reduction ------------------------------------
 
   /** What follows the first change as a function of few unknowns tau.
    *  "weights": t2 and s, the change of the hidden layer's pre-activation. "input": s. "both": t1, t2 and s.
@@ -235,7 +235,7 @@
     return { size, forward, pullBack, perturbation, relative, toward, lastLayer, classes };
   }
 
-  /** The constraints "target minus other minus margin ≥ 0": bea.backward.search.LeadConstraints. */
+  /** The constraints "target minus other minus margin ≥ 0": bea.search.Lead. */
   function constraints(tail, target, margin) {
     const others = Array.from({ length: tail.classes }, (_, k) => k).filter((k) => k !== target);
     const difference = (j) => { const row = new Float64Array(tail.classes); row[target] = 1; row[others[j]] = -1; return row; };
@@ -254,7 +254,7 @@
     };
   }
 
-  // ---- the quadratic programme: bea.numerics.quadratic ---------------------------------
+  // ---- the quadratic programme: bea.quadratic ---------------------------------
 
   /** min ½ λᵀKλ - cᵀλ over λ ≥ 0 by Goldfarb and Idnani's dual active set: { multipliers, solved, iterations }. */
   function smallestFeasible(K, c, guess) {
@@ -321,7 +321,7 @@
     return K;
   };
 
-  // ---- sequential quadratic programming: bea.numerics.sequential -------------------------
+  // ---- sequential quadratic programming: bea.sequential -------------------------
 
   const violation = (g) => g.reduce((most, v) => Math.max(most, -v), 0);
   const largest = (v) => v.reduce((most, a) => Math.max(most, Math.abs(a)), 0);
@@ -442,7 +442,7 @@
     return null;
   }
 
-  // ---- the search: bea.backward.search -----------------------------------------------------
+  // ---- the search: bea.search -----------------------------------------------------
 
   const everything = (lead) => lead.others.map((_, j) => j);
   const wins = (lead, tau, allowed) => violation(lead.value(tau).g) <= allowed;
@@ -461,7 +461,7 @@
     return { tau, won, iterations: solution.iterations, kkt: solution.kkt };
   }
 
-  /** The point found from zero, as bea.backward.search.search has it with starts=1; `known`: images to start from where the
+  /** The point found from zero, as bea.search.search has it with starts=1; `known`: images to start from where the
    *  target does not win there. */
   function search(lead, allowed, known) {
     const { tail } = lead, zero = new Float64Array(tail.size);
