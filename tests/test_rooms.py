@@ -5,6 +5,7 @@ import graphlib
 import inspect
 import json
 import pkgutil
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -110,6 +111,41 @@ def test_no_module_imports_one_of_a_room_above_or_beside():
         if room(other) != room(name) and LEVEL[room(other)] >= LEVEL[room(name)]
     ]
     assert not wrong, wrong
+
+
+def names_of(module):
+    """Return what can be imported from a module: what it defines, imports or opens lazily."""
+    tree, found = MODULES[module], set(homes(MODULES[module]))
+    for node in ast.walk(tree):
+        match node:
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name) | ast.Name(id=name, ctx=ast.Store()):
+                found.add(name)
+            case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
+                found |= {alias.asname or alias.name for alias in aliases}
+    return found | {name.rpartition(".")[2] for name in MODULES if name.rpartition(".")[0] == module}
+
+
+def sources():
+    """Place → code of everything outside the rooms that imports from them."""
+    for path in [*ROOT.glob("tests/*.py"), *ROOT.glob("benchmarks/*.py")]:
+        yield path.name, path.read_text(encoding="utf-8")
+    for path in ROOT.glob("notebooks/*.ipynb"):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        yield from ((f"{path.name}: {c['id']}", "".join(c["source"])) for c in cells if c["cell_type"] == "code")
+    for path in ROOT.glob("book/*.md"):
+        blocks = re.findall(r"^```python\n(.*?)^```", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+        yield from ((path.name, block) for block in blocks)
+
+
+def test_what_notebooks_pages_tests_and_benchmarks_import_is_there():
+    """A name that has moved would be missed only in the middle of a build."""
+    seen = 0
+    for place, code in sources():
+        for module, name in imports(ast.parse(code)):
+            seen += 1
+            assert module in MODULES, f"{place}: {module}"
+            assert name is None or name in names_of(module), f"{place}: {name} of {module}"
+    assert seen > 300
 
 
 def test_the_mathematics_imports_with_numpy_and_scipy_alone():
