@@ -7,9 +7,11 @@ HOMES = {
     "bea.backward.result": "AttackResult",
     "bea.backward.smallest_attack": "attack",
     "bea.bounds.methods": "LowerBound lower_bound",
-    "bea.networks.layers": "Activation Dense Flatten Quantise RadialBasis",
+    "bea.networks.layers": "Activation Dense Flatten",
     "bea.networks.network": "Network",
     "bea.networks.perturbation": "Perturbation",
+    "bea.networks.quantiser": "Quantise",
+    "bea.networks.radial": "RadialBasis",
     "bea.networks.windows": "AveragePool Convolution MaxPool",
 }
 __all__, __getattr__, __dir__ = opening(__name__, HOMES)

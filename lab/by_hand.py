@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bea.networks.activations import PARAMETRIC
+from bea.networks.activations import PARAMETRIC, softmax
 from bea.networks.layers import Activation, Dense, Flatten
 from bea.networks.network import Network
 
@@ -38,12 +38,6 @@ def forward(weights: Weights, images, a) -> tuple[list, list]:
         inputs.append(SMOOTH_RELU(outputs[-1], a) if outputs else images)
         outputs.append(inputs[-1] @ W.T + b)
     return inputs, outputs
-
-
-def softmax(logits):
-    """Return the probabilities of the classes, (n, classes)."""
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
 
 
 def gradients(weights: Weights, images, labels, a) -> tuple[Weights, np.ndarray]:

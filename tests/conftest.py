@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import importlib
 import os
 import re
 import shutil
@@ -115,3 +116,23 @@ def nameless():
       .filter((e) => e.checkVisibility() && !(e.ariaLabel || e.textContent.trim() || e.labels?.length
         || document.getElementById(e.getAttribute("aria-labelledby"))?.textContent))
       .map((e) => e.outerHTML.slice(0, 80))""")
+
+
+@pytest.fixture
+def double(monkeypatch):
+    """Let Keras and JAX compute in float64."""
+    import jax
+
+    from lab.keras_backend import keras
+
+    def set_precision(floatx, policy, x64):
+        keras.config.set_floatx(floatx)
+        keras.config.set_dtype_policy(policy)
+        jax.config.update("jax_enable_x64", x64)
+
+    before = keras.config.floatx(), keras.config.dtype_policy(), jax.config.jax_enable_x64
+    # Keras computes tanh, among others, of float64 in float32, whatever its floatx.
+    monkeypatch.setattr(importlib.import_module("keras.src.backend.common.dtypes"), "BIT64_TO_BIT32_DTYPE", {})
+    set_precision("float64", "float64", True)
+    yield
+    set_precision(*before)

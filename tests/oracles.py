@@ -8,7 +8,7 @@ from hypothesis import settings
 from scipy.optimize import minimize, nnls
 from threadpoolctl import threadpool_limits
 
-from bea import Activation, Dense, Flatten, Network
+from bea import Activation, Dense, Flatten, Network, RadialBasis
 from bea.networks.layers import Weighted
 from bea.networks.windows import AveragePool, Convolution, MaxPool
 
@@ -323,3 +323,53 @@ def nonlinear_slsqp(net, image, target, parts, margin):
             options={"ftol": 1e-13, "maxiter": 100},
         )
     return result.x if (leads(result.x)[0] >= margin - 1e-9).all() else None
+
+
+def radial_layer(rng, rows=5, inputs=6):
+    """Bumps of any place and width."""
+    return RadialBasis(rng.random((rows, inputs)), rng.uniform(0.3, 2.0, rows))
+
+
+def radial_network(seed=0, **options):
+    """Bumps and a smooth activation between two affine maps, no class the largest everywhere."""
+    rng = RNG(seed)
+    layers = [Flatten(), radial_layer(rng), Dense(4 * rng.standard_normal((4, 6))), Activation("tanh")]
+    kernel = 2 * rng.standard_normal((4, 4))
+    values = rng.random((200, 6))
+    for one in layers:
+        values = one.forward(values)
+    last = Dense(np.column_stack([kernel, -(values @ kernel.T).mean(axis=0)]))
+    return Network([*layers, last], (2, 3), **options)
+
+
+def random_case(seed, name="two", n=12, pixels=(2, 3), **options):
+    """A network, images, labels (mostly the present classes) and targets other than the labels."""
+    rng = RNG(seed)
+    net = random_network(rng, HIDDEN[name], 4, pixels, **options)
+    x = random_images(rng, net, n)
+    # Without a class that wins everywhere, as random biases make one, most rays meet another class.
+    last = net.weighted[-1].matrix.copy()
+    last[:, -1] -= net(x).mean(axis=0)
+    net = Network((*net.layers[:-1], Dense(last)), net.input_shape, **options)
+    label = np.where(rng.random(n) < 0.8, net.classify(x), rng.integers(0, 4, n))
+    return net, x, label, (label + rng.integers(1, 4, n)) % 4
+
+
+def output_and_slope(net, logits):
+    """f(v) and f'(v), f being what the trained model applies to the logits; softmax belongs to the loss."""
+    function, derivative = FUNCTIONS[{"softmax": "linear"}.get(net.output_activation, net.output_activation)]
+    return function(logits), derivative(logits)
+
+
+def naive_loss(net, image, label):
+    """-log of the softmax at the label."""
+    y, _ = output_and_slope(net, expand(net, image)[0])
+    return np.log(np.exp(y).sum()) - y[label]
+
+
+def naive_gradient(net, image, label):
+    """J_xᵀ (f' ∘ (q - e_label)) with the Jacobian written out."""
+    logits, _, _, jacobian = expand(net, image)
+    y, slope = output_and_slope(net, logits)
+    q = np.exp(y) / np.exp(y).sum()
+    return (jacobian.T @ (slope * (q - np.eye(len(y))[label]))).reshape(image.shape)

@@ -5,7 +5,7 @@ import pytest
 
 from bea import Network
 from bea.attacks.black_box import substitute
-from lab import by_hand as from_scratch
+from lab import by_hand
 from oracles import HIDDEN, expand, random_network
 
 RNG = np.random.default_rng
@@ -94,8 +94,8 @@ def test_more_questions_make_a_better_substitute():
     victim = Network((*victim.layers[:-1], victim.layers[-1].with_matrix(last)), (10,))
 
     def fit(images, labels):
-        *_, weights = from_scratch.train([16], images, labels, epochs=60, rate=0.1, batch_size=8, a=0.1, classes=3)
-        return from_scratch.to_network(weights, 0.1, (10,))
+        *_, weights = by_hand.train([16], images, labels, epochs=60, rate=0.1, batch_size=8, a=0.1, classes=3)
+        return by_hand.to_network(weights, 0.1, (10,))
 
     found = substitute(victim.classify, fit, rng.random((20, 10)), rounds=4, step=0.3)
     fresh = rng.random((2000, 10))

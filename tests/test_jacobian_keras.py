@@ -5,7 +5,6 @@ The tolerance, 1e-14, is a few times the largest error measured, 3e-15.
 
 import numpy as np
 import pytest
-from test_keras import double  # noqa: F401  the fixture
 
 from bea import Network, backward_error
 from oracles import relative_error

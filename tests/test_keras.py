@@ -1,6 +1,5 @@
 """`lab.training` and `Network.from_keras`: Keras and `bea` compute the same, in values and in derivatives."""
 
-import importlib
 from pathlib import Path
 
 import numpy as np
@@ -8,93 +7,13 @@ import pytest
 
 from bea import Activation, Dense, Flatten, Network, attack
 from bea.networks.windows import AveragePool, Convolution, MaxPool
+from keras_support import CONVOLUTIONAL, MODELS, blobs, build
 from lab import keras_models, training
-from lab.datasets import Dataset
+from lab.keras_backend import keras
 from oracles import relative_error
 
-keras, jax = training.keras, pytest.importorskip("jax")
-layers = keras.layers
+jax, layers = pytest.importorskip("jax"), keras.layers
 RNG = np.random.default_rng
-
-
-def set_precision(floatx, policy, x64):
-    keras.config.set_floatx(floatx)
-    keras.config.set_dtype_policy(policy)
-    jax.config.update("jax_enable_x64", x64)
-
-
-@pytest.fixture
-def double(monkeypatch):
-    """Let Keras and JAX compute in float64."""
-    before = keras.config.floatx(), keras.config.dtype_policy(), jax.config.jax_enable_x64
-    # Keras computes tanh, among others, of float64 in float32, whatever its floatx.
-    monkeypatch.setattr(importlib.import_module("keras.src.backend.common.dtypes"), "BIT64_TO_BIT32_DTYPE", {})
-    set_precision("float64", "float64", True)
-    yield
-    set_precision(*before)
-
-
-# What each model consists of after its input of shape (2, 3).
-MODELS = {
-    "one layer": lambda: [layers.Flatten(), layers.Dense(4)],
-    "hidden": lambda: [layers.Flatten(), layers.Dense(5, "tanh"), layers.Dense(6, "sigmoid"), layers.Dense(4)],
-    "no bias": lambda: [layers.Flatten(), layers.Dense(5, "relu", use_bias=False), layers.Dense(4, use_bias=False)],
-    "activation layers": lambda: [
-        layers.Activation("tanh"),
-        layers.Flatten(),
-        layers.Dense(5),
-        layers.Activation("sigmoid"),
-        layers.Dense(5),
-        layers.ReLU(),
-        layers.Dropout(0.5),
-        layers.Dense(4),
-    ],
-    "linear": lambda: [layers.Flatten(), layers.Dense(5, "linear"), layers.Activation("linear"), layers.Dense(4)],
-}
-
-
-# The same after an input of shape (9, 8, 2).
-CONVOLUTIONAL = {
-    "lenet": lambda: [
-        layers.Conv2D(3, 3),
-        layers.MaxPooling2D(2),
-        layers.Conv2D(4, 2, activation="relu"),
-        layers.MaxPooling2D(),
-        layers.Flatten(),
-        layers.Dense(5, "relu"),
-        layers.Dense(4),
-    ],
-    "same": lambda: [layers.Conv2D(3, (4, 3), padding="same", activation="tanh"), layers.Flatten(), layers.Dense(4)],
-    "same with strides": lambda: [
-        layers.Conv2D(3, (4, 3), (3, 2), "same", activation="sigmoid", use_bias=False),
-        layers.Conv2D(2, 2, 2, "same"),
-        layers.Flatten(),
-        layers.Dense(4),
-    ],
-    "steps over the edge": lambda: [layers.Conv2D(3, 1, (2, 3), "same"), layers.Flatten(), layers.Dense(4)],
-    "valid with strides": lambda: [layers.Conv2D(3, (2, 3), (3, 2)), layers.ReLU(), layers.Flatten(), layers.Dense(4)],
-    "overlapping pools": lambda: [
-        layers.MaxPooling2D(3, (2, 1)),
-        layers.Dropout(0.5),
-        layers.Conv2D(3, 2),
-        layers.Activation("tanh"),
-        layers.AveragePooling2D((1, 2), (2, 1)),
-        layers.Flatten(),
-        layers.Dense(4),
-    ],
-    "average pools": lambda: [layers.AveragePooling2D(2), layers.Flatten(), layers.Dense(4, use_bias=False)],
-}
-
-
-def build(name, ending=()):
-    """Return a model with random weights, biases included."""
-    if name in MODELS:
-        model = keras.Sequential([keras.Input((2, 3)), *MODELS[name](), *ending])
-    else:
-        model = keras.Sequential([keras.Input((9, 8, 2)), *CONVOLUTIONAL[name](), *ending])
-    rng = RNG(1)
-    model.set_weights([rng.standard_normal(array.shape) / 2 for array in model.get_weights()])
-    return model
 
 
 def images(n):
@@ -298,14 +217,6 @@ def test_a_classifier_is_built_as_asked():
         assert np.array_equal(other.weighted[0].matrix, net.weighted[0].matrix) is equal
     with pytest.raises(ValueError, match="activations: expected 2, one a layer, received 1"):
         keras_models.dense_classifier([5, 3], ["tanh"])
-
-
-def blobs(n=400):
-    """A data set of two classes that a straight line separates."""
-    rng = RNG(3)
-    labels = rng.integers(0, 2, n)
-    x = np.clip(0.25 + 0.5 * labels[:, None, None] + 0.05 * rng.standard_normal((n, 2, 2)), 0, 1).astype(np.float32)
-    return Dataset("blobs", "", x[:300], labels[:300], x[300:], labels[300:])
 
 
 @pytest.mark.parametrize("activation", ["linear", "softmax"])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bea import Activation, AveragePool, Convolution, Dense, Flatten, MaxPool, RadialBasis
 from bea.bounds import lipschitz
 from bea.bounds.lipschitz import lipschitz_constant, spectral_norm, stacked_norm
-from bea.networks.layers import Quantise
+from bea.networks.quantiser import Quantise
 from oracles import PROPERTY, RNG, random_convolution
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")

@@ -1,23 +1,20 @@
-"""`bea.attacks.hessian`, `bea.attacks.newton`: products against matrices, differences, JAX; minima against SciPy and closed forms."""
+"""Hessian and Newton attack: products against matrices, differences, JAX; minima against SciPy and closed forms."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
-import test_keras
-import test_radial
 from scipy.optimize import brentq, minimize
-from test_gradient_attacks import naive_gradient, naive_loss, random_case
 
 from bea import Activation, Dense, Flatten, Network, RadialBasis
-from bea.attacks import common as input_attacks
-from bea.attacks import newton
+from bea.attacks import common, newton
 from bea.attacks.hessian import hessian_product
 from bea.attacks.loss import loss_gradient
 from bea.attacks.newton import newton_attack
 from bea.networks import leads, row_space
 from bea.networks.layers import Layer
 from bea.networks.windows import AveragePool, MaxPool
+from keras_support import CONVOLUTIONAL, build
 from lab import keras_models, training
 from oracles import (
     FUNCTIONS,
@@ -25,6 +22,10 @@ from oracles import (
     KINKED_IMAGES,
     SMOOTH_IMAGES,
     image_network,
+    naive_gradient,
+    naive_loss,
+    radial_network,
+    random_case,
     random_convolution,
     random_images,
     random_network,
@@ -34,7 +35,6 @@ from oracles import (
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 RNG = np.random.default_rng
 OUTPUTS = ["linear", "softmax", "sigmoid", "tanh"]
-double = test_keras.double
 both_ways = pytest.mark.parametrize("targeted", [False, True])
 
 LAYERS = {
@@ -55,7 +55,7 @@ NETWORKS = [*HIDDEN, *SMOOTH_IMAGES, *KINKED_IMAGES, "radial"]
 def network(name, seed=3, **options):
     """Return one of the small networks."""
     if name == "radial":
-        return test_radial.network(seed, **options)
+        return radial_network(seed, **options)
     if name in HIDDEN:
         return random_network(RNG(seed), HIDDEN[name], **options)
     return replace(image_network(name, seed), **options)
@@ -142,7 +142,7 @@ def test_the_hessian_of_one_hidden_layer_is_the_product_of_its_matrices(activati
 
 def keras_hessian_product(model, output, x, label, v):
     """The directional derivative of the gradient of the Keras loss, by JAX."""
-    keras, jax = training.keras, test_keras.jax
+    keras, jax = training.keras, pytest.importorskip("jax")
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=output != "softmax", reduction="sum")
     gradient = jax.grad(lambda images: loss(label, model(images)))
     product = jax.jvp(gradient, (jax.numpy.asarray(x),), (jax.numpy.asarray(v),))[1]
@@ -161,10 +161,10 @@ def test_products_agree_with_automatic_differentiation_of_the_keras_loss(output,
     assert relative_error(hessian_product(net, x, label, v), expected) <= 1e-14
 
 
-@pytest.mark.parametrize("name", test_keras.CONVOLUTIONAL)
+@pytest.mark.parametrize("name", CONVOLUTIONAL)
 def test_convolutional_products_agree_with_automatic_differentiation(name, double):
     """Convolutions with strides and padding, and pools that overlap."""
-    model = test_keras.build(name)
+    model = build(name)
     x, v = RNG(2).random((5, 9, 8, 2)), RNG(3).standard_normal((5, 9, 8, 2))
     label = np.arange(5) % 4
     expected = keras_hessian_product(model, "linear", x, label, v)
@@ -431,8 +431,8 @@ def test_fewer_unknowns_are_a_shortcut_only(targeted, monkeypatch):
         return newton_attack(net, x, label, target=target), newton.minimise(net, x, label, 2.0, target=target)
 
     short = everything()
-    assert row_space._narrow(net)[0].input_shape == (5,)
-    monkeypatch.setattr(newton, "_narrow", lambda net: (net, None))
+    assert row_space.in_row_space(net)[0].input_shape == (5,)
+    monkeypatch.setattr(newton, "in_row_space", lambda net: (net, None))
     for found, expected in zip(everything(), short, strict=True):
         np.testing.assert_allclose(found.dx, expected.dx, atol=1e-7)
         assert np.abs(found.iterations - expected.iterations).max() <= 2
@@ -452,7 +452,7 @@ def test_a_batch_equals_one_by_one(targeted, monkeypatch):
         np.testing.assert_allclose(alone.dx[0], whole[0].dx[i], atol=1e-8)
         assert alone.weight[0] == pytest.approx(whole[0].weight[i], rel=1e-12, nan_ok=True)
         np.testing.assert_allclose(hessian_product(net, x[[i]], label[[i]], v[[i]])[0], product[i], rtol=1e-10)
-    monkeypatch.setattr(input_attacks, "block_size", lambda *_, **__: 3)
+    monkeypatch.setattr(common, "block_size", lambda *_, **__: 3)
     parts = newton_attack(net, x, label, **options), newton.minimise(net, x, label, 4.0, **options)
     for found, expected in zip(parts, whole, strict=True):
         np.testing.assert_allclose(found.dx, expected.dx, atol=1e-8)

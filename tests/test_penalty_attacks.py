@@ -1,4 +1,4 @@
-"""`bea.attacks.penalty`, `bea.attacks.lbfgs`, `bea.attacks.carlini`: solutions of the penalised problem that SciPy finds too."""
+"""`penalty`, `lbfgs` and `carlini` of the attacks: solutions of the penalised problem that SciPy finds too."""
 
 import subprocess
 import sys
@@ -9,8 +9,8 @@ from scipy.optimize import minimize
 
 from bea import Dense, Network
 from bea.attacks import penalty
-from bea.attacks.carlini import carlini_wagner as cw
-from bea.attacks.lbfgs import lbfgs_attack as lbfgs
+from bea.attacks.carlini import carlini_wagner
+from bea.attacks.lbfgs import lbfgs_attack
 from bea.attacks.loss import loss_gradient, value_and_gradient
 from bea.attacks.newton import newton_attack
 from bea.networks import leads, pixels
@@ -20,7 +20,7 @@ RNG = np.random.default_rng
 MARGIN = 1e-3
 both_ways = pytest.mark.parametrize("targeted", [False, True])
 both_boxes = pytest.mark.parametrize("clip", [False, True])
-both_attacks = pytest.mark.parametrize("attack", [cw, lbfgs])
+both_attacks = pytest.mark.parametrize("attack", [carlini_wagner, lbfgs_attack])
 
 
 def random_case(seed, name="two", n=10, box=(0.0, 1.0), **options):
@@ -200,7 +200,7 @@ def test_carlini_wagner_comes_as_close_as_slsqp_from_several_starts(name, target
     """
     net, x, label, target = random_case(3, name)
     target = target if targeted else None
-    result = cw(net, x, label, target=target, clip=clip)
+    result = carlini_wagner(net, x, label, target=target, clip=clip)
     expected = [by_slsqp(net, x[i], label[i], target[i] if targeted else None, clip) for i in range(len(x))]
     assert result.success.all()
     ratio = result.l2 / expected
@@ -217,7 +217,7 @@ def test_lbfgs_comes_to_the_solution_that_a_naive_search_on_a_fine_grid_finds(na
     """Szegedy's recipe with matrices written out, 1.5 % from weight to weight."""
     net, x, label, target = random_case(4, name, n=4)
     target = target if targeted else None
-    result = lbfgs(net, x, label, target=target, clip=clip, weights=(0.1, 1e4), halvings=9, tolerance=1e-10)
+    result = lbfgs_attack(net, x, label, target=target, clip=clip, weights=(0.1, 1e4), halvings=9, tolerance=1e-10)
     assert result.success.all()
     for i, image in enumerate(x):
         grid = result.weight[i] * 1.015 ** np.arange(30, -30, -1)
@@ -242,7 +242,7 @@ def test_for_two_classes_of_an_affine_layer_carlini_wagner_steps_to_the_hyperpla
     logits, rows = net(x), np.arange(len(x))
     short = MARGIN + logits[rows, label] - logits[rows, 1 - label]
     expected = (short / np.sum(way**2, axis=1))[:, None] * way
-    result = cw(net, x, label, target=1 - label if targeted else None, margin=MARGIN)
+    result = carlini_wagner(net, x, label, target=1 - label if targeted else None, margin=MARGIN)
     assert result.success.all()
     assert np.abs(result.dx - expected).max() <= 1e-3 * np.abs(expected).max()
     assert (result.l2 >= np.linalg.norm(expected, axis=1) * (1 - 1e-12)).all()
@@ -255,7 +255,7 @@ def test_for_two_classes_of_an_affine_layer_lbfgs_meets_the_condition_of_optimal
     With a target the lead at the smallest weight is the margin; without, some solutions jump past it.
     """
     net, x, label, way = two_classes
-    result = lbfgs(net, x, label, target=1 - label if targeted else None, halvings=12, tolerance=1e-12)
+    result = lbfgs_attack(net, x, label, target=1 - label if targeted else None, halvings=12, tolerance=1e-12)
     logits, rows = net(x + result.dx), np.arange(len(x))
     lead = logits[rows, 1 - label] - logits[rows, label]
     pull = 1 / (1 + np.exp(lead if targeted else -lead))
@@ -285,7 +285,7 @@ def test_pixels_keep_within_the_range_to_the_last_bit_and_success_is_what_the_ne
         np.testing.assert_array_equal(wins, found.found[found.success])
         own = (target if targeted else label)[found.success]
         np.testing.assert_array_equal(wins == own, targeted)
-        lead = leads.ahead(net((x + found.dx)[found.success]), own, targeted)
+        lead = leads.attack_lead(net((x + found.dx)[found.success]), own, targeted)
         assert (lead >= MARGIN - 1e-12).all()
 
 
@@ -347,7 +347,12 @@ BAD = {
     "tolerance": [0.0, np.inf],
     "processes": [0, 1.5],
 }
-ONLY = {"steps": [cw], "iterations": [lbfgs], "tolerance": [lbfgs], "processes": [lbfgs]}
+ONLY = {
+    "steps": [carlini_wagner],
+    "iterations": [lbfgs_attack],
+    "tolerance": [lbfgs_attack],
+    "processes": [lbfgs_attack],
+}
 
 
 @pytest.mark.parametrize(
@@ -356,7 +361,7 @@ ONLY = {"steps": [cw], "iterations": [lbfgs], "tolerance": [lbfgs], "processes":
         (attack, name, value)
         for name, values in BAD.items()
         for value in values
-        for attack in ONLY.get(name, [cw, lbfgs])
+        for attack in ONLY.get(name, [carlini_wagner, lbfgs_attack])
     ],
 )
 def test_bad_arguments_are_named_before_any_work(attack, name, value, monkeypatch):
@@ -409,7 +414,7 @@ def test_a_batch_gives_what_each_image_gives_alone(attack, targeted):
 def test_processes_give_what_one_process_gives():
     """Bitwise, over more than one chunk."""
     net, x, label, target = random_case(14, n=60)
-    one, two = (lbfgs(net, x, label, target=target, clip=True, processes=count) for count in (1, 2))
+    one, two = (lbfgs_attack(net, x, label, target=target, clip=True, processes=count) for count in (1, 2))
     for name in ("dx", "success", "found", "weight"):
         np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
 
@@ -420,7 +425,7 @@ def test_a_script_without_a_guard_may_use_processes(tmp_path):
     script.write_text(
         "import numpy as np\n"
         "from bea import Dense, Network\n"
-        "from bea.lbfgs_attack import lbfgs_attack\n"
+        "from bea.attacks.lbfgs import lbfgs_attack\n"
         "net = Network((Dense(np.array([[1.0, 0.0], [0.0, 0.5]])),), (1,))\n"
         "result = lbfgs_attack(net, np.zeros((60, 1)), np.ones(60, int), processes=2)\n"
         "print(result.success.sum())\n"
@@ -433,7 +438,7 @@ def test_a_saturated_network_is_no_reason_to_leave_the_numbers():
     """A gap of 380 logits: success or not, no warning, no NaN evaluated."""
     net = Network((Dense(np.array([[1.0, 380.0], [-1.0, 0.0]])),), (1,))
     with np.errstate(divide="raise", over="raise", invalid="raise"):
-        for attack in (lbfgs, cw, newton_attack):
+        for attack in (lbfgs_attack, carlini_wagner, newton_attack):
             found = attack(net, np.zeros((1, 1)), [0])
             assert found.success[0] == np.isfinite(found.dx).all()
 
@@ -441,6 +446,6 @@ def test_a_saturated_network_is_no_reason_to_leave_the_numbers():
 def test_the_last_point_of_a_descent_counts():
     """One step is enough for an affine lead, if the weight is the multiplier."""
     net = Network((Dense(np.array([[1.0, 0.0, 0.2], [0.0, 1.0, 0.0]])),), (2,))
-    found = cw(net, np.zeros((1, 2)), [0], steps=1, halvings=30)
+    found = carlini_wagner(net, np.zeros((1, 2)), [0], steps=1, halvings=30)
     assert found.success[0]
     assert found.l2[0] == pytest.approx(0.201 / np.sqrt(2), rel=1e-6)

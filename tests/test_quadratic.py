@@ -1,4 +1,4 @@
-"""`bea.numerics.quadratic`: the smallest θ with G θ ≥ c, against NNLS, quadprog, SLSQP and the optimality conditions."""
+"""`bea.numerics.quadratic`: the smallest θ with G θ ≥ c, against NNLS, quadprog, SLSQP, optimality conditions."""
 
 import numpy as np
 import pytest

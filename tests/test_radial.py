@@ -4,35 +4,17 @@ import json
 
 import numpy as np
 import pytest
-import test_keras
 
-from bea import Activation, Dense, Flatten, Network, RadialBasis, attack
+from bea import Dense, Flatten, Network, RadialBasis, attack
 from bea.attacks.epsilon_search import smallest_epsilon
 from bea.attacks.gradient_signs import fgsm
 from bea.attacks.loss import loss_gradient
 from lab import keras_models, training
 from lab.datasets import Dataset
-from oracles import relative_error
+from oracles import radial_layer, radial_network, relative_error
 
 RNG = np.random.default_rng
-double = test_keras.double
 SHAPE = (2, 3)
-
-
-def layer(rng, rows=5, inputs=6):
-    return RadialBasis(rng.random((rows, inputs)), rng.uniform(0.3, 2.0, rows))
-
-
-def network(seed=0, **options):
-    """Bumps and a smooth activation between two affine maps, no class the largest everywhere."""
-    rng = RNG(seed)
-    layers = [Flatten(), layer(rng), Dense(4 * rng.standard_normal((4, 6))), Activation("tanh")]
-    kernel = 2 * rng.standard_normal((4, 4))
-    values = rng.random((200, 6))
-    for one in layers:
-        values = one.forward(values)
-    last = Dense(np.column_stack([kernel, -(values @ kernel.T).mean(axis=0)]))
-    return Network([*layers, last], SHAPE, **options)
 
 
 def naive(bumps, image):
@@ -43,7 +25,7 @@ def naive(bumps, image):
 
 def test_bumps_equal_their_formula():
     """exp(-γ ‖y - c‖²), one sample and one bump at a time."""
-    bumps, y = layer(RNG(1)), RNG(2).random((7, 6))
+    bumps, y = radial_layer(RNG(1)), RNG(2).random((7, 6))
     assert bumps.output_shape((6,)) == (5,)
     assert relative_error(bumps.forward(y), [naive(bumps, image) for image in y]) <= 1e-15
 
@@ -61,7 +43,7 @@ def test_a_bump_is_one_at_its_centre_and_never_more():
 
 def test_pull_back_equals_central_differences():
     """For every output and every pixel; the rows of all samples may be one."""
-    bumps, y, h = layer(RNG(4)), RNG(5).random((3, 6)), 1e-5
+    bumps, y, h = radial_layer(RNG(4)), RNG(5).random((3, 6)), 1e-5
     output = bumps.forward(y)
     jacobian = bumps.pull_back(np.eye(5)[None], y, output)
     assert jacobian.shape == (3, 5, 6)
@@ -84,7 +66,7 @@ def test_far_away_there_is_nothing():
 
 def test_a_batch_may_be_empty():
     """No sample in, none out."""
-    bumps, y = layer(RNG(7)), np.zeros((0, 6))
+    bumps, y = radial_layer(RNG(7)), np.zeros((0, 6))
     output = bumps.forward(y)
     assert output.shape == (0, 5)
     assert bumps.pull_back(np.eye(5)[None], y, output).shape == (0, 5, 6)
@@ -124,12 +106,12 @@ def test_a_layer_that_makes_no_sense_is_refused(centres, sharpness, message):
 def test_an_input_that_does_not_fit_is_refused():
     """A network names the layer, the columns it needs and those it has."""
     with pytest.raises(ValueError, match=r"layers\[1\]: centres: expected 6 columns .* received shape \(5, 4\)"):
-        Network([Flatten(), layer(RNG(0), inputs=4), Dense(np.ones((2, 6)))], SHAPE)
+        Network([Flatten(), radial_layer(RNG(0), inputs=4), Dense(np.ones((2, 6)))], SHAPE)
 
 
 def test_the_loss_gradient_equals_central_differences():
     """Of -log softmax, through bumps, activations and affine maps."""
-    net, x, h = network(), RNG(9).random((4, *SHAPE)), 1e-5
+    net, x, h = radial_network(), RNG(9).random((4, *SHAPE)), 1e-5
     label = np.array([0, 1, 2, 3])
 
     def loss(x):
@@ -146,7 +128,7 @@ def test_the_loss_gradient_equals_central_differences():
 
 def test_steps_along_a_ray_are_those_of_a_fine_scan():
     """FGSM's step, and ε_min: nothing on a grid up to just below it succeeds, and it does."""
-    net, x = network(1), RNG(10).random((40, *SHAPE))
+    net, x = radial_network(1), RNG(10).random((40, *SHAPE))
     label = net.classify(x)
     found = smallest_epsilon(net, x, label)
     known = np.isfinite(found.epsilon)
@@ -161,7 +143,7 @@ def test_steps_along_a_ray_are_those_of_a_fine_scan():
 
 def test_attacks_on_input_and_weights_reach_their_target():
     """Paper B's programme needs only derivatives; it moves the affine maps and leaves centres and sharpness alone."""
-    net, x = network(2), RNG(11).random((6, *SHAPE))
+    net, x = radial_network(2), RNG(11).random((6, *SHAPE))
     target = np.argsort(net(x), axis=1)[:, -2]
     for on in ("input", "weights"):
         result = attack(net, x, target, on=on, method="converged")
@@ -175,7 +157,7 @@ def test_attacks_on_input_and_weights_reach_their_target():
 def test_saving_and_loading_changes_nothing(tmp_path):
     """Several such layers come back bit for bit, from a file without pickle."""
     rng = RNG(12)
-    layers = [Flatten(), layer(rng), layer(rng, 3, 5), Dense(rng.random((2, 4)))]
+    layers = [Flatten(), radial_layer(rng), radial_layer(rng, 3, 5), Dense(rng.random((2, 4)))]
     net = Network(layers, SHAPE, "softmax", (0, 1))
     net.save(tmp_path / "net.npz")
     again = Network.load(tmp_path / "net.npz")
@@ -225,7 +207,7 @@ def test_a_converted_model_and_its_jacobian_are_those_of_keras(double):
     net = Network.from_keras(theirs)
     assert [type(one) for one in net.layers] == [Flatten, RadialBasis, Dense]
     assert relative_error(net(x), keras_models.outputs(theirs, x)) <= 1e-15
-    jacobian = test_keras.jax.jacobian(lambda image: theirs(image[None])[0])
+    jacobian = pytest.importorskip("jax").jacobian(lambda image: theirs(image[None])[0])
     expected = [np.reshape(jacobian(image), (4, 6)) for image in x]
     assert relative_error(net.linearise(x).jacobian, expected) <= 1e-14
 

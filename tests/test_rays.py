@@ -9,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bea import Activation, AveragePool, Convolution, Dense, Flatten, MaxPool, Network, RadialBasis
-from bea.attacks import rays
+from bea.attacks import ray_segments, rays
 from bea.attacks.epsilon_search import smallest_epsilon
 from bea.attacks.loss import loss_gradient
 from bea.bounds import along_ray
 from bea.networks.activations import ACTIVATIONS, PARAMETRIC
 from bea.networks.layers import Layer
+from bea.numerics.arrays import column
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 RNG = np.random.default_rng
@@ -272,7 +273,7 @@ def test_slopes_between_any_two_points_lie_within_the_bounds(name):
     """Layer by layer along random segments: what the proof rests on, against differences of the layers themselves."""
     net, x, direction, aim = problem(name, seed=4, n=40)
     rng = RNG(6)
-    way = rays.Rays(net, x, direction, aim, clip=True)
+    way = ray_segments.Rays(net, x, direction, aim, clip=True)
     samples, left = np.arange(40), rng.random(40)
     right = left + 10.0 ** rng.uniform(-3, 0, 40)
     y, z = way.at(samples, left), way.at(samples, right)
@@ -284,7 +285,7 @@ def test_slopes_between_any_two_points_lie_within_the_bounds(name):
             v, w = layer.forward(y), layer.forward(z)
             low, high = along_ray.slope_bounds(layer, y, z, v, w, low, high, right - left)
             y, z, values = v, w, [layer.forward(value) for value in values]
-        slopes = np.diff(values, axis=0) / rays.column((right - left) / 32, y)
+        slopes = np.diff(values, axis=0) / column((right - left) / 32, y)
         scale = 1.0 + np.abs(slopes).max()
         rounding = 2e-11 * scale  # of differences over short steps; values themselves have far less
         assert (slopes >= low - rounding).all(), layer

@@ -1,4 +1,4 @@
-"""`bea.backward.reduction`: the small problem of an attack is the whole problem, with the right derivatives, and no longer."""
+"""`bea.backward.reduction`: the small problem of an attack is the whole problem, with the right derivatives."""
 
 import itertools
 import math

@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 import pytest
-from test_keras import blobs
 
 from bea import Activation, Dense, Flatten, Network, attack
 from bea.networks.windows import Convolution, MaxPool
+from keras_support import blobs
 from lab import keras_models, training
 
 layers = training.keras.layers

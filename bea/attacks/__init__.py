@@ -3,19 +3,19 @@
 from bea.lazy import opening
 
 HOMES = {
-    "bea.attacks.affine": "smallest_change worst_change",
-    "bea.attacks.black_box": "substitute",
+    "bea.attacks.affine": "SmallestChange WorstChange smallest_change worst_change",
+    "bea.attacks.black_box": "SubstituteResult substitute",
     "bea.attacks.by_backward_error": "backward_error_attack",
     "bea.attacks.carlini": "carlini_wagner",
     "bea.attacks.common": "InputAttackResult StepResult",
     "bea.attacks.epsilon_search": "SmallestEpsilon smallest_epsilon",
     "bea.attacks.gradient_signs": "fgsm",
     "bea.attacks.lbfgs": "lbfgs_attack",
-    "bea.attacks.mixed_integer": "fewest_pixels",
-    "bea.attacks.newton": "newton_attack",
+    "bea.attacks.mixed_integer": "FewestPixels fewest_pixels",
+    "bea.attacks.newton": "NewtonResult newton_attack",
     "bea.attacks.penalty": "PenaltyResult",
     "bea.attacks.projected_gradient": "pgd smallest_pgd",
-    "bea.attacks.quantised": "nearest_preimage smallest_factor",
+    "bea.attacks.quantised": "FactorResult difference_step nearest_preimage smallest_factor",
     "bea.attacks.saliency": "saliency_attack",
 }
 __all__, __getattr__, __dir__ = opening(__name__, HOMES)

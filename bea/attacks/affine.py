@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bea.attacks.common import InputAttackResult, StepResult, check_aim, conclude, in_blocks
+from bea.attacks.common import InputAttackResult, StepResult, check_aim, conclude, in_image_blocks
 from bea.networks.layers import Dense, Flatten
-from bea.networks.leads import differences
+from bea.networks.leads import lead_over_each
 from bea.networks.network import Network
 from bea.networks.pixels import into_range
 from bea.networks.windows import AveragePool, Convolution
@@ -97,7 +97,7 @@ def smallest_change(net: Network, x, label, *, norm=2, margin=1e-3) -> SmallestC
 
     def block(x, label):
         logits = net(x)
-        leads, size = _other(differences(logits, label), label), sizes[label]
+        leads, size = _other(lead_over_each(logits, label), label), sizes[label]
         with np.errstate(divide="ignore", invalid="ignore"):
             radius = np.where(size > 0.0, leads / size, np.inf).min(axis=1)
             lengths = np.where(size > 0.0, (leads + margin) / size, np.inf)
@@ -111,7 +111,7 @@ def smallest_change(net: Network, x, label, *, norm=2, margin=1e-3) -> SmallestC
         dx[wrong], radius[wrong] = 0.0, 0.0
         return *conclude(net, x, dx.reshape(x.shape), label, False), radius
 
-    return SmallestChange(*in_blocks(net, block, x, label))
+    return SmallestChange(*in_image_blocks(net, block, x, label))
 
 
 def worst_change(net: Network, x, label, epsilon, *, clip=False) -> WorstChange:
@@ -147,7 +147,7 @@ def worst_change(net: Network, x, label, epsilon, *, clip=False) -> WorstChange:
     epsilon = check_each("epsilon", epsilon, len(x))
 
     def block(x, label, epsilon):
-        leads = _other(differences(net(x), label), label)
+        leads = _other(lead_over_each(net(x), label), label)
         lead, dx = np.full(len(x), np.inf), np.zeros_like(x)
         for j in range(net.classes):
             gradient = (matrix[label] - matrix[j]).reshape(x.shape)
@@ -159,7 +159,7 @@ def worst_change(net: Network, x, label, epsilon, *, clip=False) -> WorstChange:
             lead[worse], dx[worse] = reached[worse], corner[worse]
         return *conclude(net, x, dx, label, False), epsilon, lead
 
-    return WorstChange(*in_blocks(net, block, x, label, epsilon))
+    return WorstChange(*in_image_blocks(net, block, x, label, epsilon))
 
 
 def check_affine(net) -> np.ndarray:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bea.attacks.common import in_blocks
+from bea.attacks.common import in_image_blocks
 from bea.attacks.loss import scaled_gradient
 from bea.networks.network import Network
 from bea.numerics.checks import check_count
@@ -109,7 +109,7 @@ def substitute(
 
 def _slope(net, images, labels):
     """Return ``∇_x F_label`` but for a positive factor: log F_label is minus the loss."""
-    return in_blocks(net, lambda x, label: (-scaled_gradient(net, x, label)[0],), images, labels)[0]
+    return in_image_blocks(net, lambda x, label: -scaled_gradient(net, x, label)[0], images, labels)
 
 
 def _answers(ask, images):

@@ -7,11 +7,11 @@ again, ``bea.attacks.in_range`` with the pixels kept in their range.
 
 import numpy as np
 
-from bea.attacks.common import InputAttackResult, achieved, check_aim, conclude, in_blocks
+from bea.attacks.common import InputAttackResult, achieved, check_aim, conclude, in_image_blocks
 from bea.attacks.in_range import shortest_in_range
 from bea.attacks.projected_gradient import smallest_pgd
 from bea.backward.smallest_attack import attack
-from bea.networks.leads import other_classes, over_others
+from bea.networks.leads import lead_over_others, other_classes
 from bea.networks.network import Network
 from bea.numerics.arrays import column, image_norms
 from bea.numerics.blocks import blocks
@@ -74,8 +74,8 @@ def nearest_classes(net: Network, x, label) -> np.ndarray:
     ``‖Δx‖ ≈ (y_label - y_j)/‖J_label - J_j‖``, y the logits and J their Jacobian.
     """
     linear = net.linearise(x)
-    leads = over_others(linear.logits, label)
-    slopes = np.linalg.norm(over_others(linear.jacobian, label), axis=2)
+    leads = lead_over_others(linear.logits, label)
+    slopes = np.linalg.norm(lead_over_others(linear.jacobian, label), axis=2)
     distances = leads / np.maximum(slopes, np.finfo(float).tiny)
     return np.take_along_axis(other_classes(label, net.classes), distances.argsort(axis=1), 1)
 
@@ -94,9 +94,9 @@ def _in_range(net, x, aims, changes, lengths, margin):
     best, size = np.full_like(x, np.nan), np.full(len(x), np.inf)
 
     def improve(some, target, start):
-        dx = in_blocks(
-            net, lambda *arrays: (shortest_in_range(net, *arrays[:2], margin, arrays[2]),), x[some], target, start
-        )[0]
+        dx = in_image_blocks(
+            net, lambda x, target, start: shortest_in_range(net, x, target, margin, start), x[some], target, start
+        )
         length = image_norms(dx)
         shorter = length < size[some]
         best[some[shorter]], size[some[shorter]] = dx[shorter], length[shorter]

@@ -1,6 +1,7 @@
 """Carlini and Wagner's attack: the distance and how much the class asked for falls short, by gradient descent.
 
-For every weight of a search (``bea.attacks.penalty``) it solves (paper R, eq. 6, with another loss than the cross-entropy)
+For every weight of a search (``bea.attacks.penalty``) it solves (paper R, eq. 6, with another loss than the
+cross-entropy)
 
     minimise ‖Δx‖² + weight · max(max_{j≠t} y_j - y_t + margin, 0)
 
@@ -12,7 +13,7 @@ every weight above the multiplier of the constraint "leads by the margin" the sm
 
 import numpy as np
 
-from bea.attacks.common import achieved, check_aim, conclude, in_blocks
+from bea.attacks.common import achieved, check_aim, conclude, in_image_blocks
 from bea.attacks.penalty import PenaltyResult, check_search, search_weight
 from bea.networks.network import Network
 from bea.networks.pixels import into_range
@@ -74,7 +75,7 @@ def carlini_wagner(
         dx = into_range(net, x, dx) if clip else dx
         return *conclude(net, x, dx, aim, targeted), weight
 
-    return PenaltyResult(*in_blocks(net, block, x, aim))
+    return PenaltyResult(*in_image_blocks(net, block, x, aim))
 
 
 def _descend(net, x, aim, targeted, margin, clip, weight, steps):

@@ -4,6 +4,7 @@ All of them take ``(net, x, label, *, target=None, â€¦)`` and look for a small Î
 class or, without a target, any class but the label. They differ in what small means and in how they search.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from bea.networks.network import Network
 from bea.networks.pixels import check_clip
 from bea.numerics.arrays import flat, image_norms
-from bea.numerics.blocks import block_size, blocks, side_by_side
+from bea.numerics.blocks import block_size, in_blocks
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,14 +96,12 @@ def conclude(net: Network, x, dx, aim, targeted) -> tuple[np.ndarray, np.ndarray
     return x, dx, achieved(found, aim, targeted) & ~np.isnan(flat(dx)).any(axis=1), found
 
 
-def in_blocks(net: Network, function, *arrays, **options) -> list[np.ndarray]:
-    """Apply a function to blocks of samples side by side, and join every array that comes back.
+def in_image_blocks(net: Network, function: Callable, *arrays, **options):
+    """Apply a function to blocks of as many images as suit the network, and join what it returns for them.
 
     ``options`` are those of ``bea.numerics.blocks.block_size``.
     """
-    parts = blocks(len(arrays[0]), block_size(net.layers, net.input_shape, **options))
-    done = side_by_side(lambda part: function(*(array[part] for array in arrays)), parts)
-    return [np.concatenate(part) for part in zip(*done, strict=True)]
+    return in_blocks(function, block_size(net.layers, net.input_shape, **options), *arrays)
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bea.attacks.common import StepResult, check_aim, in_blocks
-from bea.attacks.gradient_signs import _arrive, _ray
-from bea.attacks.rays import BLOCK_NUMBERS, NARROWEST, Rays, isolate, locate
+from bea.attacks.common import StepResult, check_aim, in_image_blocks
+from bea.attacks.gradient_signs import step_direction, take_step
+from bea.attacks.ray_segments import BLOCK_NUMBERS, NARROWEST, Rays, isolate, locate
 from bea.networks.network import Network
 from bea.numerics.checks import check_positive
 
@@ -39,8 +39,8 @@ def smallest_epsilon(
     - "scan" tries 0, ``step``, 2 ``step``, … as the report does first. It overlooks successes between two steps.
     - "bisection" halves [0, ``largest``] as the report does then. It finds ε_min if the steps that succeed form an
       interval up to ``largest``; if not, it finds some boundary of them, or, where ``largest`` fails, nothing.
-    - "exact" needs no such assumption: it locates a boundary and proves, as ``bea.attacks.rays`` describes, that no step
-      before it succeeds, or else takes the first of those it finds instead.
+    - "exact" needs no such assumption: it locates a boundary and proves, as ``bea.attacks.ray_segments`` describes,
+      that no step before it succeeds, or else takes the first of those it finds instead.
 
     The end that succeeds is returned, so the boundary that was found is at most ``tolerance`` below it, or ``step`` in
     a scan. Where two logits are equal and larger than all others, neither class counts as given.
@@ -88,11 +88,11 @@ def smallest_epsilon(
     }[method]
 
     def block(x, aim):
-        rays = Rays(net, x, _ray(net, x, aim, targeted), aim, clip)
+        rays = Rays(net, x, step_direction(net, x, aim, targeted), aim, clip)
         epsilon, proved = search(lambda samples, step: (rays.lead(samples, step) > 0.0) == targeted, rays)
-        return *_arrive(net, x, rays.direction, aim, targeted, epsilon, clip), proved
+        return *take_step(net, x, rays.direction, aim, targeted, epsilon, clip), proved
 
-    return SmallestEpsilon(*in_blocks(net, block, x, aim, numbers=BLOCK_NUMBERS))
+    return SmallestEpsilon(*in_image_blocks(net, block, x, aim, numbers=BLOCK_NUMBERS))
 
 
 def _by_scan(succeeds, n, grid):

@@ -6,9 +6,9 @@ J most, to first order, and many smaller steps raise it further (paper R, eqs. 3
 
 import numpy as np
 
-from bea.attacks.common import StepResult, check_aim, conclude, in_blocks
+from bea.attacks.common import StepResult, check_aim, conclude, in_image_blocks
 from bea.attacks.loss import scaled_gradient
-from bea.attacks.rays import BLOCK_NUMBERS
+from bea.attacks.ray_segments import BLOCK_NUMBERS
 from bea.networks.network import Network
 from bea.networks.pixels import into_range
 from bea.numerics.arrays import column
@@ -52,20 +52,20 @@ def fgsm(net: Network, x, label, epsilon, *, target=None, clip=False) -> StepRes
     epsilon = check_each("epsilon", epsilon, len(x))
 
     def block(x, aim, epsilon):
-        return _arrive(net, x, _ray(net, x, aim, targeted), aim, targeted, epsilon, clip)
+        return take_step(net, x, step_direction(net, x, aim, targeted), aim, targeted, epsilon, clip)
 
-    return StepResult(*in_blocks(net, block, x, aim, epsilon, numbers=BLOCK_NUMBERS))
+    return StepResult(*in_image_blocks(net, block, x, aim, epsilon, numbers=BLOCK_NUMBERS))
 
 
-def _ray(net, x, aim, targeted):
-    """Return the direction of the step, of entries -1, 0 and 1."""
+def step_direction(net: Network, x, aim, targeted) -> np.ndarray:
+    """Return the sign of the loss gradient, or its opposite towards a target: -1, 0 and 1 in the shape of x."""
     direction, _ = scaled_gradient(net, x, aim)
     return np.sign(-direction if targeted else direction)
 
 
-def _arrive(net, x, ray, aim, targeted, epsilon, clip):
-    """Return the fields of the result after a step of ``epsilon`` (n,)."""
-    dx = column(epsilon, x) * ray
+def take_step(net: Network, x, direction, aim, targeted, epsilon, clip) -> tuple:
+    """Return the fields of a ``StepResult`` after a step of ``epsilon`` (n,) along ``direction``."""
+    dx = column(epsilon, x) * direction
     if clip:
         dx = into_range(net, x, dx)
     return *conclude(net, x, dx, aim, targeted), epsilon

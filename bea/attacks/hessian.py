@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit
 
-from bea.attacks.common import check_aim, in_blocks
+from bea.attacks.common import check_aim, in_image_blocks
 from bea.attacks.loss import odds
 from bea.networks.layers import Activation
 from bea.networks.network import Network
@@ -55,7 +55,7 @@ def hessian_product(net: Network, x, label, direction) -> np.ndarray:
     direction = np.asarray(direction, dtype=float)
     if direction.shape != x.shape or not np.isfinite(direction).all():
         raise ValueError(f"direction: expected finite numbers of shape {x.shape}, received shape {direction.shape}")
-    return in_blocks(net, lambda *arrays: (expand(net, *arrays[:2]).product(arrays[2]),), x, label, direction)[0]
+    return in_image_blocks(net, lambda x, label, v: expand(net, x, label).product(v), x, label, direction)
 
 
 @dataclass(frozen=True, eq=False)

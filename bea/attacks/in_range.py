@@ -1,4 +1,4 @@
-"""The backward-error attack within the range of the pixels: ``bea.backward_error_attack(..., clip=True)``.
+"""The backward-error attack within the range of the pixels: ``bea.attacks.backward_error_attack(..., clip=True)``.
 
 Minimises ``‖Δx‖`` such that the target leads every other class by a margin and ``low ≤ x + Δx ≤ high``, by linearising
 the leads again and again, as ``bea.attack`` does without the range. The programme linearised at a point,
@@ -6,18 +6,18 @@ the leads again and again, as ``bea.attack`` does without the range. The program
     minimise ½ ‖δ‖²  subject to  G δ ≥ c  and  low - x ≤ δ ≤ high - x,
 
 has the solution ``δ = clip(Gᵀ λ)`` for the right λ ≥ 0. If it is known which pixels end at a limit, the others solve a
-programme without limits, nine unknowns in all (``bea.numerics.quadratic``); that tells anew which ones do, until nothing
-changes. A line search on ``½ ‖Δx‖²`` plus a penalty of the largest violation makes the whole converge.
+programme without limits, nine unknowns in all (``bea.numerics.quadratic``); that tells anew which ones do, until
+nothing changes. A line search on ``½ ‖Δx‖²`` plus a penalty of the largest violation makes the whole converge.
 """
 
 from dataclasses import replace
 
 import numpy as np
 
-from bea.networks.layers import Activation
-from bea.networks.leads import allowed_shortfall, lead, over_others
+from bea.networks.leads import allowed_shortfall, lead, lead_over_others
 from bea.networks.network import Network
 from bea.networks.pixels import into_range
+from bea.networks.smoothing import RELU, round_off_relus
 from bea.numerics.arrays import flat, image_norms
 from bea.numerics.quadratic import smallest_feasible
 
@@ -65,12 +65,13 @@ def shortest_in_range(net: Network, x, target, margin, start) -> np.ndarray:
         return short
 
     rest, asked = np.arange(len(x)), np.full(len(x), margin)
-    smooth = any(layer == Activation("relu") for layer in net.layers)
+    smooth = RELU in net.layers
     widths = (*WIDTHS, *[WIDTHS[-1]] * REPAIRS) if smooth else (None,)
     for number, width in enumerate(widths, 1):
         last = not smooth or number >= len(WIDTHS)
         arrays = (array[rest] for array in (x, target, asked, delta, low, high))
-        delta[rest], met = _descend(_round_off(net, width), *arrays, last)
+        rounded = replace(net, layers=round_off_relus(net.layers, width)) if smooth else net
+        delta[rest], met = _descend(rounded, *arrays, last)
         short = judge(rest, np.where(np.isnan(met), delta[rest], met))
         if last:
             # What the sharpest smooth ReLU still gets wrong is asked for on top, and a little more.
@@ -82,14 +83,6 @@ def shortest_in_range(net: Network, x, target, margin, start) -> np.ndarray:
     return best.reshape(x.shape)
 
 
-def _round_off(net, width):
-    """Return the network with smooth ReLUs for its ReLUs."""
-    if width is None:
-        return net
-    smooth, sharp = Activation("smooth_relu", width), Activation("relu")
-    return replace(net, layers=[smooth if layer == sharp else layer for layer in net.layers])
-
-
 def _descend(net, x, target, margin, delta, low, high, last):
     """Return where the search has ended, and the shortest point met with the margin, NaN for none."""
     delta, rest = delta.copy(), np.arange(len(x))
@@ -97,12 +90,12 @@ def _descend(net, x, target, margin, delta, low, high, last):
     for _ in range(ITERATIONS[last]):
         d = delta[rest]
         linear = net.linearise(x[rest] + d.reshape(x[rest].shape))
-        g = over_others(linear.logits, target[rest]) - MORE * margin[rest, None]
+        g = lead_over_others(linear.logits, target[rest]) - MORE * margin[rest, None]
         length, violation = np.linalg.norm(d, axis=1), np.maximum(-g, 0.0).max(axis=1)
         better = (violation <= (MORE - 1.0) * margin[rest]) & (length < size[rest])
         best[rest[better]], size[rest[better]] = d[better], length[better]
 
-        G = over_others(linear.jacobian, target[rest])
+        G = lead_over_others(linear.jacobian, target[rest])
         aimed, multipliers = _programme(G, np.matvec(G, d) - g, low[rest], high[rest])
         step = aimed - d
         penalty[rest] = np.maximum(penalty[rest], 2.0 * np.nan_to_num(multipliers).sum(axis=1))
@@ -114,7 +107,9 @@ def _descend(net, x, target, margin, delta, low, high, last):
         while len(waiting) and share >= SHORTEST:
             some = rest[waiting]
             trial = d[waiting] + share * step[waiting]
-            reached = over_others(net(x[some] + trial.reshape(x[some].shape)), target[some]) - MORE * margin[some, None]
+            reached = (
+                lead_over_others(net(x[some] + trial.reshape(x[some].shape)), target[some]) - MORE * margin[some, None]
+            )
             value = 0.5 * np.vecdot(trial, trial) + penalty[some] * np.maximum(-reached, 0.0).max(axis=1)
             good = value <= merit[waiting] + SUFFICIENT * share * slope[waiting]
             delta[some[good]], moved[waiting[good]] = trial[good], True

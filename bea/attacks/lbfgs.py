@@ -4,11 +4,11 @@ For every weight of a search (``bea.attacks.penalty``) it solves
 
     minimise ‖Δx‖² + weight · J(x + Δx, target)    over Δx, with ``clip`` such that x + Δx keeps within the range,
 
-with -J(x + Δx, label) in place of J(x + Δx, target) where there is no target. J is the cross-entropy of ``bea.attacks.loss``.
-The range of the pixels is a bound of each variable, which L-BFGS-B handles itself (Szegedy et al. 2014, section 4.1).
+with -J(x + Δx, label) in place of J(x + Δx, target) where there is no target. J is the cross-entropy of
+``bea.attacks.loss``. The range of the pixels is a bound of each variable, which L-BFGS-B handles itself (Szegedy et al.
+2014, section 4.1).
 """
 
-import joblib
 import numpy as np
 from scipy.optimize import Bounds, minimize
 from threadpoolctl import threadpool_limits
@@ -16,10 +16,10 @@ from threadpoolctl import threadpool_limits
 from bea.attacks.common import achieved, check_aim, conclude
 from bea.attacks.loss import value_and_gradient
 from bea.attacks.penalty import PenaltyResult, check_search, search_weight
-from bea.networks.leads import ahead
+from bea.networks.leads import attack_lead
 from bea.networks.network import Network
 from bea.networks.pixels import into_range
-from bea.numerics.blocks import blocks
+from bea.numerics.blocks import blocks, join
 from bea.numerics.checks import check_count, check_positive
 
 CHUNK = 25  # samples that a process takes at a time: many chunks, as some take longer
@@ -63,7 +63,7 @@ def lbfgs_attack(
     tolerance : float
         L-BFGS stops when a step lowers half the sum by no more than this times the smaller of the weight and one.
     processes : int, optional
-        How many work side by side; by default one a core, or only this one for few images.
+        How many work side by side, by joblib; by default one a core, or only this one for few images.
 
     Returns
     -------
@@ -83,17 +83,22 @@ def lbfgs_attack(
     check_search(margin, weights, halvings)
     check_count("iterations", iterations)
     check_positive("tolerance", tolerance)
-    if processes is None:
-        processes = 1 if len(x) < FEW else joblib.cpu_count()
-    check_count("processes", processes)
-    call = joblib.delayed(_chunk)
-    calls = (
-        call(net, x[part], aim[part], targeted, margin, clip, weights, halvings, iterations, tolerance)
-        for part in blocks(len(x), CHUNK)
-    )
+    if processes is None and len(x) < FEW:
+        processes = 1
+    if processes is not None:
+        check_count("processes", processes)
+    options = (targeted, margin, clip, weights, halvings, iterations, tolerance)
+    chunks = [(net, x[part], aim[part], *options) for part in blocks(len(x), CHUNK)]
+    return PenaltyResult(*join([_chunk(*chunk) for chunk in chunks] if processes == 1 else _spread(chunks, processes)))
+
+
+def _spread(chunks, processes):
+    """Return what ``_chunk`` makes of all chunks in so many processes, one a core for None."""
+    import joblib  # only here: one process is enough for everybody who has not installed it
+
     # No arrays in shared files: the images of a chunk are small.
-    done = joblib.Parallel(n_jobs=processes, max_nbytes=None)(calls)
-    return PenaltyResult(*(np.concatenate(part) for part in zip(*done, strict=True)))
+    parallel = joblib.Parallel(n_jobs=processes or joblib.cpu_count(), max_nbytes=None)
+    return parallel(joblib.delayed(_chunk)(*chunk) for chunk in chunks)
 
 
 def _chunk(net, x, aim, targeted, margin, clip, weights, halvings, iterations, tolerance):
@@ -123,7 +128,7 @@ def _chunk(net, x, aim, targeted, margin, clip, weights, halvings, iterations, t
             found[i] = (solution.x - image).reshape(net.input_shape)
         if clip:
             found = into_range(net, x[rest], found)
-        return found, ahead(net(x[rest] + found), aim[rest], targeted) >= margin
+        return found, attack_lead(net(x[rest] + found), aim[rest], targeted) >= margin
 
     with threadpool_limits(1, "blas"):
         already = achieved(net.classify(x), aim, targeted)

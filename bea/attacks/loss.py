@@ -11,7 +11,7 @@ import math
 import numpy as np
 from scipy.special import expit
 
-from bea.attacks.common import check_aim, in_blocks
+from bea.attacks.common import check_aim, in_image_blocks
 from bea.networks.network import Network
 from bea.numerics.arrays import column
 
@@ -56,9 +56,9 @@ def loss_gradient(net: Network, x, label) -> np.ndarray:
 
     def block(x, label):
         direction, log_size = scaled_gradient(net, x, label)
-        return (np.exp(log_size) * direction,)
+        return np.exp(log_size) * direction
 
-    return in_blocks(net, block, x, label)[0]
+    return in_image_blocks(net, block, x, label)
 
 
 def scaled_gradient(net: Network, x, label) -> tuple[np.ndarray, np.ndarray]:

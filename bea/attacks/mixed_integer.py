@@ -1,11 +1,13 @@
 """The attack that changes as few pixels as there can be, for an affine network: the optimum of p = 0, proved.
 
-Minimises ``‖Δx‖₀`` such that the target leads every other class by a margin and ``low ≤ x + Δx ≤ high`` (paper R, eq. 6
-with p = 0). With affine leads ``m_j + g_j·Δx`` this is a mixed-integer linear programme,
+Minimises ``‖Δx‖₀`` such that the target leads every other class by a margin, or without a target any class but
+the label leads the label by it, and ``low ≤ x + Δx ≤ high`` (paper R, eq. 6 with p = 0). With affine leads ``m_j +
+g_j·Δx`` this is a mixed-integer linear programme,
 
     minimise Σ_k z_k  over  z_k ∈ {0, 1},  (low - x_k) z_k ≤ Δx_k ≤ (high - x_k) z_k,  m_j + g_j·Δx ≥ margin,
 
-which SciPy's HiGHS solves to a proved optimum. It is what the greedy ``bea.attacks.saliency`` is to be measured against.
+which SciPy's HiGHS solves to a proved optimum. It is what the greedy ``bea.attacks.saliency`` is to be measured
+against.
 """
 
 from dataclasses import dataclass
@@ -16,7 +18,7 @@ from scipy.sparse import csr_array, eye_array, hstack
 
 from bea.attacks.affine import check_affine
 from bea.attacks.common import InputAttackResult, achieved, check_aim, conclude
-from bea.networks.leads import over_others
+from bea.networks.leads import lead_over_others
 from bea.networks.network import Network
 from bea.networks.pixels import into_range
 from bea.numerics.arrays import flat
@@ -36,10 +38,11 @@ class FewestPixels(InputAttackResult):
     proved: np.ndarray
 
 
-def fewest_pixels(net: Network, x, label, target, *, margin=1e-3, seconds=60.0) -> FewestPixels:
-    """Change the smallest number of coordinates, within the range, after which the target leads by a margin.
+def fewest_pixels(net: Network, x, label, *, target=None, margin=1e-3, seconds=60.0) -> FewestPixels:
+    """Change the smallest number of coordinates, within the range, after which the aim is reached by a margin.
 
-    One programme a sample, about a tenth of a second for 784 pixels and ten classes.
+    Towards a target one programme a sample, about a tenth of a second for 784 pixels and ten classes. Without one, a
+    programme for every class but the label, whose only constraint is a lead over the label.
 
     Parameters
     ----------
@@ -49,17 +52,17 @@ def fewest_pixels(net: Network, x, label, target, *, margin=1e-3, seconds=60.0) 
         Images, pixels within ``net.input_range``.
     label : int array (n,)
         Class to get away from: the true or the present one.
-    target : int array (n,)
-        Class to reach, different from the label.
+    target : int array (n,), optional
+        Class to reach, different from the label; without one any class but the label is a success.
     margin : float
-        By how much, in units of the logits, the target must lead; positive.
+        By how much, in units of the logits, the target must lead, or any other class the label; positive.
     seconds : float
-        Time for one sample, after which the best change found so far counts, unproved.
+        Time for one programme, after which the best change found so far counts, unproved.
 
     Returns
     -------
     FewestPixels
-        ``dx`` is NaN where no change within the range reaches the target, or none was found in time.
+        ``dx`` is NaN where no change within the range reaches the aim, or none was found in time.
 
     Raises
     ------
@@ -69,21 +72,24 @@ def fewest_pixels(net: Network, x, label, target, *, margin=1e-3, seconds=60.0) 
     TypeError
         For classes that are not integers.
     """
-    if target is None:
-        raise ValueError("target: expected one class an image, received None; without one see bea.attacks.saliency")
-    x, target, _ = check_aim(net, x, label, target, clip=True)
+    x, aim, targeted = check_aim(net, x, label, target, clip=True)
     W = check_affine(net)
     check_positive("margin", margin)
     check_positive("seconds", seconds)
     logits = net(x)
-    missing = margin - over_others(logits, target)
+    leads = lead_over_others(logits, aim)
     low, high = (flat(limit - x) for limit in net.input_range)
     dx, proved = np.zeros_like(low), np.ones(len(x), dtype=bool)
-    for i in np.flatnonzero(~achieved(logits.argmax(axis=1), target, True)):
-        G = over_others(W[None], target[[i]])[0]
-        dx[i], proved[i] = _solve(G, missing[i], low[i], high[i], seconds)
+    for i in np.flatnonzero(~achieved(logits.argmax(axis=1), aim, targeted)):
+        slopes = lead_over_others(W[None], aim[[i]])[0]
+        if targeted:
+            dx[i], proved[i] = _solve(slopes, margin - leads[i], low[i], high[i], seconds)
+        else:  # the other classes' leads over the label
+            found = [_solve(-slopes[[j]], margin + leads[i, [j]], low[i], high[i], seconds) for j in range(len(slopes))]
+            counts = [np.inf if np.isnan(change).any() else np.count_nonzero(change) for change, _ in found]
+            dx[i], proved[i] = found[np.argmin(counts)][0], all(sure for _, sure in found)
     dx = into_range(net, x, dx.reshape(x.shape))
-    return FewestPixels(*conclude(net, x, dx, target, True), proved)
+    return FewestPixels(*conclude(net, x, dx, aim, targeted), proved)
 
 
 def _solve(G, c, low, high, seconds):

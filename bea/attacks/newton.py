@@ -1,12 +1,13 @@
-"""Newton's method for the attack by a penalty (paper R, sections B and C, n = 2), with the products of ``bea.attacks.hessian``.
+"""Newton's method for the attack by a penalty (paper R, sections B and C, n = 2).
 
 Minimise ``φ(Δx) = ‖Δx‖² + weight · loss(x + Δx)`` with the loss J(·, target), or -J(·, label), over all
-Δx, for the smallest weight that gives a success (``bea.attacks.penalty``). There is no box here: the pixels may leave their
-range. Newton's step solves ``(2 I ± weight H) p = -∇φ`` by conjugate gradients, to a part of ‖∇φ‖ that vanishes with
-it, so that near a minimum the residual is squared from step to step. H has no larger rank than the network has units
-and classes behind its first affine layer, and all its other directions share the eigenvalue 2, so that few products
-are needed. Where a direction has no positive curvature, φ is no valley: p goes that way, and from step to step twice as
-far. A step is halved until φ falls in proportion.
+Δx, for the smallest weight that gives a success (``bea.attacks.penalty``), with the products of
+``bea.attacks.hessian``. There is no box here: the pixels may leave their range. Newton's step solves ``(2 I ± weight H)
+p = -∇φ`` by conjugate gradients, to a part of ‖∇φ‖ that vanishes with it, so that near a minimum the residual is
+squared from step to step. H has no larger rank than the network has units and classes behind its first affine layer,
+and all its other directions share the eigenvalue 2, so that few products are needed. Where a direction has no positive
+curvature, φ is no valley: p goes that way, and from step to step twice as far. A step is halved until φ falls in
+proportion.
 
 If the first layer is dense with fewer rows than pixels, ∇J lies in its row space, and with it every Δx: the work is
 done in coordinates of that space, the same problem with fewer unknowns.
@@ -16,19 +17,17 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from bea.attacks.common import achieved, check_aim, conclude, in_blocks
+from bea.attacks.common import achieved, check_aim, conclude, in_image_blocks
 from bea.attacks.hessian import expand, loss_values
 from bea.attacks.penalty import PenaltyResult, check_search, search_weight
-from bea.networks.leads import ahead
+from bea.networks.leads import attack_lead
 from bea.networks.network import Network
-from bea.networks.row_space import _back, _into, _narrow
+from bea.networks.row_space import from_row_space, in_row_space, to_row_space
 from bea.numerics.arrays import column, flat, image_norms
 from bea.numerics.checks import check_count, check_each, check_positive
 
 METHODS = ("newton", "gradient")
-DESCENT = (
-    0.3  # part of the fall that the slope promises, at least, for a step to count; of a valley's bottom it is half
-)
+DESCENT = 0.3  # part of the fall that the slope promises, at least, for a step to count; a valley's bottom has half
 SHORTEST = 2.0**-20  # of a step: below, φ does not fall, or has a kink
 MOST_PRODUCTS = 200  # of the Hessian, for one step
 FLAT = 1e-8  # curvature below, relative to that of ‖Δx‖², counts as none
@@ -117,16 +116,18 @@ def minimise(
     if method not in METHODS:
         raise ValueError(f"method: expected one of {METHODS}, received {method!r}")
     _check_stopping(steps, tolerance)
-    small, basis = _narrow(net)
+    small, basis = in_row_space(net)
     factor = weight if targeted else -weight
 
     def block(x, aim, factor, start):
         images = x.shape
-        found = _minimise(small, _into(x, basis), aim, factor, _into(start, basis), method, steps, tolerance)
+        found = _minimise(
+            small, to_row_space(x, basis), aim, factor, to_row_space(start, basis), method, steps, tolerance
+        )
         dx, *others = (getattr(found, field.name) for field in fields(found))
-        return _back(dx, basis, images), *others
+        return from_row_space(dx, basis, images), *others
 
-    return Minimum(*in_blocks(net, block, x, aim, factor, start))
+    return Minimum(*in_image_blocks(net, block, x, aim, factor, start))
 
 
 def newton_attack(
@@ -171,31 +172,31 @@ def newton_attack(
     x, aim, targeted = check_aim(net, x, label, target)
     check_search(margin, weights, halvings)
     _check_stopping(steps, tolerance)
-    small, basis = _narrow(net)
+    small, basis = in_row_space(net)
 
     def block(x, aim):
-        y, iterations, products = _into(x, basis), np.zeros(len(x), int), np.zeros(len(x), int)
+        y, iterations, products = to_row_space(x, basis), np.zeros(len(x), int), np.zeros(len(x), int)
         sign = 1.0 if targeted else -1.0
 
         def solve(rest, weight, start):
             found = _minimise(small, y[rest], aim[rest], sign * weight, start, "newton", steps, tolerance)
             iterations[rest] += found.iterations
             products[rest] += found.products
-            return found.dx, ahead(small(y[rest] + found.dx), aim[rest], targeted) >= margin
+            return found.dx, attack_lead(small(y[rest] + found.dx), aim[rest], targeted) >= margin
 
         already = achieved(net.classify(x), aim, targeted)
         dx, weight = search_weight(solve, y.shape, weights=weights, halvings=halvings, already=already)
         point = expand(small, y + np.nan_to_num(dx), aim)
         slope = 2.0 * dx + column(sign * np.nan_to_num(weight), dx) * point.gradient
         return (
-            *conclude(net, x, _back(dx, basis, x.shape), aim, targeted),
+            *conclude(net, x, from_row_space(dx, basis, x.shape), aim, targeted),
             weight,
             iterations,
             products,
             image_norms(slope),
         )
 
-    return NewtonResult(*in_blocks(net, block, x, aim))
+    return NewtonResult(*in_image_blocks(net, block, x, aim))
 
 
 def _minimise(net, x, aim, factor, start, method, steps, tolerance) -> Minimum:

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from bea.attacks.common import StepResult, achieved, check_aim, conclude, in_blocks
+from bea.attacks.common import StepResult, achieved, check_aim, conclude, in_image_blocks
 from bea.attacks.epsilon_search import smallest_epsilon
-from bea.attacks.gradient_signs import _ray
+from bea.attacks.gradient_signs import step_direction
 from bea.networks.network import Network
 from bea.networks.pixels import into_range
 from bea.numerics.arrays import column
@@ -70,7 +70,7 @@ def pgd(
     def block(x, dx, aim, epsilon, step):
         return *_iterate(net, x, dx, aim, targeted, epsilon, step, steps, clip, stop), epsilon
 
-    return StepResult(*in_blocks(net, block, x, dx, aim, epsilon, step))
+    return StepResult(*in_image_blocks(net, block, x, dx, aim, epsilon, step))
 
 
 def smallest_pgd(
@@ -125,7 +125,7 @@ def smallest_pgd(
         dx[np.isnan(high)] = np.nan
         return *conclude(net, x, dx, aim, targeted), high
 
-    return StepResult(*in_blocks(net, block, first.x, first.dx, aim, first.epsilon))
+    return StepResult(*in_image_blocks(net, block, first.x, first.dx, aim, first.epsilon))
 
 
 def _iterate(net, x, dx, aim, targeted, epsilon, step, steps, clip, stop=True):
@@ -138,7 +138,7 @@ def _iterate(net, x, dx, aim, targeted, epsilon, step, steps, clip, stop=True):
     for _ in range(steps):
         if stop:
             rest = rest[~achieved(net.classify(x[rest] + dx[rest]), aim[rest], targeted)]
-        ahead = dx[rest] + column(step[rest], x) * _ray(net, x[rest] + dx[rest], aim[rest], targeted)
+        ahead = dx[rest] + column(step[rest], x) * step_direction(net, x[rest] + dx[rest], aim[rest], targeted)
         dx[rest] = np.clip(ahead, low[rest], high[rest])
     dx = into_range(net, x, dx) if clip else dx
     return conclude(net, x, dx, aim, targeted)

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bea.attacks.common import InputAttackResult, StepResult, achieved, check_aim, conclude, in_blocks
-from bea.networks.layers import Quantise
+from bea.attacks.common import InputAttackResult, StepResult, achieved, check_aim, conclude, in_image_blocks
 from bea.networks.leads import lead
 from bea.networks.network import Network
 from bea.networks.pixels import into_range
+from bea.networks.quantiser import Quantise
 from bea.numerics.arrays import column, flat
 from bea.numerics.checks import check_count, check_each
 
@@ -128,7 +128,7 @@ def smallest_factor(net: Network, x, label, dx, *, target=None, largest=np.inf) 
         change = into_range(net, x, column(factor, x) * dx)
         return *conclude(net, x, change, aim, targeted), factor
 
-    return FactorResult(*in_blocks(net, block, x, dx, aim, unknowns=x[0].size * len(edges) if len(x) else 0))
+    return FactorResult(*in_image_blocks(net, block, x, dx, aim, unknowns=x[0].size * len(edges) if len(x) else 0))
 
 
 def difference_step(net: Network, x, label, epsilon, *, target=None, directions=200, seed=0) -> StepResult:
@@ -171,4 +171,4 @@ def difference_step(net: Network, x, label, epsilon, *, target=None, directions=
         dx = into_range(net, x, change)
         return *conclude(net, x, dx, aim, targeted), epsilon
 
-    return StepResult(*in_blocks(net, block, x, aim, epsilon))
+    return StepResult(*in_image_blocks(net, block, x, aim, epsilon))

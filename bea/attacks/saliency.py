@@ -9,8 +9,8 @@ from functools import partial
 
 import numpy as np
 
-from bea.attacks.common import InputAttackResult, achieved, check_aim, conclude, in_blocks
-from bea.networks.leads import ahead, differences
+from bea.attacks.common import InputAttackResult, achieved, check_aim, conclude, in_image_blocks
+from bea.networks.leads import attack_lead, lead_over_each
 from bea.networks.network import Network
 from bea.networks.pixels import into_range
 from bea.numerics.arrays import flat
@@ -87,7 +87,7 @@ def saliency_attack(
         dx[~won] = np.nan
         return conclude(net, x, dx, aim, targeted)
 
-    return InputAttackResult(*in_blocks(net, block, x, aim))
+    return InputAttackResult(*in_image_blocks(net, block, x, aim))
 
 
 def _greedy(net, x, aim, targeted, margin, pixels, score):
@@ -99,7 +99,7 @@ def _greedy(net, x, aim, targeted, margin, pixels, score):
     rest, orders = rest[~won], []
     for count in range(pixels + 1):
         linear = net.linearise(z[rest])
-        reached = ahead(linear.logits, aim[rest], targeted) >= margin
+        reached = attack_lead(linear.logits, aim[rest], targeted) >= margin
         won[rest[reached]] = True
         if reached.all() or count == pixels:
             break
@@ -132,7 +132,7 @@ def _take_back(net, x, z, aim, targeted, margin, chosen, won):
         without = z[some]
         rows, k = np.arange(len(some)), k[some]
         flat(without)[rows, k] = before[some, k]
-        spare = ahead(net(without), aim[some], targeted) >= margin
+        spare = attack_lead(net(without), aim[some], targeted) >= margin
         pixel[some[spare], k[spare]] = before[some[spare], k[spare]]
 
 
@@ -146,7 +146,7 @@ def _best(gaps, aim, targeted):
 def _predicted_lead(logits, jacobian, change, aim, targeted):
     """Return the lead after the change of each coordinate alone, to first order, (n, coordinates)."""
     slopes = jacobian[np.arange(len(aim)), aim][:, None] - jacobian
-    return _best(differences(logits, aim)[:, :, None] + slopes * change[:, None], aim, targeted)
+    return _best(lead_over_each(logits, aim)[:, :, None] + slopes * change[:, None], aim, targeted)
 
 
 def _printed_map(logits, jacobian, change, aim, targeted):

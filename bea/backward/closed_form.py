@@ -133,11 +133,14 @@ class FirstOrder:
 
 
 def first_order(net: Network, x, on="weights", relative=True, activated=False) -> FirstOrder:
-    """Linearise the logits of ``net`` at the images ``x`` (n, *input_shape) and choose the norm."""
+    """Linearise the logits of ``net`` at the images ``x`` (n, *input_shape) and choose the norm.
+
+    ``on`` is what ``changing`` returned, or what it reads.
+    """
     sizes = image_norms(x)
     return FirstOrder(
         net.linearise(x, activated),
-        changing(net, on),
+        on if isinstance(on, Changing) else changing(net, on),
         net.weight_norms if relative else np.ones_like(net.weight_norms),
         sizes if relative else np.ones_like(sizes),
     )

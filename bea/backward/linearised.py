@@ -4,21 +4,22 @@ from dataclasses import replace
 
 import numpy as np
 
-from bea.backward.closed_form import first_order
-from bea.backward.result import AttackResult, _judge
-from bea.networks.leads import over_others
-from bea.networks.network import Linearisation
+from bea.backward.closed_form import Changing, first_order
+from bea.backward.result import AttackResult, judge
+from bea.networks.leads import lead_over_others
+from bea.networks.network import Linearisation, Network
 from bea.numerics.quadratic import smallest_feasible
 
 
-def _first_order(net, x, target, on, margin) -> AttackResult:
-    problem = first_order(net, x, on, relative=True)
+def linearised_attack(net: Network, x, target, changing: Changing, margin) -> AttackResult:
+    """Return the smallest perturbations of eq. (6) for one block of images; arguments are those of ``bea.attack``."""
+    problem = first_order(net, x, changing)
     logits = problem.linearisation.logits
     # D, "target minus other", is applied before the Gram matrix is formed: the other way round close classes cancel.
     lin = problem.linearisation
-    sensitivities = [over_others(rows, target) for rows in lin.sensitivities]
+    sensitivities = [lead_over_others(rows, target) for rows in lin.sensitivities]
     differences = Linearisation(
-        over_others(logits, target), lin.inputs, sensitivities, over_others(lin.jacobian, target)
+        lead_over_others(logits, target), lin.inputs, sensitivities, lead_over_others(lin.jacobian, target)
     )
     programme = replace(problem, linearisation=differences)
     K, c = programme.gram(), margin - programme.linearisation.logits
@@ -30,4 +31,4 @@ def _first_order(net, x, target, on, margin) -> AttackResult:
     infeasibility = np.maximum(-slack, 0.0).max(axis=1) / np.abs(c).max(axis=1)
     complementarity = np.abs(multipliers * slack).max(axis=1) / np.sum(c * multipliers, axis=1)
 
-    return _judge(net, perturbation, target, margin, logits, iterations, np.maximum(infeasibility, complementarity))
+    return judge(net, perturbation, target, margin, logits, iterations, np.maximum(infeasibility, complementarity))

@@ -20,9 +20,10 @@ from itertools import accumulate
 import numpy as np
 
 from bea.backward.closed_form import Changing
-from bea.networks.layers import Dense, Flatten, Weighted
+from bea.networks.layers import Dense, Weighted
 from bea.networks.network import Network
 from bea.networks.perturbation import Perturbation
+from bea.networks.row_space import from_row_space, in_row_space, to_row_space
 from bea.numerics.arrays import flat, image_norms
 from bea.numerics.blocks import in_blocks
 
@@ -161,7 +162,7 @@ class Reduction:
     def to_tail(self, images) -> np.ndarray:
         """Return what reaches the tail from other images (m, *input_shape)."""
         if self.basis is not None:
-            return flat(images) @ self.basis.T
+            return to_row_space(images, self.basis)
         return _pass(self.net.layers[: len(self.net.layers) - len(self.tail.layers)], images)
 
     def take(self, samples) -> "Reduction":
@@ -190,7 +191,7 @@ class Reduction:
                 dA[self.start - 1] = (_over(scale, image_norms(h)[:, None]) * s * seen, h)
             else:
                 dx = self.tail.input_scales[:, None] * s * seen
-                dx = (dx if self.basis is None else dx @ self.basis).reshape(self.x.shape)
+                dx = from_row_space(dx, self.basis, self.x.shape)
         return Perturbation(dA, dx, self.x, self.net.weight_norms, attained)
 
 
@@ -198,25 +199,19 @@ def reduce(net: Network, x, changing: Changing, block: int) -> Reduction:
     """Return the reduced problem of a batch of images (n, *input_shape), ``block`` of which pass the net at a time."""
     alphas = [float(norm) if changes else None for norm, changes in zip(net.weight_norms, changing.layers, strict=True)]
     if changing.input:
-        position = next(i for i, layer in enumerate(net.layers) if not isinstance(layer, Flatten))
-        layer = net.layers[position]
-        if not isinstance(layer, Dense) or changing.layers[0] or len(layer.matrix) >= layer.kernel.shape[1]:
-            tail = Tail(net.layers, x, image_norms(x), tuple(alphas))
-            return Reduction(tail, net, x, changing, 0, None, None)
-        columns, triangle = np.linalg.qr(layer.kernel.T)
-        small = np.column_stack([triangle.T, layer.matrix[:, -1]]) if layer.bias else triangle.T
-        layers = (layer.with_matrix(small), *net.layers[position + 1 :])
-        tail = Tail(layers, in_blocks(lambda part: flat(part) @ columns, x, block), image_norms(x), tuple(alphas))
-        return Reduction(tail, net, x, changing, 0, None, columns.T)
+        small, basis = (net, None) if changing.layers[0] else in_row_space(net)
+        inputs = x if basis is None else in_blocks(lambda part: to_row_space(part, basis), block, x)
+        tail = Tail(small.layers, inputs, image_norms(x), tuple(alphas))
+        return Reduction(tail, net, x, changing, 0, None, basis)
     first = changing.layers.index(True)
     position = [i for i, layer in enumerate(net.layers) if isinstance(layer, Weighted)][first]
     layer, before = net.layers[position], partial(_pass, net.layers[:position])
     if not isinstance(layer, Dense):
-        y = in_blocks(before, x, block)
+        y = in_blocks(before, block, x)
         tail = Tail(net.layers[position:], y, None, tuple(alphas[first:]))
         return Reduction(tail, net, x, changing, first, None, None)
-    values = in_blocks(lambda part: layer.forward(before(part)), x, block)
-    lengths = in_blocks(lambda part: image_norms(layer.augment(before(part))), x, block)
+    values = in_blocks(lambda part: layer.forward(before(part)), block, x)
+    lengths = in_blocks(lambda part: image_norms(layer.augment(before(part))), block, x)
     tail = Tail(net.layers[position + 1 :], values, alphas[first] * lengths, tuple(alphas[first + 1 :]))
     return Reduction(tail, net, x, changing, first + 1, layer, None)
 

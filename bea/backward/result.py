@@ -1,14 +1,15 @@
 """What an attack by backward error returns, and the network's own word on whether it succeeded."""
 
-from dataclasses import dataclass, fields, is_dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from bea.networks.leads import allowed_shortfall, lead
 from bea.networks.perturbation import Perturbation
-from bea.numerics.blocks import blocks, side_by_side
+from bea.numerics.blocks import blocks, join, side_by_side
 
-SHARED = ("x", "weight_norms", "margin_asked")  # by all samples of a result, or put together elsewhere
+EACH = ("target", "success", "objective", "margin", "iterations", "kkt_residual")  # fields with an entry a sample
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +33,8 @@ class AttackResult:
     kkt_residual : array (n,)
         Largest violation of the conditions of optimality, of eq. (6) for the first-order method, where constraints
         are relative to the largest right-hand side and complementarity to the objective, and of eq. (5) itself for
-        the converged one (see ``bea.numerics.sequential.solve``). With ReLUs or maxima an optimum often lies on a kink, where
-        these conditions mean nothing.
+        the converged one (see ``bea.numerics.sequential.solve``). With ReLUs or maxima an optimum often lies on a
+        kink, where these conditions mean nothing.
     """
 
     perturbation: Perturbation
@@ -46,7 +47,7 @@ class AttackResult:
     kkt_residual: np.ndarray
 
 
-def _judge(net, perturbation, target, margin, logits, iterations, kkt_residual) -> AttackResult:
+def judge(net, perturbation, target, margin, logits, iterations, kkt_residual) -> AttackResult:
     """Put the perturbations through the network itself and say what came of them."""
     reached = net.perturbed_logits(perturbation)
     ahead = lead(reached, target)
@@ -62,24 +63,12 @@ def _judge(net, perturbation, target, margin, logits, iterations, kkt_residual) 
     )
 
 
-def _in_blocks(make, x, size) -> AttackResult:
-    """Put together what ``make`` returns for the blocks of samples."""
-    whole, parts = None, blocks(len(x), size)
-    for part, result in zip(parts, side_by_side(make, parts), strict=True):
-        whole = _store(whole, result, part, len(x))
-    return replace(whole, perturbation=replace(whole.perturbation, x=x))
-
-
-def _store(whole, block, part: slice, n: int):
-    """Copy the arrays of a block's result, however nested, to their place in those of all n samples."""
-    if isinstance(block, np.ndarray):
-        whole = np.empty((n, *block.shape[1:]), block.dtype) if whole is None else whole
-        whole[part] = block
-        return whole
-    if isinstance(block, tuple | list):
-        return type(block)(_store(whole and whole[i], item, part, n) for i, item in enumerate(block))
-    if is_dataclass(block):
-        parts = {field.name: getattr(block, field.name) for field in fields(block) if field.name not in SHARED}
-        stored = {name: _store(whole and getattr(whole, name), value, part, n) for name, value in parts.items()}
-        return replace(block, **stored)
-    return block
+def attack_in_blocks(make: Callable[[slice], AttackResult], x, size: int) -> AttackResult:
+    """Put together what ``make`` returns for the blocks, of so many images each, of the batch x."""
+    results = list(side_by_side(make, blocks(len(x), size)))
+    perturbations, first = [result.perturbation for result in results], results[0]
+    parts = {name: [getattr(result, name) for result in results] for name in EACH}
+    changes = [(perturbation.dA, perturbation.dx, perturbation.attained) for perturbation in perturbations]
+    dA, dx, attained = join(changes)
+    whole = replace(first.perturbation, dA=dA, dx=dx, x=x, attained=attained)
+    return replace(first, perturbation=whole, **{name: np.concatenate(arrays) for name, arrays in parts.items()})

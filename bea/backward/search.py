@@ -1,9 +1,9 @@
 """The search behind converged attacks: from where to start, what to do at kinks, and how never to fail.
 
-A search is a sequential quadratic programme in the unknowns of ``bea.backward.reduction``. It may end in a poor local optimum
-where constraints bend much, so it is repeated from elsewhere; at the kinks of ReLUs, so these are rounded off first,
-less and less; or at a point where the target does not win, and then it starts from a point where it does: a change of
-the last layer alone, or an image of the target class.
+A search is a sequential quadratic programme in the unknowns of ``bea.backward.reduction``. It may end in a poor local
+optimum where constraints bend much, so it is repeated from elsewhere; at the kinks of ReLUs, so these are rounded off
+first, less and less; or at a point where the target does not win, and then it starts from a point where it does: a
+change of the last layer alone, or an image of the target class.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -13,8 +13,8 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from bea.backward.reduction import Reduction, Tail
-from bea.networks.layers import Activation, Weighted
 from bea.networks.leads import other_classes
+from bea.networks.smoothing import RELU, round_off_relus
 from bea.networks.windows import MaxPool
 from bea.numerics.arrays import flat
 from bea.numerics.blocks import block_size, blocks, side_by_side
@@ -35,7 +35,7 @@ HALVINGS = 40
 
 
 @dataclass(frozen=True, eq=False)
-class Lead:
+class LeadConstraints:
     """The constraints ``logit_target - logit_j - margin ≥ 0``, j running over the other classes.
 
     Attributes
@@ -68,7 +68,7 @@ class Lead:
         """Return the derivative of ``multipliers · constraints``, (n, unknowns)."""
         return self.tail.pull_back(np.vecmat(multipliers, self.differences)[:, None], memory)[:, 0]
 
-    def take(self, samples) -> "Lead":
+    def take(self, samples) -> "LeadConstraints":
         """Return the constraints of some of the samples."""
         return replace(self, tail=self.tail.take(samples), differences=self.differences[samples])
 
@@ -103,7 +103,7 @@ def search(reduction: Reduction, target, margin, allowed, *, starts=None, exampl
     """Return the best points found. A margin may be missed by ``allowed`` (n,); the rest is as in ``bea.attack``."""
     identity = np.eye(reduction.tail.classes)
     differences = identity[target][:, None] - identity[other_classes(target, len(identity))]
-    lead = Lead(reduction.tail, margin, differences)
+    lead = LeadConstraints(reduction.tail, margin, differences)
     zero = np.broadcast_to(0.0, (len(target), sum(reduction.tail.sizes)))
     block = block_size(reduction.tail.layers, reduction.tail.x.shape[1:], zero.shape[1])
     best, again = _descend(lead, zero, allowed, block)
@@ -128,14 +128,15 @@ def search(reduction: Reduction, target, margin, allowed, *, starts=None, exampl
     return best
 
 
-def _descend(lead: Lead, start, allowed, block, known=None) -> tuple[Found, np.ndarray]:
+def _descend(lead: LeadConstraints, start, allowed, block, known=None) -> tuple[Found, np.ndarray]:
     """Search from ``start`` (n, unknowns); return where that ends, and the samples that were hard or not won."""
     run = partial(solve, allowed=allowed, block=block)
-    if any(isinstance(layer, MaxPool) or layer == Activation("relu") for layer in lead.tail.layers):
+    if any(isinstance(layer, MaxPool) or layer == RELU for layer in lead.tail.layers):
         # Over rounded kinks, less and less rounded, and then over the kinks themselves.
         tau, iterations = start, np.zeros(len(start), int)
         for fraction in (*ROUNDINGS, 0.0):
-            stage = replace(lead, tail=_round_off(lead.tail, fraction) if fraction else lead.tail)
+            layers = round_off_relus(lead.tail.layers, fraction, relative=True)
+            stage = replace(lead, tail=replace(lead.tail, layers=layers))
             solution = run(stage, tau, tolerance=STAGE_TOLERANCE, max_iterations=STAGE_ITERATIONS, curved=False)
             tau, iterations = solution.tau, iterations + solution.iterations
         hard = np.zeros(len(start), bool)  # at a kink the conditions of optimality say nothing about a point
@@ -154,7 +155,7 @@ def _descend(lead: Lead, start, allowed, block, known=None) -> tuple[Found, np.n
     return Found(tau, won, iterations, solution.kkt_residual), np.flatnonzero(hard | ~won)
 
 
-def _repair(lead: Lead, tau, allowed) -> tuple[np.ndarray, np.ndarray]:
+def _repair(lead: LeadConstraints, tau, allowed) -> tuple[np.ndarray, np.ndarray]:
     """Move points that miss their constraints by the smallest steps that mend them to first order."""
     won = lead.value(tau)[0].min(axis=1) >= -allowed
     for _ in range(REPAIRS):
@@ -173,17 +174,7 @@ def _repair(lead: Lead, tau, allowed) -> tuple[np.ndarray, np.ndarray]:
     return tau, won
 
 
-def _round_off(tail: Tail, fraction) -> Tail:
-    """Return the tail with every ReLU rounded off, in units of the typical norm of a row of the matrix before it."""
-    layers, size = [], 1.0
-    for layer in tail.layers:
-        if isinstance(layer, Weighted):
-            size = np.linalg.norm(layer.matrix) / np.sqrt(len(layer.matrix))
-        layers.append(Activation("smooth_relu", fraction * size) if layer == Activation("relu") and size else layer)
-    return replace(tail, layers=tuple(layers))
-
-
-def _change_last_layer(lead: Lead, zero, allowed) -> tuple[np.ndarray, np.ndarray]:
+def _change_last_layer(lead: LeadConstraints, zero, allowed) -> tuple[np.ndarray, np.ndarray]:
     """Propose the smallest change of the last layer alone; the logits are affine in it, so it is exact."""
     tau, columns = zero.copy(), lead.tail.last_layer
     if columns is None:
@@ -195,7 +186,7 @@ def _change_last_layer(lead: Lead, zero, allowed) -> tuple[np.ndarray, np.ndarra
     return tau, solved
 
 
-def _change_input(lead: Lead, zero, allowed, reduction, examples) -> tuple[np.ndarray, np.ndarray]:
+def _change_input(lead: LeadConstraints, zero, allowed, reduction, examples) -> tuple[np.ndarray, np.ndarray]:
     """Propose the way to the nearest known input of the target class, up to where the target wins."""
     tail, tau, n = lead.tail, zero.copy(), len(zero)
     known = reduction.tail.x if examples is None else np.concatenate([reduction.to_tail(examples), reduction.tail.x])

@@ -4,9 +4,9 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from bea.backward.closed_form import changing
-from bea.backward.linearised import _first_order
+from bea.backward.linearised import linearised_attack
 from bea.backward.reduction import reduce
-from bea.backward.result import AttackResult, _in_blocks, _judge
+from bea.backward.result import AttackResult, attack_in_blocks, judge
 from bea.backward.search import search
 from bea.networks.leads import allowed_shortfall
 from bea.networks.network import Network
@@ -76,8 +76,10 @@ def attack(
     block = block_size(net.layers, net.input_shape)
     with threadpool_limits(1, "blas"):  # blocks run side by side, and small matrices gain nothing from more threads
         if method == "first-order":
-            return _in_blocks(lambda part: _first_order(net, x[part], target[part], on, margin), x, block)
-        logits = in_blocks(net, x, block)
+            return attack_in_blocks(
+                lambda part: linearised_attack(net, x[part], target[part], change, margin), x, block
+            )
+        logits = in_blocks(net, block, x)
         allowed = allowed_shortfall(logits, margin)
         options = {"starts": starts, "examples": examples, "seed": seed}
         reduction = reduce(net, x, change, block)
@@ -88,14 +90,14 @@ def attack(
 
             def judged(won) -> AttackResult:
                 perturbation = some.perturbation(found.tau[part], won)
-                return _judge(net, perturbation, target[part], margin, logits[part], *conditions)
+                return judge(net, perturbation, target[part], margin, logits[part], *conditions)
 
             result = judged(found.won[part])
             # Far out the reduced problem may have taken rounding for a lead; NaN, where nothing won, is not below.
             rounded = result.margin < margin - 1e-9 * np.abs(logits[part]).max(axis=1)
             return judged(found.won[part] & ~rounded) if rounded.any() else result
 
-        return _in_blocks(put_through, x, block)
+        return attack_in_blocks(put_through, x, block)
 
 
 def check_targets(net: Network, x, target) -> np.ndarray:

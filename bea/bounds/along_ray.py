@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from bea.networks.layers import Activation, Flatten, RadialBasis, Weighted
+from bea.networks.layers import Activation, Flatten, Weighted
+from bea.networks.radial import RadialBasis
 from bea.networks.windows import AveragePool, MaxPool
 from bea.numerics.arrays import column
 

@@ -17,8 +17,8 @@ is that of a quadratic function below g, and is made for each r in four steps.
 Rounding. What is computed is off by a small multiple of the rounding unit 1.1e-16 of the numbers that are added up. So
 the bound must be positive after subtraction of ``ROUNDING`` = 1e-11 of the sum of the absolute values of its terms, of
 ``SOLVED`` = 1e-7 of the two terms with μ (no μ - λ is less than 1e-5 μ, which can cost that many digits), and of what
-``bea.bounds.rounding`` bounds the error of the two logits by. Ranges are widened by 1e-9 of their width and 1e-11 of the
-numbers in them, c by 1e-9 of itself, sectors by 1e-9, and the radius in the end is less by 1e-9 of itself. These
+``bea.bounds.rounding`` bounds the error of the two logits by. Ranges are widened by 1e-9 of their width and 1e-11 of
+the numbers in them, c by 1e-9 of itself, sectors by 1e-9, and the radius in the end is less by 1e-9 of itself. These
 allowances are generous for layers of up to some thousand numbers, but no proof in the sense of interval arithmetic.
 """
 
@@ -31,6 +31,7 @@ from bea.bounds.ball_ranges import Ball, hidden_stages, inputs_in_ball
 from bea.bounds.minorants import ROUNDING, band, chord_slope
 from bea.bounds.rounding import error_of
 from bea.networks.layers import Dense
+from bea.networks.leads import lead_over_each
 from bea.networks.network import Network
 from bea.numerics.blocks import blocks, side_by_side
 
@@ -161,7 +162,7 @@ class Pairs:
         bias = last.matrix[:, -1] if last.bias else np.zeros(len(last.matrix))
         everyone = np.arange(len(own)), own
         doubt = error + error[everyone][:, None]
-        lead = logits[everyone][:, None] - logits - doubt
+        lead = lead_over_each(logits, own) - doubt
         return cls(ball, v, own, last.kernel[own][:, None] - last.kernel, bias[own][:, None] - bias - doubt, lead)
 
     def first_order(self):
@@ -243,7 +244,7 @@ def _affine(net, x):
     own, everyone = logits.argmax(axis=1), np.arange(len(x))
     kernel = net.layers[-1].kernel
     norms = np.linalg.norm(kernel[:, None] - kernel, axis=2)[own]
-    lead = np.maximum(logits[everyone, own][:, None] - logits - error - error[everyone, own][:, None], 0.0)
+    lead = np.maximum(lead_over_each(logits, own) - error - error[everyone, own][:, None], 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         distance = np.where(lead > 0.0, lead / norms, 0.0)
     distance[everyone, own] = np.inf

@@ -12,7 +12,8 @@ import math
 import numpy as np
 from scipy.sparse.linalg import ArpackError, eigsh
 
-from bea.networks.layers import Activation, Dense, Flatten, Layer, RadialBasis
+from bea.networks.layers import Activation, Dense, Flatten, Layer
+from bea.networks.radial import RadialBasis
 from bea.networks.windows import AveragePool, Convolution, MaxPool
 
 UNIT = 2.0**-53  # rounding unit of float64

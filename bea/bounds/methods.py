@@ -10,14 +10,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bea.bounds import printed as peck
+from bea.bounds import printed
 from bea.bounds.ball_dense import local_bound
-from bea.bounds.ball_pooling import convolutional_bound, take_apart
+from bea.bounds.ball_pooling import convolutional_bound
 from bea.bounds.ball_ranges import hidden_stages
 from bea.bounds.lipschitz import gamma, lipschitz_constant
+from bea.bounds.pooling_front import take_apart
 from bea.bounds.printed import ratio
 from bea.bounds.rounding import error_of
 from bea.networks.layers import Dense
+from bea.networks.leads import lead_over_each
 from bea.networks.network import Network
 from bea.networks.windows import Convolution
 from bea.numerics.blocks import block_size, blocks, side_by_side
@@ -59,7 +61,8 @@ def lower_bound(net: Network, x, label=None, *, method="lipschitz", curvature=0.
     method : {"lipschitz", "local", "peck"}
         One proven constant a layer; what can be proved in a ball around the image, tighter and slower (see
         ``bea.bounds.ball_dense`` and ``bea.bounds.ball_pooling``); or the printed theorems, which are not proven (see
-        ``bea.bounds.printed``). "local" improves on the first column of "lipschitz" only; its other κ are those of the latter.
+        ``bea.bounds.printed``). "local" improves on the first column of "lipschitz" only; its other κ are those of the
+        latter.
     curvature : float
         M of theorem 4.1, for the method ``"peck"``; zero is the limit.
 
@@ -94,8 +97,8 @@ def proven_distances(layer: Dense, logits, error) -> np.ndarray:
     that of the logits. Zero where the lead may be an effect of rounding.
     """
     own = logits.argmax(axis=1)[:, None]
-    top, slack = np.take_along_axis(logits, own, 1), np.take_along_axis(error, own, 1)
-    lead = (top - logits) * (1.0 - gamma(2)) - (error + slack) * (1.0 + gamma(4))
+    slack = np.take_along_axis(error, own, 1)
+    lead = lead_over_each(logits, own[:, 0]) * (1.0 - gamma(2)) - (error + slack) * (1.0 + gamma(4))
     norms = np.linalg.norm(layer.kernel[:, None] - layer.kernel, axis=2) * (1.0 + gamma(layer.kernel.shape[1] + 4))
     distances = _down(ratio(np.maximum(lead * (1.0 - gamma(2)), 0.0), norms[own[:, 0]]))
     np.put_along_axis(distances, own, np.inf, axis=1)
@@ -137,10 +140,10 @@ def _local(net, curvature):
 
 
 def _peck(net, curvature):
-    peck.printed_steps(net)  # layers without a theorem are refused before any work
+    printed.printed_steps(net)  # layers without a theorem are refused before any work
 
     def each(x):
-        return *peck.chain(net, x, curvature=curvature), net.classify(x)
+        return *printed.chain(net, x, curvature=curvature), net.classify(x)
 
     return each
 

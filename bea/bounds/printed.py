@@ -9,6 +9,7 @@ switch. ``bea.bounds.lower_bound`` offers what can be proved. Lengths are Euclid
 import numpy as np
 
 from bea.networks.layers import Activation, Dense, Flatten
+from bea.networks.leads import lead_over_each
 from bea.networks.network import Network
 from bea.networks.windows import AveragePool, Convolution, MaxPool
 
@@ -39,7 +40,7 @@ def hyperplanes(layer: Dense, y, own=None) -> np.ndarray:
     logits = layer.forward(y)
     own = logits.argmax(axis=1) if own is None else own
     norms = np.linalg.norm(layer.kernel[:, None] - layer.kernel, axis=2)
-    distances = ratio(np.abs(logits - np.take_along_axis(logits, own[:, None], 1)), norms[own])
+    distances = ratio(np.abs(lead_over_each(logits, own)), norms[own])
     distances[np.arange(len(y)), own] = np.inf
     return distances
 

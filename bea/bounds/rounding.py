@@ -14,7 +14,8 @@ import math
 import numpy as np
 
 from bea.bounds.lipschitz import gamma, lipschitz_constant, overlap
-from bea.networks.layers import Activation, Dense, Flatten, RadialBasis
+from bea.networks.layers import Activation, Dense, Flatten
+from bea.networks.radial import RadialBasis
 from bea.networks.windows import AveragePool, Convolution, MaxPool
 from bea.numerics.arrays import flat
 

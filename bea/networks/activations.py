@@ -1,4 +1,4 @@
-"""Elementwise functions with their first and second derivatives."""
+"""Elementwise functions with their first and second derivatives, and the softmax."""
 
 import numpy as np
 
@@ -23,6 +23,12 @@ def _smooth_relu(v, a):
 
 # The same with a parameter a > 0. f = (v + √(v² + a²))/2 has the derivative f/√(v² + a²), and is relu for a = 0.
 PARAMETRIC = {"smooth_relu": (_smooth_relu, lambda v, y, a: y / np.sqrt(v * v + a * a))}
+
+
+def softmax(v) -> np.ndarray:
+    """Return ``exp(v_k) / Σ_j exp(v_j)``, the probabilities of the classes, (n, classes)."""
+    powers = np.exp(v - v.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
 
 
 def _smooth_relu_bend(v, a):

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from bea.files import replacing
-from bea.networks.layers import Activation, Dense, Flatten, Layer, Quantise, RadialBasis, Weighted
+from bea.networks.layers import Activation, Dense, Flatten, Layer, Weighted
+from bea.networks.quantiser import Quantise
+from bea.networks.radial import RadialBasis
 from bea.networks.windows import AveragePool, Convolution, MaxPool
 
 FORMAT = "bea network 1"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bea.networks.activations import ACTIVATIONS, PARAMETRIC, SECOND
-from bea.numerics.arrays import _constant, flat
+from bea.numerics.arrays import flat, read_only
 
 
 class Layer:
@@ -121,7 +121,7 @@ class Weighted(Layer):
     bias: bool
 
     def __post_init__(self):
-        matrix = _constant("matrix", self.matrix, "weights")
+        matrix = read_only("matrix", self.matrix, "weights")
         if matrix.ndim != 2:
             raise ValueError(f"matrix: expected two dimensions (rows, columns), received shape {matrix.shape}")
         object.__setattr__(self, "matrix", matrix)
@@ -147,7 +147,8 @@ class Weighted(Layer):
         """
         raise NotImplementedError
 
-    def _columns_error(self, expected, shape):
+    def columns_error(self, expected: int, shape: tuple[int, ...]) -> ValueError:
+        """Return the error for an input of ``shape``, of which the matrix would have to meet so many numbers."""
         return ValueError(
             f"matrix: expected {expected} input columns for an input of shape {shape}"
             f"{' and one bias column' if self.bias else ''}, received shape {self.matrix.shape}"
@@ -181,7 +182,7 @@ class Dense(Weighted):
 
     def output_shape(self, shape):
         if shape != (self.kernel.shape[1],):
-            raise self._columns_error(math.prod(shape), shape)
+            raise self.columns_error(math.prod(shape), shape)
         return (len(self.matrix),)
 
     def forward(self, y):
@@ -197,134 +198,3 @@ class Dense(Weighted):
 
     def push_forward(self, dy, y, output):
         return dy @ self.kernel.T
-
-
-@dataclass(frozen=True, eq=False)
-class RadialBasis(Layer):
-    """Gaussian bumps of a vector: ``h_k = exp(-γ_k ‖y - c_k‖²)``.
-
-    This is no ``Weighted`` layer: its centres meet y in a distance, not in a product, so there is no ΔA of paper B for
-    them, and perturbations of the weights leave them alone. A bump further than ``√(745/γ_k)`` away is zero in float64,
-    and so is its derivative.
-
-    Parameters
-    ----------
-    centres : array (rows, inputs)
-        c_k; read-only.
-    sharpness : array (rows,)
-        γ_k, positive; a width σ_k, the standard deviation of the bump, is ``γ_k = 1/(2 σ_k²)``. Read-only.
-
-    Raises
-    ------
-    ValueError
-        For arrays of wrong shape, complex or not finite, and a sharpness that is not positive.
-    """
-
-    centres: np.ndarray
-    sharpness: np.ndarray
-
-    def __post_init__(self):
-        for name, dimensions in (("centres", 2), ("sharpness", 1)):
-            array = _constant(name, getattr(self, name), "numbers")
-            if array.ndim != dimensions or not len(array):
-                shape = ("(rows,)", "(rows, inputs)")[dimensions - 1]
-                raise ValueError(f"{name}: expected shape {shape}, at least one row, received {array.shape}")
-            object.__setattr__(self, name, array)
-        if self.sharpness.shape != self.centres.shape[:1]:
-            raise ValueError(f"sharpness: expected shape {self.centres.shape[:1]}, received {self.sharpness.shape}")
-        if self.sharpness.min() <= 0.0:
-            raise ValueError(f"sharpness: expected positive numbers, received {self.sharpness.min()}")
-
-    def output_shape(self, shape):
-        if shape != self.centres.shape[1:]:
-            raise ValueError(
-                f"centres: expected {math.prod(shape)} columns for an input of shape {shape}, "
-                f"received shape {self.centres.shape}"
-            )
-        return self.centres.shape[:1]
-
-    def exponents(self, y):
-        """Return -γ_k ‖y - c_k‖², (n, rows)."""
-        # ‖y‖² - 2 c·y + ‖c‖² is one matrix product; rounding may leave it a little below zero.
-        squares = np.vecdot(y, y)[:, None] - 2.0 * (y @ self.centres.T) + np.vecdot(self.centres, self.centres)
-        return -self.sharpness * np.maximum(squares, 0.0)
-
-    def forward(self, y):
-        return np.exp(self.exponents(y))
-
-    def pull_back(self, rows, y, output):
-        # Σ_k w_k (c_k - y) with w_k = 2 γ_k h_k rows_k, as one product for the batch.
-        weights = rows * (2.0 * self.sharpness * output)[:, None]
-        product = weights.reshape(math.prod(weights.shape[:2]), weights.shape[2]) @ self.centres
-        product = product.reshape(*weights.shape[:2], self.centres.shape[1])
-        return product - weights.sum(axis=2, keepdims=True) * y[:, None]
-
-    def push_forward(self, dy, y, output):
-        return 2.0 * self.sharpness * output * (dy @ self.centres.T - np.vecdot(y, dy)[:, None])
-
-    def bend(self, rows, dy, y, output):
-        # Both factors of w_k (c_k - y) move: w_k with h_k, to which it is proportional, and y.
-        moved = self.pull_back(rows, y, self.push_forward(dy, y, output))
-        return moved - np.vecdot(rows, (2.0 * self.sharpness * output)[:, None])[:, :, None] * dy[:, None]
-
-
-@dataclass(frozen=True)
-class Quantise(Layer):
-    """Every entry rounded to the nearest of so many equidistant values, those outside to an end; a tie to the even one.
-
-    The derivative is zero wherever there is one, and ``pull_back`` says so: no gradient gets past this layer.
-
-    Parameters
-    ----------
-    levels : int
-        How many values, at least two.
-    low, high : float
-        The smallest and the largest of them.
-    straight_through : bool
-        Whether ``pull_back`` pretends that the layer is the identity instead, as Bengio et al. (2013) train through
-        such steps and Athalye et al. (2018) attack through them. That is no derivative of anything here.
-
-    Raises
-    ------
-    ValueError
-        For ``levels`` that are no whole number from two on, and ends that are not finite or not in order.
-    """
-
-    levels: int
-    low: float = 0.0
-    high: float = 1.0
-    straight_through: bool = False
-
-    def __post_init__(self):
-        if not isinstance(self.levels, int | np.integer) or isinstance(self.levels, bool) or self.levels < 2:
-            raise ValueError(f"levels: expected a whole number from 2 on, received {self.levels!r}")
-        ends = self.low, self.high
-        if not (
-            all(isinstance(end, int | float | np.number) for end in ends) and -math.inf < ends[0] < ends[1] < math.inf
-        ):
-            raise ValueError(f"low, high: expected finite numbers, low < high, received {self.low!r} and {self.high!r}")
-        if not isinstance(self.straight_through, bool | np.bool_):
-            raise ValueError(f"straight_through: expected True or False, received {self.straight_through!r}")
-        for name, kind in (("levels", int), ("low", float), ("high", float), ("straight_through", bool)):
-            object.__setattr__(self, name, kind(getattr(self, name)))
-
-    def output_shape(self, shape):
-        return shape
-
-    @property
-    def step(self) -> float:
-        """Distance between neighbouring levels."""
-        return (self.high - self.low) / (self.levels - 1)
-
-    def forward(self, y):
-        steps = self.levels - 1
-        number = np.rint((np.clip(y, self.low, self.high) - self.low) * (steps / (self.high - self.low)))
-        return self.low + number / steps * (self.high - self.low)
-
-    def push_forward(self, dy, y, output):
-        return dy if self.straight_through else np.zeros_like(dy)
-
-    def pull_back(self, rows, y, output):
-        if self.straight_through:
-            return rows
-        return np.zeros((*rows.shape[:2], *y.shape[1:]))

@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from bea.networks.activations import ACTIVATIONS
+from bea.networks.activations import ACTIVATIONS, softmax
 from bea.networks.layers import Dense, Weighted
 from bea.networks.perturbation import Perturbation
 from bea.numerics.arrays import flat
@@ -155,8 +155,7 @@ class Network:
     def activate(self, logits) -> np.ndarray:
         """Return the activated outputs (n, classes) that belong to the logits."""
         if self.output_activation == "softmax":
-            powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-            return powers / powers.sum(axis=1, keepdims=True)
+            return softmax(logits)
         return ACTIVATIONS[self.output_activation][0](logits)
 
     def linearise(self, x, activated=False) -> Linearisation:

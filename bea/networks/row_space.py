@@ -1,14 +1,19 @@
-"""A network on coordinates of the row space of its first layer: other directions of the input have no effect."""
+"""A network on coordinates of the row space of its first layer: other directions of the input have no effect.
+
+With the QR decomposition ``W_1ᵀ = Bᵀ R`` of its kernel W_1 (rows, pixels) the first layer gives ``W_1 x = Rᵀ (B x)``:
+of x it sees the coordinates B x alone. Where there are fewer rows than pixels, problems in x become smaller in B x.
+"""
 
 from dataclasses import replace
 
 import numpy as np
 
 from bea.networks.layers import Dense, Flatten
+from bea.networks.network import Network
 from bea.numerics.arrays import flat
 
 
-def _narrow(net):
+def in_row_space(net: Network) -> tuple[Network, np.ndarray | None]:
     """Return a network on coordinates of the row space of the first layer, and an orthonormal basis (r, pixels) of it.
 
     The network itself, and no basis, where that would not spare unknowns.
@@ -23,11 +28,11 @@ def _narrow(net):
     return replace(net, layers=layers, input_shape=(len(columns.T),), input_range=None), columns.T
 
 
-def _into(images, basis):
-    """Return the coordinates of images in a basis."""
+def to_row_space(images, basis) -> np.ndarray:
+    """Return the coordinates (n, r) of images in a basis; the images themselves if there is none."""
     return images if basis is None else flat(images) @ basis.T
 
 
-def _back(dx, basis, shape):
-    """Return the images of coordinates."""
-    return dx if basis is None else (dx @ basis).reshape(shape)
+def from_row_space(dx, basis, shape) -> np.ndarray:
+    """Return the images of this shape that have the coordinates ``dx``; ``dx`` in this shape if there is no basis."""
+    return (dx if basis is None else dx @ basis).reshape(shape)

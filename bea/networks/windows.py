@@ -49,7 +49,7 @@ class Convolution(Weighted):
         height, width = _count_windows(shape, self.size, self.stride, self.padding)
         inputs = math.prod(self.size) * shape[2]
         if inputs != self.kernel.shape[1]:
-            raise self._columns_error(inputs, shape)
+            raise self.columns_error(inputs, shape)
         return height, width, len(self.matrix)
 
     def unfold(self, y):

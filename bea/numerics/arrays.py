@@ -10,7 +10,7 @@ def column(values, like) -> np.ndarray:
     return np.reshape(values, (-1,) + (1,) * (like.ndim - 1))
 
 
-def _constant(name, value, what) -> np.ndarray:
+def read_only(name, value, what) -> np.ndarray:
     """Return a read-only copy in float64, or raise ``ValueError`` for what is complex or not finite."""
     if np.iscomplexobj(value):
         raise ValueError(f"{name}: expected real {what}, received complex ones")

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -38,6 +38,15 @@ def side_by_side(function, parts) -> Iterator:
             yield from pool.map(function, parts)
 
 
-def in_blocks(function, x, size) -> np.ndarray:
-    """Apply a function of a batch block by block, and join what it returns."""
-    return np.concatenate(list(side_by_side(lambda part: function(x[part]), blocks(len(x), size))))
+def in_blocks(function: Callable, size: int, *arrays):
+    """Apply a function of batches to blocks of so many samples, side by side, and join what it returns for them."""
+    parts = blocks(len(arrays[0]), size)
+    return join(list(side_by_side(lambda part: function(*(array[part] for array in arrays)), parts)))
+
+
+def join(parts: list):
+    """Join what came of blocks of samples: arrays, None, or tuples and lists of such, all alike."""
+    first = parts[0]
+    if isinstance(first, tuple | list):
+        return type(first)(join(items) for items in zip(*parts, strict=True))
+    return None if first is None else np.concatenate(parts)

@@ -1,11 +1,11 @@
 """Smallest vectors under smooth constraints, for a batch at once: minimise ½‖τ‖² subject to g(τ) ≥ 0.
 
 Sequential quadratic programming. At the current point the constraints are linearised and the programme is solved
-exactly (``bea.numerics.quadratic``), which gives multipliers λ and a step d. For one constraint, repeating just that is the
-HLRF iteration of structural reliability; it converges slowly where the constraints bend. So d is improved: with the
-active constraints held, the Lagrangian ``½‖τ‖² - λ·g(τ)`` is minimised to second order by conjugate gradients, whose
-products with the Hessian are differences of gradients. A line search on ``½‖τ‖² + c·(largest violation)``, c above
-the sum of the multipliers, makes every step count (Nocedal and Wright, Numerical Optimization, ch. 18).
+exactly (``bea.numerics.quadratic``), which gives multipliers λ and a step d. For one constraint, repeating just that
+is the HLRF iteration of structural reliability; it converges slowly where the constraints bend. So d is improved: with
+the active constraints held, the Lagrangian ``½‖τ‖² - λ·g(τ)`` is minimised to second order by conjugate gradients,
+whose products with the Hessian are differences of gradients. A line search on ``½‖τ‖² + c·(largest violation)``, c
+above the sum of the multipliers, makes every step count (Nocedal and Wright, Numerical Optimization, ch. 18).
 """
 
 from dataclasses import dataclass, fields

@@ -6,8 +6,7 @@ from scipy.optimize import brentq
 
 from bea import Activation, Dense, Flatten, Network, RadialBasis
 from bea.attacks.by_backward_error import backward_error_attack
-from bea.bounds import ball_dense as local_bounds
-from bea.bounds import ball_quadratic
+from bea.bounds import ball_dense, ball_quadratic
 from bea.bounds.ball_dense import descend, local_bound
 from bea.bounds.ball_quadratic import ball_minimum, least_lead
 from bea.bounds.ball_ranges import Ball, hidden_stages, inputs_in_ball
@@ -368,7 +367,7 @@ def test_the_search_is_no_part_of_the_proof_and_batches_no_part_of_the_result(mo
     alone = [local_bound(net, image[None]) for image in x]
     np.testing.assert_allclose(radius, np.concatenate([a[0] for a in alone]), rtol=1e-6)
     np.testing.assert_array_equal(rival, np.concatenate([a[1] for a in alone]))
-    monkeypatch.setattr(local_bounds, "PAIR_NUMBERS", 1)
+    monkeypatch.setattr(ball_dense, "PAIR_NUMBERS", 1)
     np.testing.assert_allclose(local_bound(net, x)[0], radius, rtol=1e-6)
 
 
@@ -394,7 +393,7 @@ def test_a_class_out_of_reach_has_the_largest_radius_tried():
     x = RNG(21).random((4, 6))
     for first in (hidden, hidden.with_matrix(0 * hidden.matrix)):
         radius, _ = local_bound(Network((first, Activation("tanh"), last), (6,)), x)
-        np.testing.assert_allclose(radius, local_bounds.FARTHEST, rtol=1e-8)
+        np.testing.assert_allclose(radius, ball_dense.FARTHEST, rtol=1e-8)
 
 
 def test_flattened_images_and_wide_first_layers_are_covered():

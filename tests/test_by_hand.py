@@ -5,17 +5,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import test_keras
 from scipy.special import log_softmax
 
 from bea.attacks.loss import loss_gradient
-from lab import by_hand as from_scratch
-from lab import keras_models, training
+from lab import by_hand, keras_models, training
 from lab.by_hand import descend, forward, gradients, initial_weights, softmax, to_network, train
 from oracles import random_convolution, random_network, relative_error
 
 keras, jax = training.keras, pytest.importorskip("jax")
-double = test_keras.double
 RNG = np.random.default_rng
 every_a = pytest.mark.parametrize("a", [1.0, 0.1, 0.01])
 GOOD = {"epochs": 2, "rate": 0.1, "batch_size": 4, "a": 0.1, "classes": 3}
@@ -207,7 +204,7 @@ def test_an_epoch_visits_every_image_once(n, sizes, monkeypatch):
         assert images[:, 0].tolist() == (labels / 16).tolist()
         return gradients(weights, images, labels, a)
 
-    monkeypatch.setattr(from_scratch, "gradients", spy)
+    monkeypatch.setattr(by_hand, "gradients", spy)
     images = np.arange(n)[:, None] / [16, 32]
     list(train([3], images, np.arange(n), **GOOD | {"classes": 10}))
     assert [len(batch) for batch in seen] == 2 * sizes
@@ -299,7 +296,7 @@ def test_a_network_that_is_not_dense_does_not_become_a_keras_model():
     """One ValueError that names the layer."""
     net = random_network(RNG(11), [], input_shape=(6,))
     convolution = random_convolution(RNG(12), 2, 1, 2)
-    net = replace(net, layers=(convolution, from_scratch.Flatten(), *net.layers), input_shape=(2, 4, 1))
+    net = replace(net, layers=(convolution, by_hand.Flatten(), *net.layers), input_shape=(2, 4, 1))
     with pytest.raises(
         ValueError, match=re.escape("net: expected Flatten, Dense and Activation layers, received a Convolution")
     ):

@@ -6,10 +6,10 @@ import itertools
 import numpy as np
 import pytest
 from scipy.optimize import nnls
-from test_keras import build, double  # noqa: F401  the fixture
 
 from bea import Activation, Dense, Network, attack
 from bea.numerics import sequential
+from keras_support import build
 from lab import keras_models
 from oracles import (
     KINKED_IMAGES,

@@ -1,12 +1,10 @@
-"""`bea.attacks.gradient_signs`: the gradient is that of the loss, a step is FGSM's, the smallest one is the smallest."""
+"""Steps along the gradient's sign: the gradient is that of the loss, a step FGSM's, the smallest one the smallest."""
 
 import numpy as np
 import pytest
-import test_keras
 
 from bea import Activation, Dense, Flatten, Network
-from bea.attacks import common as input_attacks
-from bea.attacks import epsilon_search, loss, rays
+from bea.attacks import common, epsilon_search, loss, ray_segments
 from bea.attacks.epsilon_search import smallest_epsilon
 from bea.attacks.gradient_signs import fgsm
 from bea.attacks.loss import loss_gradient
@@ -15,47 +13,23 @@ from bea.networks.network import OUTPUT_ACTIVATIONS
 from bea.networks.windows import AveragePool, Convolution, MaxPool
 from bea.numerics import checks
 from lab import keras_models, training
-from oracles import FUNCTIONS, HIDDEN, expand, random_images, random_network, relative_error
+from oracles import (
+    FUNCTIONS,
+    HIDDEN,
+    expand,
+    naive_gradient,
+    naive_loss,
+    random_case,
+    random_images,
+    random_network,
+    relative_error,
+)
 
 RNG = np.random.default_rng
 OUTPUTS = ["linear", "softmax", "sigmoid", "tanh"]
-double = test_keras.double
 on_any_output = pytest.mark.parametrize("output", OUTPUTS)
 on_any_network = pytest.mark.parametrize("name", HIDDEN)
 both_ways = pytest.mark.parametrize("targeted", [False, True])
-
-
-def random_case(seed, name="two", n=12, pixels=(2, 3), **options):
-    """A network, images, labels (mostly the present classes) and targets other than the labels."""
-    rng = RNG(seed)
-    net = random_network(rng, HIDDEN[name], 4, pixels, **options)
-    x = random_images(rng, net, n)
-    # Without a class that wins everywhere, as random biases make one, most rays meet another class.
-    last = net.weighted[-1].matrix.copy()
-    last[:, -1] -= net(x).mean(axis=0)
-    net = Network((*net.layers[:-1], Dense(last)), net.input_shape, **options)
-    label = np.where(rng.random(n) < 0.8, net.classify(x), rng.integers(0, 4, n))
-    return net, x, label, (label + rng.integers(1, 4, n)) % 4
-
-
-def output_and_slope(net, logits):
-    """f(v) and f'(v), f being what the trained model applies to the logits; softmax belongs to the loss."""
-    function, derivative = FUNCTIONS[{"softmax": "linear"}.get(net.output_activation, net.output_activation)]
-    return function(logits), derivative(logits)
-
-
-def naive_loss(net, image, label):
-    """-log of the softmax at the label."""
-    y, _ = output_and_slope(net, expand(net, image)[0])
-    return np.log(np.exp(y).sum()) - y[label]
-
-
-def naive_gradient(net, image, label):
-    """J_xᵀ (f' ∘ (q - e_label)) with the Jacobian written out."""
-    logits, _, _, jacobian = expand(net, image)
-    y, slope = output_and_slope(net, logits)
-    q = np.exp(y) / np.exp(y).sum()
-    return (jacobian.T @ (slope * (q - np.eye(len(y))[label]))).reshape(image.shape)
 
 
 def naive_step(net, image, label, target=None):
@@ -104,7 +78,7 @@ def test_the_gradient_is_the_slope_of_the_loss(name, output):
 @on_any_output
 def test_the_gradient_agrees_with_automatic_differentiation_of_the_keras_loss(output, double):
     """Of the loss that `training.train` minimises, by JAX, in float64."""
-    keras, jax = training.keras, test_keras.jax
+    keras, jax = training.keras, pytest.importorskip("jax")
     model = keras_models.dense_classifier([7, 5, 4], ["tanh", "relu", output], (2, 3), seed=3)
     model.set_weights([RNG(i).standard_normal(array.shape) for i, array in enumerate(model.get_weights())])
     net, x = Network.from_keras(model), RNG(9).random((6, 2, 3))
@@ -383,7 +357,7 @@ def test_a_network_run_in_full_gives_the_same_steps(name, targeted, monkeypatch)
     runs_of_the_first = sum(call is net.weighted[0] for call in calls)
     head = len(net.weighted) > 1  # the last layer is never part of it
     assert runs_of_the_first <= 6 or not head
-    monkeypatch.setattr(rays, "takewhile", lambda *_: [])
+    monkeypatch.setattr(ray_segments, "takewhile", lambda *_: [])
     full = smallest_epsilon(net, x, label, target=target)
     assert sum(call is net.weighted[0] for call in calls) >= runs_of_the_first + 15 * head
     np.testing.assert_allclose(short.epsilon, full.epsilon, rtol=0, atol=1e-6)
@@ -435,7 +409,7 @@ def test_a_batch_larger_than_a_block_equals_one_block(targeted, clip, monkeypatc
         return gradient, fgsm(net, x, label, epsilon, **options), smallest_epsilon(net, x, label, **options)
 
     whole = everything()
-    monkeypatch.setattr(input_attacks, "block_size", lambda *_, **__: 3)
+    monkeypatch.setattr(common, "block_size", lambda *_, **__: 3)
     parts = everything()
     assert relative_error(parts[0], whole[0]) <= 1e-14
     for found, expected in zip(parts[1:], whole[1:], strict=True):
@@ -657,7 +631,7 @@ def test_the_three_norms_of_a_change_are_those_of_its_pixels():
     """Pixels changed, Euclidean length, largest pixel, relative length; NaN where there is no change to offer."""
     x = np.array([[[0.0, 2.0]], [[0.0, 0.0]], [[1.0, 1.0]]])
     dx = np.array([[[0.0, -3.0]], [[0.0, 0.0]], [[np.nan, np.nan]]])
-    result = input_attacks.InputAttackResult(x, dx, np.array([True] * 3), np.zeros(3, int))
+    result = common.InputAttackResult(x, dx, np.array([True] * 3), np.zeros(3, int))
     np.testing.assert_array_equal(result.l0, [1, 0, np.nan])
     np.testing.assert_array_equal(result.l2, [3, 0, np.nan])
     np.testing.assert_array_equal(result.linf, [3, 0, np.nan])
@@ -707,7 +681,7 @@ def test_every_attack_with_a_range_ends_in_it_to_the_bit():
     from bea.attacks.lbfgs import lbfgs_attack
     from bea.attacks.mixed_integer import fewest_pixels
     from bea.attacks.saliency import saliency_attack
-    from bea.networks.layers import Quantise
+    from bea.networks.quantiser import Quantise
 
     low, high = -0.7, 0.3
     rng = RNG(20)
@@ -728,7 +702,7 @@ def test_every_attack_with_a_range_ends_in_it_to_the_bit():
         "lbfgs": lbfgs_attack(net, x, label, target=target, clip=True, margin=8.0),
         "backward": backward_error_attack(net, x, label, target=target, clip=True, margin=30.0),
         "saliency": saliency_attack(net, x, label, target=target, margin=30.0),
-        "fewest": fewest_pixels(net, x, label, target, margin=5.0),
+        "fewest": fewest_pixels(net, x, label, target=target, margin=5.0),
     }
     for name, found in made.items():
         ends = (x + found.dx)[~np.isnan(found.dx)]

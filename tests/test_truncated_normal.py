@@ -1,4 +1,4 @@
-"""`bea.measures.truncated_normal`: laws are those of SciPy, fits have the largest likelihood, p-values are what they say."""
+"""`bea.measures.truncated_normal`: SciPy's laws, fits of the largest likelihood, p-values that are what they say."""
 
 from itertools import pairwise
 

@@ -171,9 +171,11 @@ def test_a_batch_larger_than_a_block_equals_one_block(on, monkeypatch):
     net, x, target = random_attack(8, HIDDEN["two"], n=10)
     whole = attack(net, x, target, on)
     attacks, sizes = importlib.import_module("bea.backward.smallest_attack"), []
-    take = attacks._first_order
+    take = attacks.linearised_attack
     monkeypatch.setattr(attacks, "block_size", lambda *_: 3)
-    monkeypatch.setattr(attacks, "_first_order", lambda net, x, *rest: (sizes.append(len(x)), take(net, x, *rest))[1])
+    monkeypatch.setattr(
+        attacks, "linearised_attack", lambda net, x, *rest: (sizes.append(len(x)), take(net, x, *rest))[1]
+    )
     parts = attack(net, x, target, on)
     assert sorted(sizes) == [1, 3, 3, 3]
     for name in ("target", "success", "iterations", "margin_asked"):

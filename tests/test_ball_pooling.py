@@ -7,25 +7,21 @@ import numpy as np
 import pytest
 
 from bea import Activation, AveragePool, Convolution, Dense, Flatten, MaxPool, Network
-from bea.bounds import ball_pooling as local_convolution
+from bea.bounds import ball_pooling, pooling_front
 from bea.bounds.ball_pooling import (
     FARTHEST,
     State,
-    composed,
     convolutional_bound,
-    deviations,
     from_windows,
     loss_of_lead,
     mean_weights,
-    pool_constants,
     shared_loss,
     switching_loss,
-    take_apart,
-    window_mean,
     windows,
 )
 from bea.bounds.lipschitz import lipschitz_constant
 from bea.bounds.methods import lower_bound
+from bea.bounds.pooling_front import composed, deviations, pool_constants, take_apart, window_mean
 from oracles import RNG, random_convolution
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
@@ -277,7 +273,7 @@ def test_pooling_in_between_is_better_than_the_product_of_the_norms_where_means_
     outer = Convolution(np.array([[1.0, -1.0]]) / math.sqrt(2.0), (1, 2), bias=False)
     shape = (1, 8, 1)
     plain = lipschitz_constant(outer, (1, 2, 1)) * lipschitz_constant(first, shape)
-    found = local_convolution._through_pool(outer, first, MaxPool((1, 4)), shape)
+    found = pooling_front._through_pool(outer, first, MaxPool((1, 4)), shape)
     assert found <= plain
     assert found == pytest.approx(through(outer, first, MaxPool((1, 4)), shape), rel=1e-6)
 
@@ -295,7 +291,7 @@ def test_large_images_take_the_product_of_the_norms(monkeypatch):
     """Where the matrix is too large to write out."""
     shape, pairs = random_blocks(RNG(6), "two")
     small = pool_constants(pairs, shape)
-    monkeypatch.setattr(local_convolution, "MATRIX_SIZE", 10)
+    monkeypatch.setattr(pooling_front, "MATRIX_SIZE", 10)
     moves, reach = pool_constants(pairs, shape)
     (first, pool), (second, last) = pairs
     inner = lipschitz_constant(first, shape)
@@ -633,7 +629,7 @@ def test_an_image_has_the_same_radius_alone_and_in_any_batch(monkeypatch):
     alone = [convolutional_bound(net, image[None]) for image in x]
     np.testing.assert_allclose(radius, np.concatenate([a[0] for a in alone]), rtol=1e-9)
     np.testing.assert_array_equal(rival, np.concatenate([a[1] for a in alone]))
-    monkeypatch.setattr(local_convolution, "IMAGES", 5)
+    monkeypatch.setattr(ball_pooling, "IMAGES", 5)
     np.testing.assert_allclose(convolutional_bound(net, x[::-1])[0], radius[::-1], rtol=1e-9)
     assert take_apart(net) is take_apart(net)
 

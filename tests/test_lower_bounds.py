@@ -11,7 +11,7 @@ from bea.bounds import rounding
 from bea.bounds.lipschitz import lipschitz_constant
 from bea.bounds.methods import lower_bound
 from bea.bounds.rounding import logit_error
-from bea.networks.layers import Quantise
+from bea.networks.quantiser import Quantise
 from oracles import (
     HIDDEN,
     KINKED_IMAGES,
