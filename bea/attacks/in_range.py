@@ -25,6 +25,7 @@ MORE = 1.01  # of the margin is aimed at, so that the margin is met from the rig
 ITERATIONS = (20, 100)  # linearisations at most, of rounded networks but the last, and of the last
 WIDTHS = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)  # a of the smooth ReLUs, one after the other
 REPAIRS = 5  # more searches with the last of them where the ReLUs themselves miss the margin
+MENDS = 8  # steps, at most, towards the margin where the last search has ended without it
 SWEEPS = 30  # guesses at the pixels that end at a limit, at most
 ROUNDING = 1e-10  # relative, of multipliers: a step no longer than that ends a programme
 PROXIMAL = 1e-8  # of the mean square of a row of G
@@ -72,11 +73,13 @@ def shortest_in_range(net: Network, x, target, margin, start) -> np.ndarray:
         arrays = (array[rest] for array in (x, target, asked, delta, low, high))
         rounded = replace(net, layers=round_off_relus(net.layers, width)) if smooth else net
         delta[rest], met = _descend(rounded, *arrays, last)
-        short = judge(rest, np.where(np.isnan(met), delta[rest], met))
+        ended = np.where(np.isnan(met), delta[rest], met)
+        short = judge(rest, ended)
         if last:
             # What the sharpest smooth ReLU still gets wrong is asked for on top, and a little more.
             asked[rest] += np.maximum(1.5 * short, 2.0 * margin)
-            rest = rest[np.isnan(best[rest]).any(axis=1)]
+            # NaN, where nothing has succeeded, is not below; a success of a blunter one may be far longer.
+            rest = rest[~(image_norms(best[rest]) <= (1.0 + TOLERANCE[last]) * image_norms(ended))]
         if not rest.size:
             break
     judge(rest, np.clip(flat(start[rest]), low[rest], high[rest]))
@@ -87,15 +90,20 @@ def _descend(net, x, target, margin, delta, low, high, last):
     """Return where the search has ended, and the shortest point met with the margin, NaN for none."""
     delta, rest = delta.copy(), np.arange(len(x))
     best, size, penalty = np.full(delta.shape, np.nan), np.full(len(x), np.inf), np.zeros(len(x))
-    for _ in range(ITERATIONS[last]):
+
+    def look(rest):
+        """Linearise at some of the points, and keep those that meet the margin."""
         d = delta[rest]
         linear = net.linearise(x[rest] + d.reshape(x[rest].shape))
         g = lead_over_others(linear.logits, target[rest]) - MORE * margin[rest, None]
         length, violation = np.linalg.norm(d, axis=1), np.maximum(-g, 0.0).max(axis=1)
-        better = (violation <= (MORE - 1.0) * margin[rest]) & (length < size[rest])
+        met = violation <= (MORE - 1.0) * margin[rest]
+        better = met & (length < size[rest])
         best[rest[better]], size[rest[better]] = d[better], length[better]
+        return d, g, lead_over_others(linear.jacobian, target[rest]), length, violation, met
 
-        G = lead_over_others(linear.jacobian, target[rest])
+    for _ in range(ITERATIONS[last]):
+        d, g, G, length, violation, _ = look(rest)
         aimed, multipliers = _programme(G, np.matvec(G, d) - g, low[rest], high[rest])
         step = aimed - d
         penalty[rest] = np.maximum(penalty[rest], 2.0 * np.nan_to_num(multipliers).sum(axis=1))
@@ -117,6 +125,17 @@ def _descend(net, x, target, margin, delta, low, high, last):
         rest = rest[moved]
         if not rest.size:
             break
+    # A step that is short beside Δx may still miss a small margin by far. Unless a point as short has met it already,
+    # the smallest steps that mend that are taken.
+    rest = np.flatnonzero(size > (1.0 + TOLERANCE[last]) * np.linalg.norm(delta, axis=1)) if last else rest[:0]
+    for _ in range(MENDS):
+        if not rest.size:
+            break
+        d, g, G, _, _, met = look(rest)
+        step, multipliers = _programme(G, -g, low[rest] - d, high[rest] - d)
+        go_on = ~met & ~np.isnan(multipliers).any(axis=1)
+        rest = rest[go_on]
+        delta[rest] = np.clip((d + step)[go_on], low[rest], high[rest])
     return delta, best
 
 

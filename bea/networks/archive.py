@@ -46,13 +46,16 @@ def read(path) -> tuple:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is truncated, not a network, or holds weights that are not finite or of the wrong shape.
+        If the file is truncated, damaged, not a network, or holds weights that are not finite or of the wrong shape.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: expected a network file, found none")
     try:
         with np.load(path, allow_pickle=False) as file:
+            # An array that a damaged header makes end early is not read to where its checksum is compared.
+            if damaged := file.zip.testzip():
+                raise ValueError(f"{damaged} fails its checksum")
             arrays = {name: file[name] for name in file.files}
         header = json.loads(str(arrays["header"]))
         if header["format"] != FORMAT:
