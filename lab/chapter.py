@@ -143,12 +143,14 @@ class Chapter(Results):
         self.record(cell, claim, outcome.verdict, outcome.ours, outcome.label, outcome.because, dataset)
         return outcome
 
-    def script(self, name: str, variable: str, content: Mapping) -> None:
-        """Keep data for a page's script as ``static/<name>.js``: numbers, text, and arrays as base64 of float32."""
+    def script(self, name: str, variable: str, content: Mapping) -> Path:
+        """Keep data for a page's script as ``static/<name>.js``, arrays as base64 of float32; return where it is."""
         from lab.page_data import as_script
 
         (self.folder / "static").mkdir(exist_ok=True)
-        write_text(self.folder / "static" / f"{name}.js", as_script(variable, content))
+        path = self.folder / "static" / f"{name}.js"
+        write_text(path, as_script(variable, content))
+        return path
 
 
 def first_of(networks: Mapping[str, Network]) -> Network:
