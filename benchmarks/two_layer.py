@@ -22,7 +22,7 @@ from bea import Network, attack
 from bea.backward.closed_form import changing
 from bea.backward.reduction import reduce
 from bea.backward.search import LeadConstraints
-from bea.networks.leads import other_classes
+from bea.networks.leads import lead_over_others
 from benchmarks.shared import NETWORKS, timed, to_torch
 from benchmarks.whole_test_set import pairs
 from lab import datasets
@@ -31,8 +31,7 @@ from lab import datasets
 def by_slsqp(net, x, target, margin):
     """Return the objectives of eq. (5) that SLSQP finds from zero on the rank-one reduction, on weights."""
     tail = reduce(net, x, changing(net, "weights"), len(x)).tail
-    identity = np.eye(net.classes)
-    everything = LeadConstraints(tail, margin, identity[target][:, None] - identity[other_classes(target, net.classes)])
+    everything = LeadConstraints(tail, margin, lead_over_others(np.eye(net.classes)[None], target))
     zero, chosen = np.zeros(sum(tail.sizes)), np.arange(net.classes - 1)[None]
     objectives = []
     for i in range(len(x)):

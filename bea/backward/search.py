@@ -13,7 +13,7 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from bea.backward.reduction import Reduction, Tail
-from bea.networks.leads import other_classes
+from bea.networks.leads import lead_over_others
 from bea.networks.smoothing import RELU, round_off_relus
 from bea.networks.windows import MaxPool
 from bea.numerics.arrays import flat
@@ -101,9 +101,7 @@ class Found:
 
 def search(reduction: Reduction, target, margin, allowed, *, starts=None, examples=None, seed=0) -> Found:
     """Return the best points found. A margin may be missed by ``allowed`` (n,); the rest is as in ``bea.attack``."""
-    identity = np.eye(reduction.tail.classes)
-    differences = identity[target][:, None] - identity[other_classes(target, len(identity))]
-    lead = LeadConstraints(reduction.tail, margin, differences)
+    lead = LeadConstraints(reduction.tail, margin, lead_over_others(np.eye(reduction.tail.classes)[None], target))
     zero = np.broadcast_to(0.0, (len(target), sum(reduction.tail.sizes)))
     block = block_size(reduction.tail.layers, reduction.tail.x.shape[1:], zero.shape[1])
     best, again = _descend(lead, zero, allowed, block)
