@@ -25,6 +25,8 @@ MORE = 1.01  # of the margin is aimed at, so that the margin is met from the rig
 ITERATIONS = (20, 100)  # linearisations at most, of rounded networks but the last, and of the last
 WIDTHS = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)  # a of the smooth ReLUs, one after the other
 REPAIRS = 5  # more searches with the last of them where the ReLUs themselves miss the margin
+FINE = 1e-4  # margins from here on are wide beside what a search leaves: it ends where it ends, and nothing is mended
+MENDS = 8  # steps, at most, towards the margin where the last search has ended without it
 SWEEPS = 30  # guesses at the pixels that end at a limit, at most
 ROUNDING = 1e-10  # relative, of multipliers: a step no longer than that ends a programme
 PROXIMAL = 1e-8  # of the mean square of a row of G
@@ -71,11 +73,15 @@ def shortest_in_range(net: Network, x, target, margin, start) -> np.ndarray:
         last = not smooth or number >= len(WIDTHS)
         arrays = (array[rest] for array in (x, target, asked, delta, low, high))
         delta[rest], met = _descend(_round_off(net, width), *arrays, last)
-        short = judge(rest, np.where(np.isnan(met), delta[rest], met))
+        ended = np.where(np.isnan(met), delta[rest], met)
+        short = judge(rest, ended)
         if last:
             # What the sharpest smooth ReLU still gets wrong is asked for on top, and a little more.
             asked[rest] += np.maximum(1.5 * short, 2.0 * margin)
-            rest = rest[np.isnan(best[rest]).any(axis=1)]
+            # A success of a blunter one may be far longer than where the sharpest ends and just misses a fine margin.
+            length = image_norms(best[rest])
+            longer = (length > (1.0 + TOLERANCE[last]) * image_norms(ended)) & (margin < FINE)
+            rest = rest[longer | np.isnan(length)]
         if not rest.size:
             break
     judge(rest, np.clip(flat(start[rest]), low[rest], high[rest]))
@@ -94,15 +100,20 @@ def _descend(net, x, target, margin, delta, low, high, last):
     """Return where the search has ended, and the shortest point met with the margin, NaN for none."""
     delta, rest = delta.copy(), np.arange(len(x))
     best, size, penalty = np.full(delta.shape, np.nan), np.full(len(x), np.inf), np.zeros(len(x))
-    for _ in range(ITERATIONS[last]):
+
+    def look(rest):
+        """Linearise at some of the points, and keep those that meet the margin."""
         d = delta[rest]
         linear = net.linearise(x[rest] + d.reshape(x[rest].shape))
         g = over_others(linear.logits, target[rest]) - MORE * margin[rest, None]
         length, violation = np.linalg.norm(d, axis=1), np.maximum(-g, 0.0).max(axis=1)
-        better = (violation <= (MORE - 1.0) * margin[rest]) & (length < size[rest])
+        met = violation <= (MORE - 1.0) * margin[rest]
+        better = met & (length < size[rest])
         best[rest[better]], size[rest[better]] = d[better], length[better]
+        return d, g, over_others(linear.jacobian, target[rest]), length, violation, met
 
-        G = over_others(linear.jacobian, target[rest])
+    for _ in range(ITERATIONS[last]):
+        d, g, G, length, violation, _ = look(rest)
         aimed, multipliers = _programme(G, np.matvec(G, d) - g, low[rest], high[rest])
         step = aimed - d
         penalty[rest] = np.maximum(penalty[rest], 2.0 * np.nan_to_num(multipliers).sum(axis=1))
@@ -122,6 +133,18 @@ def _descend(net, x, target, margin, delta, low, high, last):
         rest = rest[moved]
         if not rest.size:
             break
+    # A step that is short beside Δx may still miss a small margin by far. Unless a point as short has met it already,
+    # the smallest steps that mend that are taken.
+    longer = size > (1.0 + TOLERANCE[last]) * np.linalg.norm(delta, axis=1)
+    rest = np.flatnonzero(longer & (margin < FINE) & last)
+    for _ in range(MENDS):
+        if not rest.size:
+            break
+        d, g, G, _, _, met = look(rest)
+        step, multipliers = _programme(G, -g, low[rest] - d, high[rest] - d)
+        go_on = ~met & ~np.isnan(multipliers).any(axis=1)
+        rest = rest[go_on]
+        delta[rest] = np.clip((d + step)[go_on], low[rest], high[rest])
     return delta, best
 
 

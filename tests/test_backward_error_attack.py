@@ -159,6 +159,23 @@ def test_within_the_range_no_change_is_shorter_than_without():
     assert np.sum(kept.l2[some] > each[some] * (1 + 1e-6)) <= 1
 
 
+@pytest.mark.parametrize(("hidden", "seed", "n"), [([(12, "tanh"), (8, "tanh")], 0, 30), ([(12, "relu")], 2, 8)])
+def test_within_the_range_a_smaller_margin_is_no_longer_way(hidden, seed, n):
+    """The lengths fall along the line through those of two wide margins; over ReLUs up to three margins are met."""
+    net = random_network(RNG(seed), hidden, 4, (5, 6), input_range=(0, 1))
+    x = random_images(RNG(1), net, n)
+    found = {
+        margin: backward_error_attack(net, x, net.classify(x), margin=margin, clip=True)
+        for margin in (1e-3, 1e-4, 1e-5, 1e-6, 1e-8)
+    }
+    assert all(result.success.all() for result in found.values())
+    near = found[1e-4].l2
+    rise = (found[1e-3].l2 - near) / 9e-4
+    for margin in (1e-5, 1e-6, 1e-8):
+        missing = np.abs(found[margin].l2 - (near - rise * (1e-4 - margin)))
+        assert (missing <= 1e-4 * near + 3.0 * margin * rise).all(), margin
+
+
 def test_a_class_that_the_range_rules_out_is_a_failure_that_says_so():
     """Out of reach for pixels in [0, 1], in reach without."""
     net = Network((Dense(np.array([[1.0, 1.0, 0.0], [0.0, 0.0, 2.5]])),), (2,), "linear", (0, 1))

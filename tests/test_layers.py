@@ -440,8 +440,7 @@ def test_no_damaged_bit_of_the_headers_loads_other_weights(tmp_path):
         try:
             again = Network.load(path)
         except ValueError as error:
-            assert str(error).startswith(f"{path}: ")
-            outcomes["refused"] += 1
+            outcomes["refused" if str(error).startswith(f"{path}: ") else "other"] += 1
         else:
             same = vars(again) | {"layers": 0} == vars(net) | {"layers": 0}
             same &= len(again.layers) == 1 and again.layers[0].matrix.tobytes() == matrix
