@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from bea.backward_error import changing, first_order
+from bea.backward_error import Changing, changing, first_order
 from bea.blocks import block_size, blocks, in_blocks, side_by_side
 from bea.input_attacks import check_count, check_positive, lead
 from bea.network import Linearisation, Network
@@ -110,14 +110,23 @@ def attack(
     if examples is not None:
         examples = net.check_images(examples, "examples")
 
-    block = block_size(net.layers, net.input_shape)
+    if method == "converged":
+        return converged(net, x, target, change, margin, starts=starts, examples=examples, seed=seed)
     with threadpool_limits(1, "blas"):  # blocks run side by side, and small matrices gain nothing from more threads
-        if method == "first-order":
-            return _in_blocks(lambda part: _first_order(net, x[part], target[part], on, margin), x, block)
+        block = block_size(net.layers, net.input_shape)
+        return _in_blocks(lambda part: _first_order(net, x[part], target[part], on, margin), x, block)
+
+
+def converged(net: Network, x, target, change: Changing, margin, *, black=0.0, **options) -> AttackResult:
+    """Return what ``attack`` does with ``method="converged"``, for checked arguments.
+
+    Δx of a black image is measured by ``black``: with 0, as eq. (5) has it, it cannot change.
+    """
+    block = block_size(net.layers, net.input_shape)
+    with threadpool_limits(1, "blas"):
         logits = in_blocks(net, x, block)
         allowed = allowed_shortfall(logits, margin)
-        options = {"starts": starts, "examples": examples, "seed": seed}
-        reduction = reduce(net, x, change, block)
+        reduction = reduce(net, x, change, block, black)
         found = search(reduction, target, margin, allowed, **options)
 
         def put_through(part: slice) -> AttackResult:

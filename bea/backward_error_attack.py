@@ -7,7 +7,8 @@ again, ``bea.box`` with the pixels kept in their range.
 
 import numpy as np
 
-from bea.attack import attack
+from bea.attack import converged
+from bea.backward_error import changing
 from bea.blocks import blocks
 from bea.box import shortest_in_range
 from bea.gradient_attacks import smallest_pgd
@@ -33,8 +34,8 @@ def backward_error_attack(
 ) -> InputAttackResult:
     """Smallest Δx with which the target leads by a margin, or any class but the label (paper B, section 3).
 
-    Locally optimal, for an affine network optimal. Without a target every class is tried and the shortest Δx counts;
-    with ``clip`` only classes whose Δx without the range is shorter than what was found with it.
+    Locally optimal, for an affine network optimal; of a black image too. Without a target every class is tried and the
+    shortest Δx counts; with ``clip`` only classes whose Δx without the range is shorter than what was found with it.
 
     Parameters
     ----------
@@ -91,7 +92,9 @@ def nearest_classes(net: Network, x, label) -> np.ndarray:
 def _without_range(net, x, aims, margin):
     """Return Δx for each image and each of its classes (n, tries, …), NaN for a failure, and the lengths."""
     n, tries = aims.shape
-    found = attack(net, np.repeat(x, tries, axis=0), aims.ravel(), "input", method="converged", margin=margin)
+    # ‖Δx‖ relative to ‖x‖, as the search has it, is as short as ‖Δx‖; of a black image ‖Δx‖ itself.
+    images = np.repeat(x, tries, axis=0)
+    found = converged(net, images, aims.ravel(), changing(net, "input"), margin, black=1.0)
     dx = np.where(column(found.success, found.perturbation.dx), found.perturbation.dx, np.nan)
     lengths = np.where(found.success, found.perturbation.norms[:, -1], np.inf)
     return dx.reshape(n, tries, *x.shape[1:]), lengths.reshape(n, tries)

@@ -193,19 +193,24 @@ class Reduction:
         return Perturbation(dA, dx, self.x, self.net.weight_norms, attained)
 
 
-def reduce(net: Network, x, changing: Changing, block: int) -> Reduction:
-    """Return the reduced problem of a batch of images (n, *input_shape), ``block`` of which pass the net at a time."""
+def reduce(net: Network, x, changing: Changing, block: int, black=0.0) -> Reduction:
+    """Return the reduced problem of a batch of images (n, *input_shape), ``block`` of which pass the net at a time.
+
+    Δx is measured by ‖x‖, and by ``black`` where that is zero.
+    """
     alphas = [float(norm) if changes else None for norm, changes in zip(net.weight_norms, changing.layers, strict=True)]
     if changing.input:
+        sizes = image_norms(x)
+        sizes = np.where(sizes > 0.0, sizes, black)
         position = next(i for i, layer in enumerate(net.layers) if not isinstance(layer, Flatten))
         layer = net.layers[position]
         if not isinstance(layer, Dense) or changing.layers[0] or len(layer.matrix) >= layer.kernel.shape[1]:
-            tail = Tail(net.layers, x, image_norms(x), tuple(alphas))
+            tail = Tail(net.layers, x, sizes, tuple(alphas))
             return Reduction(tail, net, x, changing, 0, None, None)
         columns, triangle = np.linalg.qr(layer.kernel.T)
         small = np.column_stack([triangle.T, layer.matrix[:, -1]]) if layer.bias else triangle.T
         layers = (layer.with_matrix(small), *net.layers[position + 1 :])
-        tail = Tail(layers, in_blocks(lambda part: flat(part) @ columns, x, block), image_norms(x), tuple(alphas))
+        tail = Tail(layers, in_blocks(lambda part: flat(part) @ columns, x, block), sizes, tuple(alphas))
         return Reduction(tail, net, x, changing, 0, None, columns.T)
     first = changing.layers.index(True)
     position = [i for i, layer in enumerate(net.layers) if isinstance(layer, Weighted)][first]
