@@ -64,6 +64,30 @@ def test_a_class_out_of_reach_is_a_failure_that_says_so():
     np.testing.assert_allclose(free.l2, [0.5, 0.3], rtol=1e-8)
 
 
+@pytest.mark.parametrize(("hidden", "close"), [([], 1e-6), ([(5, "tanh")], 1e-6), ([(9, "relu")], 0.02)])
+def test_a_black_image_is_attacked_as_any_other(hidden, close):
+    """As far as the same image of a network that sees it shifted; within the range, as SLSQP finds.
+
+    Over ReLUs searches end at one kink or another. The other images keep what they have without it, bit for bit.
+    """
+    net = random_network(RNG(8), hidden, 4, (2, 3), input_range=(0, 1))
+    x = random_images(RNG(1), net, 4)
+    x[2] = 0.0
+    label, others = net.classify(x), [0, 1, 3]
+    result = backward_error_attack(net, x, label)
+    assert result.success.all()
+    np.testing.assert_array_equal(result.dx[others], backward_error_attack(net, x[others], label[others]).dx)
+    dense = net.layers[1]
+    matrix = np.column_stack([dense.kernel, dense.matrix[:, -1] - dense.kernel.sum(axis=1)])
+    shifted = Network((net.layers[0], dense.with_matrix(matrix), *net.layers[2:]), (2, 3))
+    np.testing.assert_allclose(result.l2[2], backward_error_attack(shifted, x + 1.0, label).l2[2], rtol=close)
+    kept = backward_error_attack(net, x, label, clip=True)
+    starts = [np.zeros(6), *RNG(5).uniform(0.0, 1.0, (3, 6))]
+    theirs = min(by_slsqp(net, x[2], j, 1e-3, starts) for j in range(4) if j != label[2])
+    assert kept.success[2] == np.isfinite(theirs)
+    np.testing.assert_allclose(kept.l2[2] if kept.success[2] else np.inf, theirs, rtol=1e-3)
+
+
 def test_an_empty_batch_has_an_empty_result():
     """No images need no attack."""
     net, x, label = case()

@@ -10,7 +10,8 @@ import numpy as np
 from bea.attacks.common import InputAttackResult, achieved, check_aim, conclude, in_image_blocks
 from bea.attacks.in_range import shortest_in_range
 from bea.attacks.projected_gradient import smallest_pgd
-from bea.backward.smallest_attack import attack
+from bea.backward.closed_form import changing
+from bea.backward.smallest_attack import converged
 from bea.networks.leads import lead_over_others, other_classes
 from bea.networks.network import Network
 from bea.numerics.arrays import column, image_norms
@@ -25,8 +26,8 @@ def backward_error_attack(
 ) -> InputAttackResult:
     """Smallest Δx with which the target leads by a margin, or any class but the label (paper B, section 3).
 
-    Locally optimal, for an affine network optimal. Without a target every class is tried and the shortest Δx counts;
-    with ``clip`` only classes whose Δx without the range is shorter than what was found with it.
+    Locally optimal, for an affine network optimal; of a black image too. Without a target every class is tried and the
+    shortest Δx counts; with ``clip`` only classes whose Δx without the range is shorter than what was found with it.
 
     Parameters
     ----------
@@ -83,7 +84,9 @@ def nearest_classes(net: Network, x, label) -> np.ndarray:
 def _without_range(net, x, aims, margin):
     """Return Δx for each image and each of its classes (n, tries, …), NaN for a failure, and the lengths."""
     n, tries = aims.shape
-    found = attack(net, np.repeat(x, tries, axis=0), aims.ravel(), "input", method="converged", margin=margin)
+    # ‖Δx‖ relative to ‖x‖, as the search has it, is as short as ‖Δx‖; of a black image ‖Δx‖ itself.
+    images = np.repeat(x, tries, axis=0)
+    found = converged(net, images, aims.ravel(), changing(net, "input"), margin, black=1.0)
     dx = np.where(column(found.success, found.perturbation.dx), found.perturbation.dx, np.nan)
     lengths = np.where(found.success, found.perturbation.norms[:, -1], np.inf)
     return dx.reshape(n, tries, *x.shape[1:]), lengths.reshape(n, tries)

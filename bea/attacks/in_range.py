@@ -25,6 +25,7 @@ MORE = 1.01  # of the margin is aimed at, so that the margin is met from the rig
 ITERATIONS = (20, 100)  # linearisations at most, of rounded networks but the last, and of the last
 WIDTHS = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)  # a of the smooth ReLUs, one after the other
 REPAIRS = 5  # more searches with the last of them where the ReLUs themselves miss the margin
+FINE = 1e-4  # margins from here on are wide beside what a search leaves: it ends where it ends, and nothing is mended
 MENDS = 8  # steps, at most, towards the margin where the last search has ended without it
 SWEEPS = 30  # guesses at the pixels that end at a limit, at most
 ROUNDING = 1e-10  # relative, of multipliers: a step no longer than that ends a programme
@@ -78,8 +79,10 @@ def shortest_in_range(net: Network, x, target, margin, start) -> np.ndarray:
         if last:
             # What the sharpest smooth ReLU still gets wrong is asked for on top, and a little more.
             asked[rest] += np.maximum(1.5 * short, 2.0 * margin)
-            # NaN, where nothing has succeeded, is not below; a success of a blunter one may be far longer.
-            rest = rest[~(image_norms(best[rest]) <= (1.0 + TOLERANCE[last]) * image_norms(ended))]
+            # A success of a blunter one may be far longer than where the sharpest ends and just misses a fine margin.
+            length = image_norms(best[rest])
+            longer = (length > (1.0 + TOLERANCE[last]) * image_norms(ended)) & (margin < FINE)
+            rest = rest[longer | np.isnan(length)]
         if not rest.size:
             break
     judge(rest, np.clip(flat(start[rest]), low[rest], high[rest]))
@@ -127,7 +130,8 @@ def _descend(net, x, target, margin, delta, low, high, last):
             break
     # A step that is short beside Δx may still miss a small margin by far. Unless a point as short has met it already,
     # the smallest steps that mend that are taken.
-    rest = np.flatnonzero(size > (1.0 + TOLERANCE[last]) * np.linalg.norm(delta, axis=1)) if last else rest[:0]
+    longer = size > (1.0 + TOLERANCE[last]) * np.linalg.norm(delta, axis=1)
+    rest = np.flatnonzero(longer & (margin < FINE) & last)
     for _ in range(MENDS):
         if not rest.size:
             break

@@ -195,13 +195,17 @@ class Reduction:
         return Perturbation(dA, dx, self.x, self.net.weight_norms, attained)
 
 
-def reduce(net: Network, x, changing: Changing, block: int) -> Reduction:
-    """Return the reduced problem of a batch of images (n, *input_shape), ``block`` of which pass the net at a time."""
+def reduce(net: Network, x, changing: Changing, block: int, black=0.0) -> Reduction:
+    """Return the reduced problem of a batch of images (n, *input_shape), ``block`` of which pass the net at a time.
+
+    Δx is measured by ‖x‖, and by ``black`` where that is zero.
+    """
     alphas = [float(norm) if changes else None for norm, changes in zip(net.weight_norms, changing.layers, strict=True)]
     if changing.input:
         small, basis = (net, None) if changing.layers[0] else in_row_space(net)
         inputs = x if basis is None else in_blocks(lambda part: to_row_space(part, basis), block, x)
-        tail = Tail(small.layers, inputs, image_norms(x), tuple(alphas))
+        sizes = image_norms(x)
+        tail = Tail(small.layers, inputs, np.where(sizes > 0.0, sizes, black), tuple(alphas))
         return Reduction(tail, net, x, changing, 0, None, basis)
     first = changing.layers.index(True)
     position = [i for i, layer in enumerate(net.layers) if isinstance(layer, Weighted)][first]

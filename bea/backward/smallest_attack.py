@@ -3,7 +3,7 @@
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from bea.backward.closed_form import changing
+from bea.backward.closed_form import Changing, changing
 from bea.backward.linearised import linearised_attack
 from bea.backward.reduction import reduce
 from bea.backward.result import AttackResult, attack_in_blocks, judge
@@ -73,16 +73,23 @@ def attack(
     if examples is not None:
         examples = net.check_images(examples, "examples")
 
+    if method == "converged":
+        return converged(net, x, target, change, margin, starts=starts, examples=examples, seed=seed)
     block = block_size(net.layers, net.input_shape)
     with threadpool_limits(1, "blas"):  # blocks run side by side, and small matrices gain nothing from more threads
-        if method == "first-order":
-            return attack_in_blocks(
-                lambda part: linearised_attack(net, x[part], target[part], change, margin), x, block
-            )
+        return attack_in_blocks(lambda part: linearised_attack(net, x[part], target[part], change, margin), x, block)
+
+
+def converged(net: Network, x, target, change: Changing, margin, *, black=0.0, **options) -> AttackResult:
+    """Return what ``attack`` does with ``method="converged"``, for checked arguments.
+
+    Δx of a black image is measured by ``black``: with 0, as eq. (5) has it, it cannot change.
+    """
+    block = block_size(net.layers, net.input_shape)
+    with threadpool_limits(1, "blas"):
         logits = in_blocks(net, block, x)
         allowed = allowed_shortfall(logits, margin)
-        options = {"starts": starts, "examples": examples, "seed": seed}
-        reduction = reduce(net, x, change, block)
+        reduction = reduce(net, x, change, block, black)
         found = search(reduction, target, margin, allowed, **options)
 
         def put_through(part: slice) -> AttackResult:
