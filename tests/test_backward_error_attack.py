@@ -64,8 +64,10 @@ def test_a_class_out_of_reach_is_a_failure_that_says_so():
     np.testing.assert_allclose(free.l2, [0.5, 0.3], rtol=1e-8)
 
 
-@pytest.mark.parametrize(("hidden", "close"), [([], 1e-6), ([(5, "tanh")], 1e-6), ([(9, "relu")], 0.02)])
-def test_a_black_image_is_attacked_as_any_other(hidden, close):
+@pytest.mark.parametrize(
+    ("hidden", "close", "within"), [([], 1e-6, 1e-3), ([(5, "tanh")], 1e-6, 1e-3), ([(9, "relu")], 0.02, 3e-3)]
+)
+def test_a_black_image_is_attacked_as_any_other(hidden, close, within):
     """As far as the same image of a network that sees it shifted; within the range, as SLSQP finds.
 
     Over ReLUs searches end at one kink or another. The other images keep what they have without it, bit for bit.
@@ -85,7 +87,7 @@ def test_a_black_image_is_attacked_as_any_other(hidden, close):
     starts = [np.zeros(6), *RNG(5).uniform(0.0, 1.0, (3, 6))]
     theirs = min(by_slsqp(net, x[2], j, 1e-3, starts) for j in range(4) if j != label[2])
     assert kept.success[2] == np.isfinite(theirs)
-    np.testing.assert_allclose(kept.l2[2] if kept.success[2] else np.inf, theirs, rtol=1e-3)
+    np.testing.assert_allclose(kept.l2[2] if kept.success[2] else np.inf, theirs, rtol=within)
 
 
 def test_an_empty_batch_has_an_empty_result():
