@@ -23,9 +23,7 @@ def random_systems(rng, systems: int, size: int) -> tuple[np.ndarray, np.ndarray
 def attained(rng, systems: int, size: int) -> pd.DataFrame:
     """Put the perturbations of Rigal and Gaches into random systems.
 
-    Returns
-    -------
-    DataFrame, one row a system: ``eta`` (backward error), ``residual`` (largest entry of (A + ΔA)x̂ - (b + Δb)),
+    One row a system: ``eta`` (backward error), ``residual`` (largest entry of (A + ΔA)x̂ - (b + Δb)),
     ``gap`` (by how much ‖ΔA‖/‖A‖ and ‖Δb‖/‖b‖ differ from η, relative to η, the larger of the two).
     """
     A, b, x_hat = random_systems(rng, systems, size)
@@ -38,9 +36,7 @@ def attained(rng, systems: int, size: int) -> pd.DataFrame:
 def optimised(rng, systems: int = 20, size: int = 3, starts: int = 3) -> pd.DataFrame:
     """Let SLSQP look for the smallest ε of the definition, knowing nothing of the formula.
 
-    Returns
-    -------
-    DataFrame, one row a system: ``eta`` (by the formula), ``found`` (smallest ε of all random starts).
+    One row a system: ``eta`` (by the formula), ``found`` (smallest ε of all random starts).
     """
     A, b, x_hat = random_systems(rng, systems, size)
     found = [min(_smallest(rng, *system) for _ in range(starts)) for system in zip(A, b, x_hat, strict=True)]
@@ -65,9 +61,7 @@ def _smallest(rng, A, b, x_hat) -> float:
 def special_case(rng, layers: int, rows: int = 3, columns: int = 4) -> pd.DataFrame:
     """Explain an output by the weights of a random layer: by ``backward_error``, by Rigal and Gaches, and by SLSQP.
 
-    Returns
-    -------
-    DataFrame, one row a layer: ``difference`` of the two ΔA, relative, and ``gain`` of the optimiser (by how much its
+    One row a layer: ``difference`` of the two ΔA, relative, and ``gain`` of the optimiser (by how much its
     ‖ΔA‖ is smaller, relative).
     """
     found = []
@@ -94,9 +88,7 @@ def with_condition(rng, exponents, size: int) -> np.ndarray:
 def worst_case(rng, systems: int, size: int, rounding: float) -> pd.DataFrame:
     """Put x̂ off in the direction that A shrinks most, by 10⁻⁴ to 10 times ‖x‖, twice for each condition number.
 
-    Returns
-    -------
-    DataFrame, one row a trial: ``forward`` and ``kappa`` (relative to x), ``ratio`` and ``ratio_computed`` (forward
+    One row a trial: ``forward`` and ``kappa`` (relative to x), ``ratio`` and ``ratio_computed`` (forward
     error over condition times backward error, relative to x and to x̂), ``longer`` (whether ‖x̂‖ > ‖x‖); ``plain``,
     ``rigorous`` and ``computed`` (relative to x̂), which inequality is broken by more than ``rounding`` (relative).
     """
@@ -132,9 +124,7 @@ def ill_conditioned(rng, systems: int, size: int) -> tuple[np.ndarray, np.ndarra
 def stability(A, x) -> pd.DataFrame:
     """Solve A x = b in three ways, where b is the exact product.
 
-    Returns
-    -------
-    DataFrame, one row a system and method: ``method``, ``condition``, ``backward`` (in units of the unit round-off),
+    One row a system and method: ``method``, ``condition``, ``backward`` (in units of the unit round-off),
     ``forward`` (relative to the computed solution).
     """
     b = np.einsum("sij,sj->si", A, x)
@@ -156,9 +146,7 @@ def stability(A, x) -> pd.DataFrame:
 def smaller_pivots(A, x, powers=(-10, -20, -30, -40)) -> pd.DataFrame:
     """Eliminate without pivoting for several first pivots.
 
-    Returns
-    -------
-    DataFrame, one row a pivot: ``entry``, "2^-10", and ``backward`` (median backward error, in units of the unit
+    One row a pivot: ``entry``, "2^-10", and ``backward`` (median backward error, in units of the unit
     round-off).
     """
     rows = []
