@@ -31,11 +31,14 @@ def keras_classes(file: Path | None, images, net: Network | None = None) -> np.n
     return keras_logits(file, images, net).argmax(axis=1)
 
 
-def keras_logits_perturbed(file: Path, net: Network, perturbation) -> np.ndarray:
-    """Return the logits (n, classes) of a Keras model with the weights and the image of each perturbation put in."""
-    from lab.keras_models import outputs, put_weights
+def keras_logits_perturbed(file: Path, net: Network, perturbation, activated: bool = False) -> np.ndarray:
+    """Return the logits (n, classes) of a Keras model with the weights and the image of each perturbation put in.
 
-    model, found = _open(file), []
+    With ``activated`` its last activation stays, and what comes out are its outputs.
+    """
+    from lab.keras_models import load, outputs, put_weights
+
+    model, found = load(file) if activated else _open(file), []
     for i in range(len(perturbation.x)):
         perturbed, image = net.perturbed(perturbation, i)
         put_weights(model, perturbed)
