@@ -80,6 +80,22 @@ class Chapter(Results):
         """Return what a study returns, from disk if the very same was computed before (see ``lab.memory``)."""
         return memory.remember(study, *arguments, **options)
 
+    def remember_each(self, family: str, study, values, *arguments, over: str = "seed", **options) -> dict:
+        """Return what a study returns for every value of one option, each remembered by itself.
+
+        Parameters
+        ----------
+        family : str
+            Results are named by it and the value, "relu-0".
+        study : function
+        values : list
+            Of the option ``over``.
+        *arguments, **options
+            The study's others.
+        """
+        every = {f"{family}-{value}": {over: value} for value in values}
+        return {name: self.remember(study, *arguments, **one, **options) for name, one in every.items()}
+
     def table(
         self, cell: str, rows, headers=None, formats: Mapping[str, str] | None = None, fold=None, title=""
     ) -> None:
