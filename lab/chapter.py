@@ -81,6 +81,28 @@ class Chapter(Results):
         """Return what a study returns, from disk if the very same was computed before (see ``lab.memory``)."""
         return memory.remember(study, *arguments, **options)
 
+    def remember_each(self, family: str, study, values, *arguments, over="seed", **options) -> dict:
+        """Return what a study returns for every value of one option or of several, each remembered by itself.
+
+        Parameters
+        ----------
+        family : str
+            Results are named by it and the values, "relu-0".
+        study : function
+        values : list, or list of tuples
+            Of the option ``over``, or of several.
+        *arguments, **options
+            The study's others.
+        over : str, or tuple of str
+        """
+        found, names = {}, (over,) if isinstance(over, str) else over
+        for value in values:
+            own = value if isinstance(value, tuple) else (value,)
+            # Sorted, so that one and the same call is known again whichever of its options varies.
+            chosen = dict(sorted((options | dict(zip(names, own, strict=True))).items()))
+            found["-".join(map(str, (family, *own)))] = self.remember(study, *arguments, **chosen)
+        return found
+
     def table(
         self, cell: str, rows, headers=None, formats: Mapping[str, str] | None = None, fold=None, title=""
     ) -> None:
@@ -95,7 +117,7 @@ class Chapter(Results):
         headers : list of str, optional
             Of the columns, where they shall not be the frame's names.
         formats : mapping, optional
-            Column of the frame → format of its numbers on the page, ".2%"; the file has all digits.
+            Column of the frame → format of its numbers on the page, ".2%"; NaN stays blank. The file has all digits.
         fold : bool, optional
             Whether to fold it; by default, if it has more than ``MOST_NUMBERS`` entries.
         title : str
@@ -105,9 +127,9 @@ class Chapter(Results):
         name = f"{self.notebook}-{cell}.csv"
         (self.folder / "tables").mkdir(exist_ok=True)
         write_text(self.folder / "tables" / name, frame.to_csv(index=False))
-        formats = formats or {}
+        given = [(formats or {}).get(column, "") for column in frame.columns]
         shown = [
-            [format(value, formats.get(column, "")) for column, value in zip(frame.columns, row, strict=True)]
+            ["" if value != value else format(value, form) for value, form in zip(row, given, strict=True)]
             for row in frame.itertuples(index=False, name=None)
         ]
         names = [str(header) for header in (frame.columns if headers is None else headers)]

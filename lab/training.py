@@ -1,10 +1,103 @@
 """Training with Keras, as the papers say."""
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from time import process_time
+
 import numpy as np
 
 from bea.networks.network import Network
 from lab.datasets import Dataset
 from lab.keras_backend import keras
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What a training leaves: enough to make the Keras model again, and how it came about.
+
+    Attributes
+    ----------
+    architecture : str
+        The model without its weights, as Keras' JSON.
+    weights : list of float32 arrays
+        In Keras' order.
+    curves : dict
+        ``accuracy`` and ``loss`` on the training images, ``val_accuracy`` and ``val_loss`` on the test images, each of
+        shape (passes,).
+    seconds : float
+        Processor time of the training.
+    """
+
+    architecture: str
+    weights: list[np.ndarray]
+    curves: dict[str, np.ndarray]
+    seconds: float
+
+    def model(self):
+        """Return the Keras model."""
+        model = keras.models.model_from_json(self.architecture)
+        model.set_weights(self.weights)
+        return model
+
+
+def train_from_seed(
+    make: Callable,
+    data: Dataset,
+    *,
+    seed: int,
+    batch_sizes,
+    epochs=1,
+    images=None,
+    weight_decay=0.0,
+    through=None,
+    **options,
+) -> Trained:
+    """Make a model and train it by ``train``, once for every size of a batch.
+
+    Parameters
+    ----------
+    make : function
+        Of ``lab.keras_models``: ``make(seed=seed, **options)`` returns the untrained model.
+    data : Dataset
+        Its images are brought to the shape that the model wants.
+    seed : int
+        Fixes the initial weights and the order of the images.
+    batch_sizes : list of int
+        One a leg. Each leg starts Adam anew.
+    epochs : int
+        Passes of each leg.
+    images : int, optional
+        Training images of a leg, and test images, at most; every leg takes the next ones. All, if left out.
+    weight_decay : float
+    through : function, optional
+        ``through(model)`` returns a model that shares the weights and is trained in its place.
+    """
+    start, model = process_time(), make(seed=seed, **options)
+    architecture, worker = model.to_json(), through(model) if through else model
+    data = replace(data, x_train=_shaped(data.x_train, model), x_test=_shaped(data.x_test, model))
+    legs = [train(worker, _leg(data, k, images), epochs, size, weight_decay) for k, size in enumerate(batch_sizes)]
+    curves = {name: np.concatenate([leg[name] for leg in legs]) for name in legs[0]}
+    return Trained(architecture, model.get_weights(), curves, process_time() - start)
+
+
+def opened(trained: Mapping[str, Trained], input_range=(0.0, 1.0)) -> tuple[dict[str, Network], dict]:
+    """Return trained networks and their Keras models, each under its name."""
+    models = {name: one.model() for name, one in trained.items()}
+    return {name: Network.from_keras(model, input_range=input_range) for name, model in models.items()}, models
+
+
+def _shaped(images, model) -> np.ndarray:
+    return images.reshape(len(images), *model.input_shape[1:])
+
+
+def _leg(data: Dataset, k: int, images: int | None) -> Dataset:
+    """Return the data with the training images of the k-th leg."""
+    if images is None:
+        return data
+    n = min(images, len(data.x_train))
+    chosen = np.arange(k * n, (k + 1) * n) % len(data.x_train)
+    parts = {"x_train": data.x_train[chosen], "y_train": data.y_train[chosen]}
+    return replace(data, **parts, x_test=data.x_test[:images], y_test=data.y_test[:images])
 
 
 def train(model, data: Dataset, epochs: int, batch_size: int, weight_decay: float = 0.0) -> dict[str, np.ndarray]:
