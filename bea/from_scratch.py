@@ -46,7 +46,7 @@ def softmax(logits):
     return powers / powers.sum(axis=1, keepdims=True)
 
 
-def gradients(weights: Weights, images, labels, a) -> tuple[Weights, np.ndarray]:
+def gradients(weights: Weights, images, labels, a, by_images=True) -> tuple[Weights, np.ndarray | None]:
     """Return the derivatives of the loss, the mean of ``-Σ_k y_k log q_k`` over the batch (paper D, section 3).
 
     Parameters
@@ -56,12 +56,14 @@ def gradients(weights: Weights, images, labels, a) -> tuple[Weights, np.ndarray]
     labels : int array (n,)
     a : float
         Parameter of the smooth ReLU, positive.
+    by_images : bool
+        Whether dY_0 is wanted too, which takes a third of the time of narrow networks.
 
     Returns
     -------
     list of (dW, db)
         Of the shapes of the weights.
-    dY_0 : array (n, pixels)
+    dY_0 : array (n, pixels) or None
         Derivative with respect to the images.
     """
     inputs, outputs = forward(weights, images, a)
@@ -71,10 +73,9 @@ def gradients(weights: Weights, images, labels, a) -> tuple[Weights, np.ndarray]
     result = []
     for i in reversed(range(len(weights))):
         result.insert(0, (d.T @ inputs[i], d.sum(axis=0)))
-        d = d @ weights[i][0]
         if i:
-            d *= SLOPE(outputs[i - 1], inputs[i], a)
-    return result, d
+            d = d @ weights[i][0] * SLOPE(outputs[i - 1], inputs[i], a)
+    return result, d @ weights[0][0] if by_images else None
 
 
 def descend(weights: Weights, images, labels, *, rate, batch_size, a, rng) -> None:
@@ -82,7 +83,7 @@ def descend(weights: Weights, images, labels, *, rate, batch_size, a, rng) -> No
     order = rng.permutation(len(images))
     for start in range(0, len(order), batch_size):
         batch = order[start : start + batch_size]
-        slopes, _ = gradients(weights, images[batch], labels[batch], a)
+        slopes, _ = gradients(weights, images[batch], labels[batch], a, by_images=False)
         for (W, b), (dW, db) in zip(weights, slopes, strict=True):
             W -= rate * dW
             b -= rate * db
