@@ -1,5 +1,7 @@
 """The Keras models of the book, and the way between them and networks."""
 
+from functools import reduce
+
 import numpy as np
 
 from bea.files import replacing
@@ -72,38 +74,71 @@ def load(path):
         raise ValueError(f"{path}: expected a complete Keras model, found {error}") from error
 
 
-class BlockMaxima(keras.layers.Layer):
-    """Maxima of 2×2 entries without overlap, for even sides, by reshaping."""
-
-    def call(self, y):
-        """Map a batch (n, height, width, channels) to half the sides."""
-        _, height, width, channels = y.shape
-        blocks = keras.ops.reshape(y, (-1, height // 2, 2, width // 2, 2, channels))
-        return keras.ops.max(blocks, axis=(2, 4))
+BLOCK = 32  # images whose windows fit into a core's cache
 
 
-class ByChannel(keras.layers.Layer):
-    """A convolution with the weights of another one, which adds up over the channels of its input."""
+class ConvolutionsAndMaxima(keras.layers.Layer):
+    """Convolutions, each followed by maxima of 2×2, that share the weights of Keras' layers; flattened at the end.
 
-    def __init__(self, convolution):
+    Every convolution is one product of its kernel and a matrix of all windows. The images of a block run along the last
+    axis, so that shifts and maxima move whole rows of numbers.
+    """
+
+    def __init__(self, convolutions, units):
         super().__init__()
-        self.convolution = convolution
+        self.convolutions, self.units = convolutions, units
 
-    def call(self, y):
-        """Map a batch (n, height, width, channels)."""
-        kernel = self.convolution.kernel
-        channels = (keras.ops.conv(y[..., c : c + 1], kernel[:, :, c : c + 1]) for c in range(y.shape[-1]))
-        return sum(channels) + self.convolution.bias
+    def compute_output_shape(self, shape):
+        """Tell Keras, which cannot find it for a number of images that is not known."""
+        return shape[0], self.units
+
+    def call(self, x):
+        """Map images (n, height, width, channels) to what a flattening layer gives, (n, units)."""
+        n, *shape = x.shape
+        if n <= BLOCK:
+            return self.block(x)
+        x = keras.ops.pad(x, [(0, -n % BLOCK), (0, 0), (0, 0), (0, 0)])
+        # The windows take far more memory than all else: they are made again for the derivatives.
+        y = keras.ops.map(keras.remat(self.block), keras.ops.reshape(x, (-1, BLOCK, *shape)))
+        return keras.ops.reshape(y, (-1, self.units))[:n]
+
+    def block(self, x):
+        """Do the same for so few images that all of it stays in the cache."""
+        y = keras.ops.transpose(x, (3, 1, 2, 0))
+        for layer in self.convolutions:
+            y = maxima(convolve(y, layer.kernel, layer.bias))
+        return keras.ops.reshape(keras.ops.transpose(y, (3, 1, 2, 0)), (-1, self.units))
+
+
+def convolve(y, kernel, bias):
+    """Convolve images (channels, height, width, n) with a kernel (rows, columns, channels, filters), "valid"."""
+    rows, columns, _, filters = kernel.shape
+    _, height, width, n = y.shape
+    height, width = height - rows + 1, width - columns + 1
+    windows = keras.ops.stack([y[:, :, j : j + width] for j in range(columns)])
+    windows = keras.ops.stack([windows[:, :, i : i + height] for i in range(rows)])
+    products = keras.ops.reshape(kernel, (-1, filters)).T @ keras.ops.reshape(windows, (-1, height * width * n))
+    return keras.ops.reshape(products, (filters, height, width, n)) + bias[:, None, None, None]
+
+
+def maxima(y):
+    """Return the maxima of 2×2 entries of images (channels, height, width, n); the first of equals has the derivative.
+
+    A last row or column without a partner is left out, as in Keras.
+    """
+    _, height, width, _ = y.shape
+    corners = [y[:, i : height - 1 + i : 2, j : width - 1 + j : 2] for i in (0, 1) for j in (0, 1)]
+    return reduce(lambda a, b: keras.ops.where(a >= b, a, b), corners)
 
 
 def faster_lenet(model):
     """Return a model that shares the weights of a ``lenet`` and computes the same, but trains faster with JAX on a CPU.
 
-    There the derivatives of Keras' maxima, and of its convolution of several channels, are slow.
+    There the derivatives of Keras' convolutions and maxima are slow. Up to rounding these are the same.
     """
-    first, *others = model.layers
-    others = [BlockMaxima() if isinstance(layer, keras.layers.MaxPooling2D) else layer for layer in others]
-    return keras.Sequential([keras.Input(model.input_shape[1:]), ByChannel(first), *others])
+    first, _, second, _, flat, *dense = model.layers
+    convolutions = ConvolutionsAndMaxima([first, second], flat.output.shape[-1])
+    return keras.Sequential([keras.Input(model.input_shape[1:]), convolutions, *dense])
 
 
 def put_weights(model, net: Network) -> None:

@@ -150,6 +150,15 @@ def test_the_gradient_by_the_images_is_that_of_the_attacks(a):
     assert relative_error(5 * gradients(weights, images, labels, a)[1], expected) <= 1e-14
 
 
+def test_the_gradient_by_the_images_can_be_left_out():
+    """Those by the weights are the same, bit for bit."""
+    (found, nothing), (expected, _) = (gradients(*case(), 0.1, by_images=wanted) for wanted in (False, True))
+    assert nothing is None
+    for slopes, others in zip(found, expected, strict=True):
+        for slope, other in zip(slopes, others, strict=True):
+            np.testing.assert_array_equal(slope, other)
+
+
 def test_initial_weights_are_normal_and_scaled_by_the_inputs():
     """Mean 0, standard deviation 1/√inputs and kurtosis 3 within 4 standard errors; biases of zero."""
     for (W, b), (rows, inputs) in zip(initial_weights([400, 300, 50], RNG(5)), [(300, 400), (50, 300)], strict=True):
@@ -199,10 +208,10 @@ def test_an_epoch_visits_every_image_once(n, sizes, monkeypatch):
     """In batches of four, the last one smaller, in an order that changes from one epoch to the next."""
     seen = []
 
-    def spy(weights, images, labels, a):
+    def spy(weights, images, labels, a, **options):
         seen.append(images[:, 0])
         assert images[:, 0].tolist() == (labels / 16).tolist()
-        return gradients(weights, images, labels, a)
+        return gradients(weights, images, labels, a, **options)
 
     monkeypatch.setattr(by_hand, "gradients", spy)
     images = np.arange(n)[:, None] / [16, 32]

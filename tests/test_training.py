@@ -1,6 +1,7 @@
 """`lab.training`: Caffe's LeNet, convolutions on their way back to Keras, and what the loss takes outputs for."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -41,6 +42,44 @@ def test_lenet_needs_an_image_with_channels_and_room_for_its_windows(shape):
     """One ValueError that names the argument."""
     with pytest.raises(ValueError, match=r"input_shape: expected .* received"):
         keras_models.lenet(shape)
+
+
+def digits(shape, n, seed=3):
+    """Images of noise over a dark ground, as MNIST has it, and labels."""
+    rng = np.random.default_rng(seed)
+    x = np.clip(rng.normal(-0.5, 1.0, (n, *shape)), 0.0, 1.0).astype(np.float32)
+    x[:, :6] = 0.0
+    return x, rng.integers(0, 10, n)
+
+
+@pytest.mark.parametrize(("shape", "n"), [((28, 28, 1), 70), ((18, 17, 3), 32), ((16, 16, 2), 1)])
+def test_the_faster_lenet_computes_the_same(shape, n):
+    """Logits of blocks of images, whole and in part, of one image, and with maxima of odd sides."""
+    model = training.lenet(shape, seed=1)
+    x, _ = digits(shape, n)
+    found, expected = (training.outputs(each, x) for each in (training.faster_lenet(model), model))
+    np.testing.assert_allclose(found, expected, rtol=0.0, atol=2e-6)
+
+
+@pytest.mark.parametrize(("batch_size", "weight_decay"), [(16, 0.0), (40, 0.3)])
+def test_the_faster_lenet_learns_as_keras_does(batch_size, weight_decay):
+    """The same order of images, the same steps: weights, accuracies and losses of `fit`, up to rounding."""
+    data = blobs()
+    x, y = digits((16, 16, 1), 88)
+    data = replace(data, x_train=x[:72], y_train=y[:72], x_test=x[72:], y_test=y[72:])
+    models, histories = [], []
+    for way in (lambda model: model, training.faster_lenet):
+        model = training.lenet((16, 16, 1), seed=1)
+        start = model.get_weights()
+        histories.append(training.train(way(model), data, 2, batch_size, weight_decay))
+        models.append(model)
+    for found, expected, before in zip(*(m.get_weights() for m in models[::-1]), start, strict=True):
+        moved = np.abs(expected - before).max()
+        assert moved > 1e-3
+        # Measured: 7e-5. Adam divides by small gradients, and their rounding grows.
+        np.testing.assert_allclose(found, expected, rtol=0.0, atol=3e-4 * moved)
+    for name in histories[0]:
+        np.testing.assert_allclose(histories[1][name], histories[0][name], rtol=1e-6)
 
 
 def small_convolutional():
