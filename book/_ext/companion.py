@@ -251,7 +251,7 @@ def _run_box(provenance: dict) -> nodes.paragraph:
     parameters = ", ".join(f"{name} = {value}" for name, value in provenance["parameters"].items())
     text = (
         f"Executed in {provenance['seconds']} s with {parameters} "
-        f"(parameter set {provenance['set']}, commit {provenance['commit']})."
+        f"(edition {provenance['edition']}, commit {provenance['commit']})."
     )
     return nodes.paragraph("", "", nodes.Text(text), classes=["provenance", "run"])
 
@@ -267,7 +267,7 @@ def announce(app, config) -> None:
     if decided["name"] == "digits":
         why = "as params.yml asks" if not decided["reason"] else f"because {decided['asked']} could not be had"
         parts.append(f"This book was computed from {decided['note']}, {why}. No claim about MNIST is judged.")
-    if decided["set"] != "full":
+    if decided["edition"] == "smoke":
         parts.append("This book was made with the smoke parameters, for tests: its numbers mean little.")
     if parts:
         config.html_theme_options["announcement"] = " ".join(parts)
