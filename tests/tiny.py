@@ -96,8 +96,8 @@ if trap.is_file():
     "two": "two = chapter.remember(study.norms, net, x, 'two')\nchapter.table('two', two, formats={'norm': '.3f'})",
     "long": "chapter.table('long', [[i, str(i)] for i in range(40)], ['number', 'text'], title='Forty rows')",
     "picture": """\
-figure, axis = figures.new_figure(3.0, 2.0)
-axis.plot(two.layer, two.norm, "o")
+figure, axes = figures.new_figure(3.0, 2.0)
+axes[0, 0].plot(two.layer, two.norm, "o")
 chapter.figure("picture", figure, "One dot: the norm of the only layer.")""",
     "verdict": "chapter.judge('verdict', 'B2', toy.has_norm, two.norm.sum())",
 }
