@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -78,6 +79,7 @@ SECOND = {
     "setup": """\
 import os
 import signal
+import time
 from pathlib import Path
 
 from lab import Chapter, figures
@@ -89,10 +91,13 @@ net = chapter.networks("toy")["toy-0"]
 x = chapter.data.x_test[:images].astype(float)""",
     "one": "one = chapter.remember(study.norms, net, x, 'one')",
     "trap": """\
-trap = Path(os.environ["BEA_TRACE"]) / "trap"
-if trap.is_file():
-    trap.unlink()
-    os.kill(os.getpid(), signal.SIGKILL)""",
+trace = Path(os.environ["BEA_TRACE"])
+(trace / "kernel").write_text(str(os.getpid()))
+if (trace / "trap").is_file():
+    (trace / "trap").unlink()
+    os.kill(os.getpid(), signal.SIGKILL)
+while (trace / "wait").is_file():
+    time.sleep(0.1)""",
     "two": "two = chapter.remember(study.norms, net, x, 'two')\nchapter.table('two', two, formats={'norm': '.3f'})",
     "long": "chapter.table('long', [[i, str(i)] for i in range(40)], ['number', 'text'], title='Forty rows')",
     "picture": """\
@@ -101,7 +106,22 @@ axes[0, 0].plot(two.layer, two.norm, "o")
 chapter.figure("picture", figure, "One dot: the norm of the only layer.")""",
     "verdict": "chapter.judge('verdict', 'B2', toy.has_norm, two.norm.sum())",
 }
-INDEX = "# A tiny book\n\n```{scorecard} B\n```\n\n```{scorecard}\n```\n"
+INDEX = """\
+# A tiny book
+
+```{scorecard} B
+```
+
+```{scorecard}
+```
+
+```{result-figure} second#picture
+One dot.
+```
+
+```{parameters}
+```
+"""
 
 
 def write_notebook(path: Path, cells: dict[str, str]) -> None:
@@ -204,3 +224,18 @@ def run(folder: Path, *command: str, **variables: str) -> subprocess.CompletedPr
         text=True,
         check=False,
     )
+
+
+def would_run(folder: Path) -> set[str]:
+    """Return the rules that the next build would run."""
+    result = run(folder, "snakemake", "--cores", "1", "--nolock", "--config", "edition=smoke", "--dry-run")
+    assert result.returncode == 0, result.stdout + result.stderr
+    table = re.search(r"^job +count\n[- ]+\n(.*?)^total", result.stdout + result.stderr, re.MULTILINE | re.DOTALL)
+    return {line.split()[0] for line in table[1].splitlines()} - {"all"} if table else set()
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    """Replace a text, which must be there, once."""
+    text = path.read_text()
+    assert old in text, f"{path} has no {old!r}"
+    path.write_text(text.replace(old, new, 1))
