@@ -223,10 +223,10 @@ def test_a_wrong_word_about_a_parameter_is_found_before_anything_runs(made, tmp_
 def test_a_build_with_wrong_parameters_says_so_in_a_line(copy):
     """And runs nothing."""
     before = fingerprints(copy)
-    edit(copy / "params.yml", "full: 20", "full: 0")
+    edit(copy / "params.yml", "full: 20", "full: many")
     result = build(copy)
     assert result.returncode == 1
-    assert result.stderr == "params.yml, second, images, full must be at least 1, received 0\n"
+    assert result.stderr == "params.yml, second, images, full must be of type int, received 'many' of type str\n"
     assert fingerprints(copy) == before
 
 

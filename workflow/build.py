@@ -39,7 +39,7 @@ def build(edition: str, cores: int, lock: IO, targets: tuple[str, ...] = ()) -> 
         check_tree(Path())
         needs = all_needs()
         decide(edition)
-    except ValueError as error:
+    except (OSError, TypeError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
     before = {name: need.chapters for name, need in needs.items()} | {BOOK: tuple(needs)}
@@ -66,20 +66,23 @@ def _watch(command: list[str], progress: Progress, log: IO, lock: int) -> tuple[
         subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True, pass_fds=(lock,)
         ) as process,
-        _ended_with(process, line),
+        ended_with(process),
     ):
-        for text in _lines(process.stdout):
-            if text is None:
-                if progress.started:
-                    line.show(progress.text(time.monotonic()), happened)
-                    happened = False
-                continue
-            log.write(f"{text}\n")
-            log.flush()
-            if text.startswith(PREFIX):
-                said = True
-                line.say(text[len(PREFIX) :])
-            happened |= _note(text, progress)
+        try:
+            for text in _lines(process.stdout):
+                if text is None:
+                    if progress.started:
+                        line.show(progress.text(time.monotonic()), happened)
+                        happened = False
+                    continue
+                log.write(f"{text}\n")
+                log.flush()
+                if text.startswith(PREFIX):
+                    said = True
+                    line.say(text[len(PREFIX) :])
+                happened |= _note(text, progress)
+        finally:
+            line.close()
     if happened:
         line.show(progress.text(time.monotonic()), happened)
     line.close()
@@ -116,7 +119,7 @@ def _lines(stream) -> Iterator[str | None]:
 
 
 @contextmanager
-def _ended_with(process: subprocess.Popen, line: Line):
+def ended_with(process: subprocess.Popen) -> Iterator[None]:
     """End the process and all that it started, kernels too, when this one is interrupted or told to end."""
     try:
         yield
@@ -132,7 +135,6 @@ def _ended_with(process: subprocess.Popen, line: Line):
             except psutil.NoSuchProcess:
                 continue
         psutil.wait_procs(family, timeout=10)
-        line.close()
         print("interrupted; what had finished is kept, and the next call goes on from there", file=sys.stderr)
         sys.exit(INTERRUPTED)
 

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from lab.parameters import checked, parse
-from workflow.build import alone, begin, build, interruptible, whole_number
+from workflow.build import alone, begin, build, ended_with, interruptible, whole_number
 from workflow.dependencies import all_needs
 from workflow.editions import needs_copy, run_in
 from workflow.plan import DONE
@@ -48,7 +48,8 @@ def make(name: str, changes: dict[str, str], edition: str, cores: int) -> int:
             made = FOLDER / name / "made"
             command = [sys.executable, "-m", "workflow.execute", name, "--edition", edition, "--to", str(made)]
             command += [part for key, value in changes.items() for part in ("-p", key, value)]
-            code = subprocess.run(command, check=False).returncode
+            with subprocess.Popen(command, start_new_session=True) as process, ended_with(process):
+                code = process.wait()
         if code == 0:
             (FOLDER / name).mkdir(parents=True, exist_ok=True)
             print(f"Open this page in a browser:\n  {render_alone(name, made, FOLDER / name).resolve()}")
