@@ -1,28 +1,36 @@
-# Two commands: `make book` and `make test`. Each does its own set-up.
+# `make book` and `make test` are all that one needs; each does its own set-up. `make help` lists the rest.
 PYTHON ?= python3
 CORES ?= 2
+EDITION ?= full
 export PYTHON
 RUN = .venv/bin/python -m
 
-.PHONY: book test readme lock clean
+.PHONY: book chapter test readme durations lock clean help
 
-book: .venv/ready
-	@$(RUN) workflow.build --cores $(CORES)
+book: .venv/ready ## make the book; EDITION=smoke or complete for another edition, CORES=4
+	@$(RUN) workflow.build --edition '$(EDITION)' --cores '$(CORES)'
 
-test: .venv/ready
-	@$(RUN) workflow.check --cores $(CORES)
+chapter: .venv/ready ## make one chapter and what it needs: NAME=tables P="margin=1e-3 starts=5"
+	@$(RUN) workflow.chapter --edition '$(EDITION)' --cores '$(CORES)' -- '$(NAME)' '$(P)'
 
-# Write the scorecard's counts and the picture of the present book into README.md.
-readme: book
+test: .venv/ready ## run everything that tests, on small parameters
+	@$(RUN) workflow.check --cores '$(CORES)'
+
+readme: book ## write the scorecard's counts and the picture of the present book into README.md
 	@$(RUN) workflow.readme
 
-# Pin everything again after a change of pyproject.toml; needs uv.
-lock:
+durations: .venv/ready ## write how long the chapters of the present book took into workflow/durations.yml
+	@$(RUN) workflow.durations '$(EDITION)'
+
+lock: ## pin everything again after a change of pyproject.toml; needs uv
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --fork-strategy fewest \
 	  --generate-hashes --no-emit-index-url --no-annotate --no-header --output-file requirements.lock
 
-clean:
+clean: ## remove everything that was made
 	rm -rf results _build .snakemake
+
+help: ## list what can be made
+	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' Makefile | expand -t 12
 
 .venv/ready: requirements.lock pyproject.toml workflow/setup.sh
 	@sh workflow/setup.sh

@@ -10,7 +10,7 @@ from pathlib import Path
 def replacing(path) -> Iterator[Path]:
     """Give a temporary path beside ``path``; afterwards move it there, or remove it if the block raised."""
     path = Path(path)
-    partial = path.with_name("partial-" + path.name)
+    partial = path.with_name(f"partial-{os.getpid()}-{path.name}")  # two processes may write the same file
     try:
         yield partial
         os.replace(partial, path)

@@ -3,6 +3,9 @@
 papermill takes any name and any value. Here both are checked, before anything is computed, whoever starts the chapter.
 """
 
+import ast
+import json
+import re
 from collections.abc import Mapping
 from functools import cache
 from itertools import pairwise
@@ -51,21 +54,111 @@ def read(root: Path = ROOT) -> dict[str, dict[str, dict]]:
 
 @cache
 def _read(path: Path, _changed: int) -> dict[str, dict[str, dict]]:
-    try:
-        sections = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"params.yml: expected YAML, found {' '.join(str(error).split())}") from None
+    sections = parse(path.read_text(encoding="utf-8"), "params.yml")
     if not isinstance(sections, dict) or "common" not in sections:
         raise ValueError("params.yml: expected a section for every chapter and one called common")
     for chapter, entries in sections.items():
+        if not isinstance(entries, dict | None):
+            raise ValueError(f"params.yml, {chapter}: expected parameters, received {entries!r}")
         for name, entry in (entries or {}).items():
-            place = f"params.yml, {chapter}, {name}"
-            if not isinstance(entry, dict) or not {"type", "meaning", "full", "smoke"} <= entry.keys() <= KEYS:
-                raise ValueError(f"{place}: expected type, meaning, full and smoke, and a range, received {entry!r}")
-            for edition in EDITIONS:
-                if edition in entry:
-                    check(f"{place}, {edition}", entry[edition], entry)
+            _check_entry(f"params.yml, {chapter}, {name}", entry)
     return {chapter: entries or {} for chapter, entries in sections.items()}
+
+
+def _check_entry(place: str, entry) -> None:
+    """Raise unless an entry has a type, a meaning, a range of this type, and values that fit."""
+    if not isinstance(entry, dict) or not {"type", "meaning", "full", "smoke"} <= entry.keys() <= KEYS:
+        raise ValueError(f"{place}: expected type, meaning, full and smoke, and a range, received {entry!r}")
+    kind = str(entry["type"]).removeprefix("list[").removesuffix("]")
+    if kind not in TYPES or entry["type"] not in (kind, f"list[{kind}]"):
+        raise ValueError(
+            f"{place}, type: expected one of {', '.join(TYPES)}, or a list[...], received {entry['type']!r}"
+        )
+    if not isinstance(entry["meaning"], str) or not entry["meaning"]:
+        raise ValueError(f"{place}, meaning: expected a few words, received {entry['meaning']!r}")
+    if not isinstance(entry.get("rising", True), bool):
+        raise ValueError(f"{place}, rising: expected true or false, received {entry['rising']!r}")
+    if not isinstance(entry.get("of", []), list):
+        raise ValueError(f"{place}, of: expected a list, received {entry['of']!r}")
+    for word in ("least", "most", "multiple", "of"):
+        for value in entry[word] if word == "of" and word in entry else [entry[word]] if word in entry else []:
+            if not _has_type(value, kind):
+                raise ValueError(f"{place}, {word}: expected {kind}, received {value!r}")
+    for edition in EDITIONS:
+        if edition in entry:
+            check(f"{place}, {edition}", entry[edition], entry)
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads 1e-3 as a number, as everybody writes it, and refuses a name that stands twice in a mapping."""
+
+    def construct_mapping(self, node, deep=False):
+        names = [self.construct_object(key, deep=True) for key, _ in node.value]
+        if twice := {str(name) for name in names if names.count(name) > 1}:
+            raise yaml.YAMLError(f"{', '.join(sorted(twice))} stands twice{node.start_mark}")
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(\d+[.]?\d*|[.]\d+)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)
+
+
+def parse(text: str, what: str):
+    """Return what YAML says; ``what`` begins the message of the ValueError for text that is none."""
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{what}: expected YAML, received {' '.join(str(error).split())}") from None
+
+
+def assigned(notebook: Path) -> dict:
+    """Return the values that a notebook's cell tagged ``parameters`` assigns, name → value.
+
+    Raises
+    ------
+    ValueError
+        For a notebook without such a cell, and for a value that is not literal.
+    """
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    tagged = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
+    if len(tagged) != 1:
+        raise ValueError(f"{notebook.name}: expected one cell tagged parameters, found {len(tagged)}")
+    found = {}
+    for node in ast.parse("".join(tagged[0]["source"])).body:
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        try:
+            found[target.id] = ast.literal_eval(node.value)
+        except (AttributeError, ValueError):
+            raise ValueError(f"{notebook.name}: expected NAME = VALUE, received {ast.unparse(node)}") from None
+    return found
+
+
+def check_tree(root: Path = ROOT) -> None:
+    """Raise ValueError unless ``params.yml`` and the parameters cells of all notebooks say the same.
+
+    Every cell has the chapter's own parameters with their values in the edition ``full``, and ``output``; every section
+    has its notebook.
+    """
+    sections, shared = read(root), common(root)
+    found = {path.stem: assigned(path) for path in sorted((root / "notebooks").glob("*.ipynb"))}
+    for chapter in sections.keys() - {"common"} - found.keys():
+        raise ValueError(f"params.yml, {chapter}: expected notebooks/{chapter}.ipynb, which is not there")
+    for chapter, cell in found.items():
+        wanted = values(chapter, "full", root)
+        for name in wanted.keys() - cell.keys():
+            raise ValueError(f"{chapter}: the parameters cell lacks {name!r}, which params.yml has")
+        for name, value in cell.items():
+            if name not in wanted and name not in shared:
+                raise ValueError(f"{chapter}: the parameters cell has {name!r}, which params.yml lacks")
+            expected = wanted.get(name, shared.get(name, {}).get("full"))
+            opened = "Chapter(" in (root / "notebooks" / f"{chapter}.ipynb").read_text(encoding="utf-8")
+            if value != expected and opened:  # transitional: older notebooks may differ
+                raise ValueError(f"{chapter}: the parameters cell has {name} = {value!r}, params.yml {expected!r}")
+        if "output" not in cell:
+            raise ValueError(f"{chapter}: the parameters cell lacks 'output'")
 
 
 def values(chapter: str, edition: str, root: Path = ROOT) -> dict:

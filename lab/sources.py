@@ -17,7 +17,7 @@ def files_reached(code: str, root: Path = ROOT) -> set[Path]:
         path = waiting.pop()
         if path not in found:
             found.add(path)
-            waiting |= imported(path.read_text(encoding="utf-8"), root)
+            waiting |= _imported_by(path, path.stat().st_mtime_ns, root)
     return found
 
 
@@ -61,6 +61,11 @@ def _files(module: str, name: str | None, root: Path) -> set[Path]:
     init = path / "__init__.py"
     home = _lazy_homes(init, init.stat().st_mtime_ns).get(name) if init.is_file() else None
     return packages | (_files(home, None, root) if home else set(path.rglob("*.py")))
+
+
+@cache
+def _imported_by(path: Path, _changed: int, root: Path) -> frozenset[Path]:
+    return frozenset(imported(path.read_text(encoding="utf-8"), root))
 
 
 @cache

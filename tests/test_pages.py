@@ -369,15 +369,23 @@ def test_figures_and_tables_of_a_notebook_name_their_cell(page, parsed):
         links = [link["href"] for line in output.find_next_siblings(class_="provenance") for link in line.select("a")]
         if not cell.get("id", "").startswith("cell-") or f"#{cell['id']}" not in links:
             wrong.append(f"cell {cell.get('id')}: {links}")
+        if not all(line.select("[title]") and len(line.get_text()) < 60 for line in cell.select("p.provenance")):
+            wrong.append(f"cell {cell.get('id')}: its provenance is no short line with a tooltip")
     assert shown, "no figure and no table on this page"
     fail_with(wrong)
 
 
 @pytest.mark.parametrize("page", NOTEBOOKS)
 def test_a_notebook_says_how_it_was_executed(page, parsed):
-    """Under the title of a notebook stands one line with its parameters and how long it took."""
-    (line,) = parsed[page].select(".provenance.run")
-    assert re.match(r"Executed in [\d.]+ s with .* \(parameter set smoke, commit \S+\)\.$", line.get_text()), line
+    """At the foot of a notebook a fold has one line on its run, its parameters with their meaning, and the set-up."""
+    (fold,) = parsed[page].select("details.run")
+    assert fold.summary.get_text() == "How this was computed"
+    line = fold.find("p", class_="provenance", recursive=False)
+    assert re.match(r"Executed in [\d.]+ s( on \w+)? \(edition smoke, commit \S+\)\.$", line.get_text()), line
+    rows = [[cell.get_text() for cell in row.select("td")] for row in fold.find("table", recursive=False).select("tr")]
+    assert all(name and value and meaning for name, value, meaning in rows[1:])
+    assert fold.select(".cell#cell-parameters"), "the parameters are not in the fold"
+    assert not fold.find_next("section"), "something stands below the fold"
 
 
 def test_figures_in_the_prose_name_the_cell_that_made_them(parsed):

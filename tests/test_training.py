@@ -55,9 +55,9 @@ def digits(shape, n, seed=3):
 @pytest.mark.parametrize(("shape", "n"), [((28, 28, 1), 70), ((18, 17, 3), 32), ((16, 16, 2), 1)])
 def test_the_faster_lenet_computes_the_same(shape, n):
     """Logits of blocks of images, whole and in part, of one image, and with maxima of odd sides."""
-    model = training.lenet(shape, seed=1)
+    model = keras_models.lenet(shape, seed=1)
     x, _ = digits(shape, n)
-    found, expected = (training.outputs(each, x) for each in (training.faster_lenet(model), model))
+    found, expected = (keras_models.outputs(each, x) for each in (keras_models.faster_lenet(model), model))
     np.testing.assert_allclose(found, expected, rtol=0.0, atol=2e-6)
 
 
@@ -68,8 +68,8 @@ def test_the_faster_lenet_learns_as_keras_does(batch_size, weight_decay):
     x, y = digits((16, 16, 1), 88)
     data = replace(data, x_train=x[:72], y_train=y[:72], x_test=x[72:], y_test=y[72:])
     models, histories = [], []
-    for way in (lambda model: model, training.faster_lenet):
-        model = training.lenet((16, 16, 1), seed=1)
+    for way in (lambda model: model, keras_models.faster_lenet):
+        model = keras_models.lenet((16, 16, 1), seed=1)
         start = model.get_weights()
         histories.append(training.train(way(model), data, 2, batch_size, weight_decay))
         models.append(model)

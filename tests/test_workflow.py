@@ -1,54 +1,55 @@
-"""What runs again after a change, and what happens when something goes wrong. Works in copies of the smoke book."""
+"""What happens when something goes wrong, and what one can ask for. Works in a book of two small chapters."""
 
 import hashlib
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
-from pathlib import Path
+import time
 
 import nbformat
+import psutil
 import pytest
+from tiny import ROOT, SPECIFICATION, edit, environment, run, tiny_tree, would_run
 
-from workflow.execute import check_parameters, execute
+from lab.parameters import check_tree, checked, parse, read
+from workflow.build import whole_number
+from workflow.chapter import changes_in
+from workflow.durations import chains
+from workflow.execute import execute
+from workflow.progress import Progress, spoken
 
-NOTEBOOKS = {path.stem for path in (Path(__file__).parents[1] / "notebooks").glob("*.ipynb")}
-TOC_PAGES = ("book/index", "book/scorecard", "results/primer", "results/one_layer")
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A book of two chapters, made once."""
+    tree = tiny_tree(tmp_path_factory.mktemp("tiny") / "tree")
+    result = build(tree)
+    assert result.returncode == 0, result.stdout + result.stderr
+    (tree / "output").write_text(result.stdout)
+    return tree
 
 
 @pytest.fixture
-def copy(smoke, tmp_path):
-    """A copy of the smoke book, in which files may be changed."""
-    target = tmp_path / "tree"
-    shutil.copytree(smoke, target)
-    return target
+def copy(made, tmp_path):
+    """A copy of it, in which files may be changed."""
+    return shutil.copytree(made, tmp_path / "tree")
 
 
-def run(folder, *command, **environment):
-    variables = os.environ | {"PYTHONPATH": str(folder)} | environment
-    return subprocess.run(
-        [sys.executable, "-m", *command], cwd=folder, env=variables, capture_output=True, text=True, check=False
-    )
+@pytest.fixture
+def bare(made, tmp_path):
+    """The same before anything was made."""
+    left_out = shutil.ignore_patterns("results", "_build", ".snakemake")
+    tree = shutil.copytree(made, tmp_path / "tree", ignore=left_out)
+    (tree / "trace" / "calls").unlink()
+    return tree
 
 
-def build(folder, **environment):
-    return run(folder, "workflow.build", "--set", "smoke", "--cores", "2", **environment)
-
-
-def would_run(folder):
-    """The rules that the next build would run."""
-    result = run(folder, "snakemake", "--cores", "1", "--config", "set=smoke", "--dry-run")
-    assert result.returncode == 0, result.stdout + result.stderr
-    table = re.search(r"^job +count\n[- ]+\n(.*?)^total", result.stdout + result.stderr, re.MULTILINE | re.DOTALL)
-    return {line.split()[0] for line in table[1].splitlines()} - {"all"} if table else set()
-
-
-def edit(path, old, new):
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new))
+def build(folder, **variables):
+    return run(folder, "workflow.build", "--edition", "smoke", "--cores", "2", **variables)
 
 
 def fingerprints(folder):
@@ -56,9 +57,24 @@ def fingerprints(folder):
     return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.is_file()}
 
 
+def calls(folder):
+    return (folder / "trace" / "calls").read_text().split()
+
+
+# ---- what runs ---------------------------------------------------------------
+
+
+def test_a_build_says_what_runs_and_how_far_it_is(made):
+    """Line by line where lines cannot be rewritten, and the page to open at the end."""
+    said = (made / "output").read_text()
+    assert re.search(r"^0 of 3 done · running first \d+ s · about \d+ (s|min) left$", said, re.MULTILINE)
+    assert re.search(r"^1 of 3 done · running second", said, re.MULTILINE)
+    assert re.search(r"^3 of 3 done$\n3 steps, \d+ s$", said, re.MULTILINE)
+    assert str(made / "_build/html/index.html") in said
+
+
 def test_nothing_changed_means_nothing_runs(copy):
     """And the page to open is printed all the same."""
-    assert would_run(copy) == set()
     result = build(copy)
     assert result.returncode == 0
     assert "nothing had changed" in result.stdout
@@ -68,74 +84,161 @@ def test_nothing_changed_means_nothing_runs(copy):
 @pytest.mark.parametrize(
     ("file", "old", "new", "expected"),
     [
-        (
-            "params.yml",
-            "training: {epochs: 2",
-            "training: {epochs: 3",
-            {
-                "training",
-                "one_layer",
-                "backward_error",
-                "tables",
-                "pictures",
-                "epsilon",
-                "derivatives",
-                "logistic",
-                "attacks",
-            }
-            | {"transfer", "lower_bounds", "sandwich", "ball", "book"},
-        ),
-        ("params.yml", "size: 8", "size: 9", {"primer", "book"}),
-        ("params.yml", "images: 500", "images: 400", {"one_layer", "book"}),
-        ("params.yml", "epochs: 5", "epochs: 6", set()),  # of the other parameter set
-        ("bea/backward/linear_systems.py", "import numpy", "\nimport numpy", {"primer", "book"}),
-        ("lab/results.py", "import numpy", "\nimport numpy", {*NOTEBOOKS, "book"}),
-        ("notebooks/one_layer.ipynb", "Can an optimiser", "Can some optimiser", {"one_layer", "book"}),
-        ("book/notation.md", "# Notation", "# The notation", {"book"}),
-        ("book/_static/explorables/plane.js", "use strict", "use  strict", {"book"}),
+        ("book/claims.yml", "Weights have a norm.", "Weights are long.", {"book"}),
+        ("book/claims.yml", "least: 1.0", "least: 50.0", {"first", "second", "book"}),
+        ("book/published.yml", "norm: 3", "norm: 4", {"first", "second", "book"}),
+        ("studies/toy.py", "import os", "\nimport os", {"second", "book"}),
     ],
 )
-def test_a_change_runs_what_depends_on_it_and_nothing_else(copy, file, old, new, expected):
-    """Parameters, modules, notebooks and prose."""
+def test_of_a_claim_only_what_is_applied_runs_a_chapter_again(copy, file, old, new, expected):
+    """A statement is only on the page; a threshold is the first chapter's, whose networks the second reads."""
     edit(copy / file, old, new)
     assert would_run(copy) == expected
 
 
-def test_a_lost_file_is_made_again(copy):
-    """A result that somebody deleted makes its notebook run, though nothing else changed."""
-    (copy / "results" / "figures" / "primer-stability-figure.svg").unlink()
-    assert "primer" in would_run(copy)
+def test_lost_and_damaged_files_are_made_again(copy):
+    """Though nothing else changed; and an existing book is not taken for granted."""
+    (copy / "_build" / "html" / "results" / "first.html").unlink()
+    assert would_run(copy) == {"book"}
+    (copy / "results" / "figures" / "second-picture.svg").unlink()
+    assert would_run(copy) == {"second", "book"}
+    (copy / "results" / "first.json").write_text("{}")
+    assert would_run(copy) == {"first", "second", "book"}
 
 
-def test_damaged_results_and_lost_pages_are_made_again(copy):
-    """Whatever was in the file; and an existing book is not taken for granted."""
-    (copy / "results" / "primer.json").write_text("{}")
-    page = copy / "_build" / "html" / "book" / "notation.html"
-    page.unlink()
-    result = build(copy)
-    assert result.returncode == 0, result.stdout
-    assert "stability-table" in json.loads((copy / "results" / "primer.json").read_text())["cells"]
-    assert page.is_file()
+# ---- what goes wrong ---------------------------------------------------------
 
 
 def test_a_failing_notebook_stops_the_build_and_leaves_the_last_pages(copy):
     """The message has the notebook, the cell and the error; it fails again until it is mended; old files stay."""
     before = fingerprints(copy)
-    edit(copy / "notebooks" / "primer.ipynb", "x_hat = np.array([1.4, 0.6])", "raise RuntimeError('out of luck')")
+    edit(
+        copy / "notebooks" / "second.ipynb", "one = chapter", "raise RuntimeError('out of luck')\\n\", \"one = chapter"
+    )
     for _ in range(2):
         result = build(copy)
-        assert result.returncode != 0
-        assert "notebook primer, cell 'example': RuntimeError: out of luck" in result.stdout
+        assert result.returncode == 1
+        assert "notebook second, cell 'one': RuntimeError: out of luck" in result.stdout
     assert fingerprints(copy) == before
 
 
 def test_a_rendering_error_stops_the_build(copy):
     """A number that no cell computed is a warning, and a warning is an error."""
-    with open(copy / "book" / "notation.md", "a") as file:
-        file.write("\nA number from nowhere: {result}`primer#example.nothing`.\n")
+    with open(copy / "book" / "index.md", "a") as file:
+        file.write("\nA number from nowhere: {result}`first#train.nothing`.\n")
     result = build(copy)
-    assert result.returncode != 0
-    assert "nothing for 'primer#example.nothing'" in result.stdout
+    assert result.returncode == 1
+    assert "nothing for 'first#train.nothing'" in result.stdout
+
+
+def test_a_killed_kernel_costs_one_study_at_most(bare):
+    """The next build goes on inside the chapter: what was remembered before is not computed again."""
+    (bare / "trace" / "trap").write_text("")
+    result = build(bare)
+    assert result.returncode == 1
+    assert "notebook second: DeadKernelError" in result.stdout
+    assert calls(bare) == ["one"]
+    assert build(bare).returncode == 0
+    assert calls(bare) == ["one", "two"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_build_leaves_nothing_behind_and_can_be_repeated(bare, number):
+    """No process, no lock; and what had finished is kept."""
+    wait, kernel = bare / "trace" / "wait", bare / "trace" / "kernel"
+    wait.write_text("")
+    command = [sys.executable, "-m", "workflow.build", "--edition", "smoke", "--cores", "2"]
+    with subprocess.Popen(command, cwd=bare, env=environment(bare), stderr=subprocess.PIPE, text=True) as process:
+        until = time.monotonic() + 300
+        while not kernel.is_file() and process.poll() is None and time.monotonic() < until:
+            time.sleep(0.1)
+        working = psutil.Process(int(kernel.read_text()))
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said == "interrupted; what had finished is kept, and the next call goes on from there\n"
+    psutil.wait_procs([working], timeout=10)
+    assert not working.is_running() or working.status() == psutil.STATUS_ZOMBIE
+    wait.unlink()
+    result = build(bare)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert calls(bare) == ["one", "two"]
+    assert "rule first" not in (bare / "_build" / "make.log").read_text()
+
+
+def test_without_dataset_and_network_the_book_is_made_from_digits(bare, tmp_path):
+    """In one go; every page says so and why, and no claim about MNIST is judged."""
+    result = build(bare, KERAS_HOME=str(tmp_path), https_proxy="http://127.0.0.1:9", BEA_DATA="")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "going on with the embedded digits" in result.stdout
+    for page in ("book/index", "results/first", "results/second"):
+        html = (bare / f"_build/html/{page}.html").read_text()
+        assert re.search(r"computed from the UCI digits .* because mnist could not be had", html), page
+    verdicts = {
+        claim: entry["verdict"]
+        for name in ("first", "second")
+        for claim, entry in json.loads((bare / f"results/{name}.json").read_text())["claims"].items()
+    }
+    assert verdicts == {"B1": "reproduced", "B2": "cannot be decided"}
+
+
+def test_a_wrong_dataset_file_stops_the_build(copy, tmp_path):
+    """A file that is there but broken is an error, not a reason to take other data."""
+    (tmp_path / "mnist.npz").write_bytes(b"PK\x03\x04 and no more")
+    result = build(copy, BEA_DATA=str(tmp_path))
+    assert result.returncode == 1
+    assert re.search(r"mnist\.npz: expected a complete \.npz file", result.stderr)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "message"),
+    [
+        (
+            "params.yml",
+            "images: {type",
+            "image: {type",
+            "second: the parameters cell lacks 'image', which params.yml has",
+        ),
+        ("params.yml", "full: 20", "full: 0", "params.yml, second, images, full must be at least 1, received 0"),
+        ("params.yml", "full: 20", "full: 30", "second: the parameters cell has images = 20, params.yml 30"),
+        ("params.yml", "least: 1", "leest: 1", "params.yml, second, images: expected type, meaning, full and smoke"),
+        ("params.yml", "least: 1", "least: few", "params.yml, second, images, least: expected int, received 'few'"),
+        ("params.yml", "second:", "third:", "params.yml, third: expected notebooks/third.ipynb, which is not there"),
+        ("params.yml", "second:", "first:", "params.yml: expected YAML, received first stands twice"),
+        ("params.yml", "{type: int", "{type: integer", "params.yml, second, images, type: expected one of int, float"),
+        ("params.yml", "{type: int", "{type: int]", "params.yml: expected YAML, received while parsing"),
+        ("notebooks/second.ipynb", "images = 20", "images = 20\\nsize = 2", "the parameters cell has 'size'"),
+    ],
+)
+def test_a_wrong_word_about_a_parameter_is_found_before_anything_runs(made, tmp_path, file, old, new, message):
+    """Names, values, ranges and types of all chapters, wherever the chapter stands."""
+    shutil.copytree(made / "notebooks", tmp_path / "notebooks")
+    shutil.copy(made / "params.yml", tmp_path)
+    check_tree(tmp_path)
+    edit(tmp_path / file, old, new)
+    with pytest.raises((TypeError, ValueError), match=re.escape(message)):
+        check_tree(tmp_path)
+
+
+def test_a_build_with_wrong_parameters_says_so_in_a_line(copy):
+    """And runs nothing."""
+    before = fingerprints(copy)
+    edit(copy / "params.yml", "full: 20", "full: many")
+    result = build(copy)
+    assert result.returncode == 1
+    assert result.stderr == "params.yml, second, images, full must be of type int, received 'many' of type str\n"
+    assert fingerprints(copy) == before
+
+
+@pytest.mark.parametrize("cores", ["0", "-1", "two", "1.5", ""])
+def test_cores_are_counted_from_one(cores):
+    """Snakemake would wait for ever for no core."""
+    with pytest.raises(SystemExit, match=f"cores: expected a whole number, at least 1, received '{cores}'"):
+        whole_number(cores)
+    assert whole_number("3") == 3
+
+
+# ---- one chapter, other parameters, other editions ---------------------------
 
 
 @pytest.mark.parametrize(
@@ -154,46 +257,140 @@ def test_a_rendering_error_stops_the_build(copy):
         ({"seeds": [1, "2"]}, TypeError, r"parameter 'seeds' must be of type list\[int\]"),
     ],
 )
-def test_wrong_parameters_are_refused(monkeypatch, parameters, error, message):
+def test_wrong_parameters_are_refused(parameters, error, message):
     """papermill takes anything; we do not."""
-    monkeypatch.chdir(Path(__file__).parents[1])
     with pytest.raises(error, match=message):
-        check_parameters("training", parameters)
+        checked("training", parameters)
 
 
-def test_wrong_parameters_stop_before_any_work(copy):
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-3", 1e-3),
+        ("1E5", 1e5),
+        ("-.5e+2", -50.0),
+        ("1.e-3", 1e-3),
+        ("12", 12),
+        ("[1e-3, 2]", [1e-3, 2]),
+        ("e5", "e5"),
+    ],
+)
+def test_numbers_are_read_as_one_writes_them(text, value):
+    """YAML 1.1 takes 1e-3 for a word."""
+    assert parse(text, "P") == value
+    assert type(parse(text, "P")) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("scale", "[1"), "first: parameter 'scale': expected YAML, received while parsing"),
+        (("scale", "1e-3"), "first: parameter 'scale' must be at least 0.5, received 0.001"),
+        (("size", "3"), "first: unknown parameter 'size', expected one of"),
+    ],
+)
+def test_wrong_parameters_stop_before_any_work(copy, change, message):
     """On the command line: one message, no traceback, and nothing was written."""
     before = fingerprints(copy)
-    result = run(copy, "workflow.execute", "training", "--set", "smoke", "-p", "epoch", "3")
-    assert result.returncode != 0
-    assert "unknown parameter 'epoch'" in result.stderr
-    assert "Traceback" not in result.stderr
+    result = run(copy, "workflow.execute", "first", "--edition", "smoke", "-p", *change)
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"companion: {message}")
+    assert result.stderr.count("\n") == 1
     assert fingerprints(copy) == before
 
 
-def test_one_notebook_runs_alone_with_other_parameters(copy, tmp_path):
-    """The numbers move, they land in the folder asked for, and the book's own results stay."""
+def test_in_a_fresh_clone_a_chapter_says_what_to_run_first(bare):
+    """After deciding on the dataset itself; one that needs nothing just runs."""
+    result = run(bare, "workflow.execute", "second", "--edition", "smoke")
+    assert result.returncode == 1
+    assert "first run first, or all in one go: make chapter NAME=second" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert json.loads((bare / "results" / "dataset.json").read_text())["edition"] == "smoke"
+    assert run(bare, "workflow.execute", "first", "--edition", "smoke").returncode == 0
+
+
+def test_one_chapter_with_other_parameters_leaves_the_book_alone(copy):
+    """Its numbers move, its page is printed, and it has no other chapter's."""
     before = fingerprints(copy)
-    target = tmp_path / "mine"
-    result = run(copy, "workflow.execute", "primer", "--set", "smoke", "-p", "size", "5", "--to", str(target))
-    assert result.returncode == 0, result.stderr
-    mine, theirs = (json.loads((folder / "primer.json").read_text()) for folder in (target, copy / "results"))
-    assert mine["provenance"]["parameters"]["size"] == 5
-    assert mine["cells"]["stability-table"] != theirs["cells"]["stability-table"]
-    assert mine["cells"]["example"] == theirs["cells"]["example"]
+    result = run(copy, "workflow.chapter", "--edition", "smoke", "--cores", "1", "first", "scale=2e0")
+    assert result.returncode == 0, result.stdout + result.stderr
+    folder = copy / "_build" / "chapters" / "first"
+    page = folder / "_build" / "html" / "results" / "first.html"
+    assert result.stdout.endswith(f"Open this page in a browser:\n  {page}\n")
+    assert "<td>2.0</td>" in page.read_text()
+    mine, theirs = (json.loads(path.read_text()) for path in (folder / "made/first.json", copy / "results/first.json"))
+    assert mine["provenance"]["parameters"]["scale"] == 2.0
+    assert mine["cells"]["train"]["norm"] == pytest.approx(2 * theirs["cells"]["train"]["norm"])
     assert fingerprints(copy) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("margin=1e-3 seeds=[0, 1]", {"margin": "1e-3", "seeds": "[0, 1]"}),
+        ("  a=1   b= 2 ", {"a": "1", "b": " 2"}),
+        ("", {}),
+    ],
+)
+def test_changes_are_told_apart(text, found):
+    """Blanks may stand in a list."""
+    assert changes_in(text) == found
+
+
+@pytest.mark.parametrize("text", ["margin", "3 margin=1", "=1"])
+def test_what_is_no_change_is_refused(text):
+    """And shown."""
+    with pytest.raises(ValueError, match=f"P: expected NAME=VALUE, one or more, received '{text}'"):
+        changes_in(text)
+
+
+def test_another_edition_is_made_in_a_folder_of_its_own(made, tmp_path):
+    """A copy of the tree with its own modules, results and pages, and the memory of the tree."""
+    tree = shutil.copytree(made, tmp_path / "tree", ignore=shutil.ignore_patterns("_build", ".snakemake"))
+    (tree / ".gitignore").write_text("results/\n_build/\ntrace/\noutput\n")
+    (tree / "probe.py").write_text("import os, lab\nprint(os.getcwd(), lab.__file__, os.environ['BEA_REMEMBERED'])\n")
+    subprocess.run(["git", "init", "--quiet"], cwd=tree, check=True)
+    program = "import sys; from workflow.editions import run_in; sys.exit(run_in('complete', 'probe'))"
+    variables = environment(tree)
+    del variables["BEA_REMEMBERED"]
+    command = [sys.executable, "-c", program]
+    result = subprocess.run(command, cwd=tree, env=variables, capture_output=True, text=True, check=True)
+    copy = tree / "_build" / "editions" / "complete"
+    assert result.stdout.split() == [str(copy), str(copy / "lab/__init__.py"), str(tree / "_build/remembered")]
+    assert not (copy / "results").exists()
+    assert (copy / "params.yml").read_text() == (tree / "params.yml").read_text()
 
 
 def test_papermill_alone_runs_a_notebook(copy, tmp_path):
     """Without our workflow, as the book says it can be done."""
-    command = ["papermill", "primer.ipynb", str(tmp_path / "out.ipynb"), "-p", "systems", "5", "-p", "size", "4"]
+    command = ["papermill", "first.ipynb", str(tmp_path / "out.ipynb"), "-p", "scale", "1.5"]
     command += ["-p", "output", str(tmp_path / "out"), "-k", "python3"]
     for _ in range(3):  # papermill by itself speaks to the kernel through ports, which something else may have taken
         result = run(copy / "notebooks", *command, PYTHONPATH=str(copy))
         if "Address already in use" not in result.stderr:
             break
     assert result.returncode == 0, result.stderr
-    assert (tmp_path / "out" / "primer.json").is_file()
+    assert (tmp_path / "out" / "first.json").is_file()
+
+
+# ---- time, kernels, pages ----------------------------------------------------
+
+
+def test_time_left_is_the_longest_chain_or_the_work_shared_out():
+    """At the pace so far."""
+    seconds, before = {"a": 10.0, "b": 20.0, "c": 4.0, "d": 6.0}, {"b": ("a",), "c": (), "d": ("a", "b", "c")}
+    progress = Progress(seconds, before, cores=2)
+    for job in seconds:
+        progress.plan(job)
+    assert progress.left(0.0) == 36  # a, b, d
+    progress.start("a", 0.0)
+    assert progress.left(4.0) == 32
+    assert progress.text(4.0) == "0 of 4 done · running a 4 s · about 32 s left"
+    progress.finish("a", 5.0)  # twice as fast
+    assert progress.left(5.0) == 13
+    assert Progress(seconds, {}, cores=1).left(0.0) == 0
+    assert [spoken(0.2), spoken(80), spoken(400)] == ["1 s", "80 s", "7 min"]
+    assert chains(seconds, before) == {"a": 36, "b": 26, "c": 10, "d": 6}
 
 
 HOW = """import json
@@ -209,34 +406,27 @@ def test_kernels_need_no_ports(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", "")  # which execute() sets
     cells = [nbformat.v4.new_code_cell(source) for source in ("output = ''", HOW)]
     cells[0].metadata["tags"] = ["parameters"]
-    specification = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": specification})
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": SPECIFICATION})
     (tmp_path / "notebooks").mkdir()
-    nbformat.write(notebook, tmp_path / "notebooks" / "how.ipynb")
-    execute("how", {}, {})
+    nbformat.write(notebook, tmp_path / "notebooks" / "training.ipynb")
+    execute("training", {}, {})
     options = ["-p", "workflow.kernels", "-p", "no:cacheprovider", "--nbval-lax", "--rootdir", str(tmp_path)]
-    result = run(Path(__file__).parents[1], "pytest", *options, str(tmp_path / "results" / "how.ipynb"))
+    command = [sys.executable, "-m", "pytest", *options, str(tmp_path / "results" / "training.ipynb")]
+    variables = os.environ | {"PYTHONPATH": str(ROOT)}
+    result = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_without_dataset_and_network_the_book_is_made_from_digits(copy, tmp_path):
-    """In one go; every page says so and why, and no claim about MNIST is judged."""
-    shutil.rmtree(copy / "results")
-    variables = {"KERAS_HOME": str(tmp_path), "https_proxy": "http://127.0.0.1:9", "BEA_DATA": ""}
-    result = build(copy, **variables)
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert "going on with the embedded digits" in result.stdout
-    for page in TOC_PAGES:
-        html = (copy / f"_build/html/{page}.html").read_text()
-        assert re.search(r"computed from the UCI digits .* because mnist could not be had", html), page
-    claims = json.loads((copy / "results/one_layer.json").read_text())["claims"]
-    assert claims["B12"]["verdict"] == "cannot be decided"
-    assert claims["B1"]["verdict"] == "reproduced"
-
-
-def test_a_wrong_dataset_file_stops_the_build(copy, tmp_path):
-    """A file that is there but broken is an error, not a reason to take other data."""
-    (tmp_path / "mnist.npz").write_bytes(b"PK\x03\x04 and no more")
-    result = build(copy, BEA_DATA=str(tmp_path))
-    assert result.returncode != 0
-    assert re.search(r"mnist\.npz: expected a complete \.npz file", result.stdout)
+def test_set_up_folds_at_the_foot_and_long_tables_fold_where_they_are(made):
+    """The first thing on a page is not code; every table can be had as a file."""
+    html = (made / "_build/html/results/second.html").read_text()
+    foot = html.index("<details class='run'><summary>How this was computed</summary>")
+    assert html.index('id="cell-picture"') < foot < html.index('id="cell-parameters"') < html.index('id="cell-setup"')
+    assert html.index("images looked at") > foot
+    assert re.search(r"<details class=[^>]*sd-dropdown.*?Forty rows.*?</details>", html, re.DOTALL)
+    assert len(re.findall(r'<a class="reference download internal"[^>]*second-(?:two|long)\.csv', html)) == 2
+    assert 'title="images = 10 · data mnist · commit unknown"' in html
+    index = (made / "_build/html/book/index.html").read_text()
+    assert "Reproduced when the norm is at least 1.0, contradicted otherwise." in index
+    assert re.search(r"images looked at.*?at least 1.*?>20<.*?>10<.*?>20<", index, re.DOTALL)
+    assert read(made)["second"]["images"]["full"] == 20

@@ -1,101 +1,202 @@
-"""``make book``: let Snakemake run what has to run, show its progress, and print the page to open."""
+"""``make book``: let Snakemake run what has to run, say how far it is, and print the page to open."""
 
 import argparse
 import fcntl
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
+import psutil
+
+from lab.parameters import EDITIONS, check_tree
 from workflow.dataset import decide
-from workflow.plan import SETS, resolve_data_folder
+from workflow.dependencies import all_needs
+from workflow.durations import BOOK, expected
+from workflow.editions import needs_copy, run_in
+from workflow.plan import resolve_data_folder
+from workflow.progress import Line, Progress
 
 PREFIX = "companion: "  # how the steps mark what a reader should see
+INTERRUPTED = 130
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def build(set_name: str, cores: int) -> int:
-    """Run the workflow in the present folder and return its exit status."""
+def build(edition: str, cores: int, lock: IO, targets: tuple[str, ...] = ()) -> int:
+    """Bring the whole book of the present folder up to date, or some targets, and return the exit status.
+
+    ``lock`` is what ``alone`` gives; Snakemake holds it too, so that an orphaned one keeps others away.
+    """
     start = time.monotonic()
     try:
-        decide(set_name)
-    except ValueError as error:
-        print(error)
+        check_tree(Path())
+        needs = all_needs()
+        decide(edition)
+    except (OSError, TypeError, ValueError) as error:
+        print(error, file=sys.stderr)
         return 1
+    before = {name: need.chapters for name, need in needs.items()} | {BOOK: tuple(needs)}
+    progress = Progress(expected(edition, before), before, cores)
     log = Path("_build/make.log")
-    snakemake = [sys.executable, "-m", "snakemake"]
-    if any(Path(".snakemake/locks").glob("*")):  # ours is the only build here, so a killed one left them
-        subprocess.run([*snakemake, "--unlock", "--config", f"set={set_name}"], capture_output=True, check=False)
-    command = [*snakemake, "--cores", str(cores), "--config", f"set={set_name}"]
-    command += ["--quiet", "host", "reason", "rules", "--rerun-incomplete"]
-    steps, said, rule = 0, False, ""
-    with (
-        open(log, "w", encoding="utf-8") as file,
-        subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-        ) as process,
-        _stopped_with(process),
-    ):
-        for line in process.stdout:
-            file.write(line)
-            file.flush()
-            if finished := re.match(r"Finished jobid: \d+ \(Rule: (\w+)\)", line):
-                rule = finished[1]
-            elif progress := re.match(r"(\d+) of (\d+) steps", line):
-                steps = int(progress[2])
-                print(f"{progress[1]} of {steps} steps: {rule} ({time.monotonic() - start:.0f} s)", flush=True)
-            elif total := re.match(r"total\s+(\d+)", line):
-                print(f"0 of {total[1]} steps", flush=True)
-            elif line.startswith(PREFIX):
-                said = True
-                print(line[len(PREFIX) :], end="", flush=True)
-    if process.returncode:
+    # Only one build runs in a folder (`alone`), so Snakemake's own locks would only outlive one that was killed.
+    command = [sys.executable, "-m", "snakemake", *targets, "--cores", str(cores), "--nolock", "--rerun-incomplete"]
+    command += ["--quiet", "host", "--config", f"edition={edition}"]
+    with open(log, "w", encoding="utf-8") as file:
+        code, said = _watch(command, progress, file, lock.fileno())
+    if code:
         tail = [] if said else log.read_text(encoding="utf-8").splitlines()[-30:]
-        print("\n".join([*tail, f"the book was not made; all output is in {log}"]), file=sys.stderr)
+        print("\n".join([*tail, f"not everything was made; all output is in {log}"]), file=sys.stderr)
     else:
-        took = f"{time.monotonic() - start:.0f} s"
-        print(f"{f'{steps} steps' if steps else 'nothing had changed'}, {took}. Open this page in a browser:")
-        print(f"  {Path('_build/html/index.html').resolve()}")
-    return process.returncode
+        steps = f"{len(progress.done)} steps" if progress.done else "nothing had changed"
+        print(f"{steps}, {time.monotonic() - start:.0f} s", flush=True)
+    return code
+
+
+def _watch(command: list[str], progress: Progress, log: IO, lock: int) -> tuple[int, bool]:
+    """Run Snakemake and show its progress; return its exit status and whether a step had something to say."""
+    line, said, happened = Line(), False, False
+    with (
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True, pass_fds=(lock,)
+        ) as process,
+        ended_with(process),
+    ):
+        try:
+            for text in _lines(process.stdout):
+                if text is None:
+                    if progress.started:
+                        line.show(progress.text(time.monotonic()), happened)
+                        happened = False
+                    continue
+                log.write(f"{text}\n")
+                log.flush()
+                if text.startswith(PREFIX):
+                    said = True
+                    line.say(text[len(PREFIX) :])
+                happened |= _note(text, progress)
+        finally:
+            line.close()
+    if happened:
+        line.show(progress.text(time.monotonic()), happened)
+    line.close()
+    return process.returncode, said
+
+
+def _note(text: str, progress: Progress) -> bool:
+    """Tell the progress what a line of Snakemake says; return whether a job began or ended."""
+    now = time.monotonic()
+    if planned := re.match(r"(\w+) +1$", text):  # in the table of jobs, which comes first
+        if planned[1] not in ("all", "total"):
+            progress.plan(planned[1])
+    elif (started := re.match(r"(?:local)?rule (\w+):", text)) and started[1] != "all":
+        progress.start(started[1], now)
+        return True
+    elif (finished := re.match(r"Finished jobid: \d+ \(Rule: (\w+)\)", text)) and finished[1] != "all":
+        progress.finish(finished[1], now)
+        return True
+    return False
+
+
+def _lines(stream) -> Iterator[str | None]:
+    """Yield what is printed, line by line, and None whenever nothing has come for a moment."""
+    rest = b""
+    while True:
+        if not select.select([stream], [], [], 0.5)[0]:
+            yield None
+            continue
+        read = os.read(stream.fileno(), 65536)
+        *complete, rest = (rest + read).split(b"\n")
+        yield from (text.decode("utf-8", "replace") for text in complete)
+        if not read:
+            return
 
 
 @contextmanager
-def _stopped_with(process):
-    """Stop the process and all it started when this one is interrupted or told to end."""
-
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
+def ended_with(process: subprocess.Popen) -> Iterator[None]:
+    """End the process and all that it started, kernels too, when this one is interrupted or told to end."""
     try:
         yield
     except KeyboardInterrupt:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        print("\ninterrupted; what had finished is kept, and the next call goes on from there", file=sys.stderr)
-        sys.exit(130)
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        try:
+            tree = psutil.Process(process.pid)
+            family = [tree, *tree.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            family = []
+        for member in family:
+            try:
+                member.kill()
+            except psutil.NoSuchProcess:
+                continue
+        psutil.wait_procs(family, timeout=10)
+        print("interrupted; what had finished is kept, and the next call goes on from there", file=sys.stderr)
+        sys.exit(INTERRUPTED)
 
 
-def main() -> None:
-    """Read the command line and build; one build at a time in a folder."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--set", default="full", choices=SETS, dest="set_name")
-    parser.add_argument("--cores", type=int, default=os.cpu_count())
-    arguments = parser.parse_args()
-    resolve_data_folder()
+def _interrupt(*_) -> None:
+    for number in SIGNALS:  # once is enough: nothing shall stop the cleaning up
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def alone() -> Iterator[IO]:
+    """Hold the folder: one build at a time, and none while one that was killed has left Snakemake running."""
     Path("_build").mkdir(exist_ok=True)
     with open("_build/make.lock", "w", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             sys.exit("another `make book` is running in this folder")
-        sys.exit(build(arguments.set_name, arguments.cores))
+        yield lock
+
+
+def whole_number(text: str) -> int:
+    """Return the number of cores that a text names."""
+    if not (text.isascii() and text.isdigit() and int(text) >= 1):
+        sys.exit(f"cores: expected a whole number, at least 1, received {text!r}")
+    return int(text)
+
+
+def begin(edition: str) -> None:
+    """Let the signals that end a process interrupt this one, and refuse an edition that there is not."""
+    for number in SIGNALS:
+        signal.signal(number, _interrupt)
+    resolve_data_folder()
+    if edition not in EDITIONS:
+        sys.exit(f"edition: expected one of {', '.join(EDITIONS)}, received {edition!r}")
+
+
+def interruptible(program: Callable[[], None]) -> None:
+    """Run a program; an interruption ends it without a traceback."""
+    try:
+        program()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+def main() -> None:
+    """Read the command line and build."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--edition", default="full")
+    parser.add_argument("--cores", default=str(os.cpu_count()))
+    arguments = parser.parse_args()
+    cores = whole_number(arguments.cores)
+    begin(arguments.edition)
+    if needs_copy(arguments.edition):
+        sys.exit(run_in(arguments.edition, "workflow.build", "--edition", arguments.edition, "--cores", str(cores)))
+    with alone() as lock:
+        code = build(arguments.edition, cores, lock)
+    if code == 0:
+        print(f"Open this page in a browser:\n  {Path('_build/html/index.html').resolve()}")
+    sys.exit(code)
 
 
 if __name__ == "__main__":
-    main()
+    interruptible(main)

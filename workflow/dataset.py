@@ -14,14 +14,14 @@ from lab.parameters import common
 from workflow.plan import resolve_data_folder
 
 
-def decide(set_name: str) -> None:
+def decide(edition: str) -> None:
     """Write ``results/dataset.json``: what was asked for, what is used, what to say about it, and why it is used.
 
     The file is left alone when nothing in it changes, so that what depends on it does not run again. A dataset that
     could not be had is asked for again every time.
     """
     resolve_data_folder()
-    asked = common()["dataset"].get(set_name, common()["dataset"]["full"])
+    asked = common()["dataset"].get(edition, common()["dataset"]["full"])
     reason = None
     try:
         data = datasets.load(asked)
@@ -29,7 +29,7 @@ def decide(set_name: str) -> None:
         reason = str(error)
         print(f"{reason}\ngoing on with the embedded digits", flush=True)
         data = datasets.load("digits")
-    content = {"asked": asked, "name": data.name, "note": data.note, "reason": reason, "set": set_name}
+    content = {"asked": asked, "name": data.name, "note": data.note, "reason": reason, "edition": edition}
     path, text = Path("results/dataset.json"), json.dumps(content, indent=1, ensure_ascii=False)
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         path.parent.mkdir(exist_ok=True)

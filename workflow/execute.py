@@ -1,7 +1,7 @@
 """Execute one notebook with papermill and move what it made into place, only if all of it succeeded.
 
-``python -m workflow.execute training`` runs it with the parameters of ``params.yml``; ``--set`` names another
-parameter set, ``-p NAME VALUE`` changes one parameter, ``--to`` another folder for what it makes.
+``python -m workflow.execute training`` runs it with the parameters of ``params.yml``; ``--edition`` names another
+edition, ``-p NAME VALUE`` changes one parameter, ``--to`` another folder for what it makes.
 """
 
 import argparse
@@ -16,11 +16,13 @@ from pathlib import Path
 
 import nbformat
 import papermill
-import yaml
 from papermill.exceptions import PapermillExecutionError
 
 from bea.files import write_text
-from lab.parameters import checked, values
+from lab.parameters import EDITIONS, assigned, checked, parse, values
+from lab.trained import names_of
+from workflow.dataset import decide
+from workflow.dependencies import all_needs, said_by
 from workflow.kernels import AsyncFileKernelManager
 from workflow.plan import DONE, resolve_data_folder
 
@@ -108,22 +110,46 @@ def move_into_place(made: list[Path], running: Path, to: Path, name: str) -> Non
     write_text(done, "".join(lines))
 
 
+def check_inputs(name: str, inputs: Path) -> None:
+    """Raise ValueError, naming the chapters to run first and the command, if their networks are not there."""
+    try:
+        for family, _ in said_by(Path(f"notebooks/{name}.ipynb")).networks:
+            names_of(inputs, family)
+    except FileNotFoundError as error:
+        before = ", ".join(all_needs()[name].chapters)
+        raise ValueError(f"{error}; first run {before}, or all in one go: make chapter NAME={name}") from None
+
+
+def chosen_values(name: str, edition: str, changes: list[tuple[str, str]]) -> dict:
+    """Return the parameters of a chapter: those of the edition, the dataset decided on, and the changes as YAML.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For a change that is not YAML, has no such parameter, or is outside its range.
+    """
+    chosen = values(name, edition)
+    if "dataset" in assigned(Path(f"notebooks/{name}.ipynb")):
+        if not Path("results/dataset.json").is_file():
+            decide(edition)
+        chosen["dataset"] = json.loads(Path("results/dataset.json").read_text(encoding="utf-8"))["name"]
+    chosen |= {key: parse(value, f"{name}: parameter {key!r}") for key, value in changes}
+    return checked(name, chosen)
+
+
 def main() -> None:
     """Read the command line and execute."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("notebook")
-    parser.add_argument("--set", default="full", dest="set_name", help="parameter set of params.yml (default: full)")
+    parser.add_argument("--edition", default="full", choices=EDITIONS, help="column of params.yml (default: full)")
     parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), dest="changes")
     parser.add_argument("--to", type=Path, default=Path("results"), help="folder for what it makes (default: results)")
     arguments = parser.parse_args()
     resolve_data_folder()
     try:
-        chosen = values(arguments.notebook, arguments.set_name, Path())
-        chosen |= {name: yaml.safe_load(value) for name, value in arguments.changes}
-        if "dataset" in papermill.inspect_notebook(f"notebooks/{arguments.notebook}.ipynb"):
-            decided = json.loads(Path("results/dataset.json").read_text(encoding="utf-8"))
-            chosen = {"dataset": decided["name"]} | chosen
-        provenance = {"set": arguments.set_name, "dataset": chosen.get("dataset")}
+        chosen = chosen_values(arguments.notebook, arguments.edition, arguments.changes)
+        check_inputs(arguments.notebook, Path("notebooks") / chosen.get("inputs", "../results"))
+        provenance = {"edition": arguments.edition, "dataset": chosen.get("dataset")}
         execute(arguments.notebook, chosen, provenance, arguments.to)
     except (OSError, RuntimeError, TypeError, ValueError) as error:
         sys.exit("\n".join(f"companion: {line}" for line in str(error).splitlines()))

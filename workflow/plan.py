@@ -1,15 +1,10 @@
-"""Read ``params.yml`` and find out what a notebook depends on."""
+"""What the steps of the workflow agree on: where the data are, and what the record of a good run is."""
 
 import hashlib
-import json
 import os
 import re
 from pathlib import Path
 
-from lab.parameters import EDITIONS
-from lab.sources import files_reached
-
-SETS = EDITIONS
 DONE = ".done"  # in results: one file a notebook, the checksums of what its last good run made
 
 
@@ -33,10 +28,3 @@ def forget_incomplete(results=Path("results"), book=Path("_build")) -> None:
     pages = re.findall(r"(?:root|file): (\S+)", Path("_toc.yml").read_text(encoding="utf-8"))
     if not all((book / "html" / f"{page}.html").is_file() for page in [*pages, "index"]):
         (book / "book.done").unlink(missing_ok=True)
-
-
-def modules_of(notebook: str) -> list[str]:
-    """Return the files of our packages that a notebook imports, directly or not, in alphabetical order."""
-    cells = json.loads(Path(f"notebooks/{notebook}.ipynb").read_text(encoding="utf-8"))["cells"]
-    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
-    return sorted(path.as_posix() for path in files_reached(code, Path()))

@@ -22,8 +22,8 @@ def with_counts(text: str, table: str) -> str:
 def main() -> None:
     """Refuse anything but the full book on MNIST, then write."""
     decided = json.loads(Path("results/dataset.json").read_text(encoding="utf-8"))
-    if (decided["name"], decided["set"]) != ("mnist", "full"):
-        sys.exit(f"readme: expected the full book on mnist, found {decided['set']} on {decided['name']}")
+    if (decided["name"], decided["edition"]) != ("mnist", "full"):
+        sys.exit(f"readme: expected the full book on mnist, found {decided['edition']} on {decided['name']}")
     table = summary_table(scorecard(load_claims("book/claims.yml"), "results"))
     write_text(README, with_counts(README.read_text(encoding="utf-8"), table))
     shutil.copyfile(*PICTURE)

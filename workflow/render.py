@@ -1,19 +1,55 @@
 """Render the book with Jupyter Book; a warning is an error."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+JUPYTER_BOOK = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
 
-def main() -> None:
-    """Run ``jupyter-book build -W -n --keep-going`` and exit with what it returns."""
-    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
-    log = Path("_build/render.log")
+
+def render(folder: Path, *options: str) -> tuple[int, Path]:
+    """Run ``jupyter-book build`` on a folder; return its exit status and where everything it said is."""
+    log = folder / "_build" / "render.log"
     log.parent.mkdir(exist_ok=True)
     with open(log, "w", encoding="utf-8") as file:
-        code = subprocess.run(
-            [*command, "build", ".", "-W", "-n", "--keep-going"], stdout=file, stderr=subprocess.STDOUT, check=False
-        ).returncode
+        command = [*JUPYTER_BOOK, "build", str(folder), *options]
+        return subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False).returncode, log
+
+
+def render_alone(chapter: str, made: Path, folder: Path) -> Path:
+    """Render one chapter as a book of its own, and return its page.
+
+    Parameters
+    ----------
+    chapter : str
+    made : Path
+        Folder of results with this chapter's; what it quotes of others is taken from ``results``.
+    folder : Path
+        Of the book.
+    """
+    results = folder / "results"
+    shutil.rmtree(results, ignore_errors=True)
+    (folder / "book").unlink(missing_ok=True)
+    for source in (Path("results"), made):
+        for path in source.rglob("*"):
+            place = path.relative_to(source)
+            if path.is_file() and place.parts[0] not in ("networks", ".done", ".running"):
+                (results / place).parent.mkdir(parents=True, exist_ok=True)
+                (results / place).unlink(missing_ok=True)
+                (results / place).symlink_to(path.resolve())
+    (folder / "book").symlink_to(Path("book").resolve())
+    shutil.copyfile("_config.yml", folder / "_config.yml")
+    (folder / "_toc.yml").write_text(f"format: jb-book\nroot: results/{chapter}\n", encoding="utf-8")
+    code, log = render(folder)  # links to pages that are not here are no error
+    if code:
+        raise RuntimeError(f"jupyter-book build failed, all of it: {log}")
+    return folder / "_build" / "html" / "results" / f"{chapter}.html"
+
+
+def main() -> None:
+    """Render the book of the present folder, and exit with what Jupyter Book returns."""
+    code, log = render(Path(), "-W", "-n", "--keep-going")
     if code:
         lines = log.read_text(encoding="utf-8").splitlines()
         important = [line for line in lines if "WARNING" in line or "ERROR" in line or "rror:" in line]

@@ -4,6 +4,7 @@ Roles and directives read ``results/*.json`` and register the file as a dependen
 again when a number changes. Nothing here computes.
 """
 
+import html
 import importlib.metadata
 import json
 import re
@@ -17,12 +18,17 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from lab.claims import load_claims, scorecard, shown, summary_table
+from lab.parameters import EDITIONS, ROOT, common, declared, range_of, read
+from lab.rules import explained
+from lab.sources import digest_of
 from lab.wording import tidy
 
 logger = logging.getLogger(__name__)
 NOTEBOOK_SCRIPTS = "results/static"  # where the scripts are that notebooks make; they get into _static itself
 SCRIPTS = {"book/_static/explorables": "_static/explorables", NOTEBOOK_SCRIPTS: "_static"}  # folder: that of the page
 SHARED = ("elements", "axes", "pixels", "network")  # scripts that every explorable may use, in the order of their needs
+FOOT = {"parameters", "setup"}  # tags of cells that go to the foot of the page
+PIPE = r"\|"  # in a table of Markdown
 MEASURED = ("image/", "text/html", "text/markdown")  # outputs that get a line of provenance
 
 
@@ -48,22 +54,30 @@ def link_to_cell(notebook: str, cell: str, *children, **attributes) -> nodes.Nod
     return reference
 
 
-def provenance_line(provenance: dict, cell: str) -> nodes.paragraph:
-    """Return the small line under a figure or table: where it comes from, with a link to the cell."""
-    notebook, parameters = provenance["notebook"], provenance["parameters"]
-    settings = ", ".join(
-        f"{name} = {value}" for name, value in parameters.items() if name not in ("dataset", "seed", "seeds")
+def provenance_line(provenance: dict, cell: str, here: str) -> nodes.paragraph:
+    """Return the small line under a figure or table: a link to its cell, with what that was run with as tooltip.
+
+    Parameters
+    ----------
+    provenance : dict
+        Of the notebook that made it.
+    cell : str
+    here : str
+        Name of the page that it stands on.
+    """
+    notebook = provenance["notebook"]
+    settings = [f"{name} = {value}" for name, value in provenance["parameters"].items() if name != "dataset"]
+    data = f"data {provenance['dataset']}" if provenance["dataset"] else "no data"
+    facts = html.escape(" · ".join([*settings, data, f"commit {provenance['commit']}"]), quote=True)
+    text = f"cell {cell}" if Path(here).name == notebook else f"{notebook}, cell {cell}"
+    return nodes.paragraph(
+        "",
+        "",
+        nodes.raw("", f'<span title="{facts}">', format="html"),
+        link_to_cell(notebook, cell, nodes.Text(text)),
+        nodes.raw("", "</span>", format="html"),
+        classes=["provenance"],
     )
-    seed = parameters.get("seed", parameters.get("seeds"))
-    facts = [
-        settings,
-        seed is not None and f"seed {seed}",
-        provenance["dataset"] and f"data {provenance['dataset']}",
-        f"commit {provenance['commit']}",
-    ]
-    link = link_to_cell(notebook, cell, nodes.Text(f"{notebook}, cell {cell}"))
-    text = nodes.Text(" · " + " · ".join(fact for fact in facts if fact))
-    return nodes.paragraph("", "", link, text, classes=["provenance"])
 
 
 class ResultRole(SphinxRole):
@@ -102,7 +116,7 @@ class ResultFigure(SphinxDirective):
         box = nodes.container(classes=["bea-figure-box"])
         box += nodes.raw("", f'<figure class="bea-figure">{path.read_text(encoding="utf-8")}</figure>', format="html")
         self.state.nested_parse(self.content, self.content_offset, box)
-        box += provenance_line(content["provenance"], cell)
+        box += provenance_line(content["provenance"], cell, self.env.docname)
         return [box]
 
 
@@ -120,7 +134,8 @@ class FromMarkdown(SphinxDirective):
         for path in sorted(results_folder(self.env).glob("*.json")):
             self.env.note_dependency(str(path))
         claims = Path(self.env.srcdir) / "book" / "claims.yml"
-        self.env.note_dependency(str(claims))
+        for path in (claims, claims.with_name("published.yml"), *sorted((ROOT / "lab" / "rules").glob("*.py"))):
+            self.env.note_dependency(str(path))
         return scorecard(load_claims(claims), results_folder(self.env))
 
 
@@ -151,7 +166,8 @@ class Scorecard(FromMarkdown):
                 link = f" [{row['notebook']}, cell {row['cell']}](cell-{row['notebook']}-{row['cell']})"
             ours = f"{row['ours']} ({row['label']})" if row["ours"] else "–"
             because = f" {row['because']}" if row["because"] else ""
-            criterion = f"<details><summary>How it is judged</summary>{row['judged'].strip()}</details>"
+            judged = explained(row) if "rule" in row else row["judged"].strip()  # transitional: all have a rule soon
+            criterion = f"<details><summary>How it is judged</summary>{judged.replace('|', PIPE)}</details>"
             claim = f"**{row['id']}** {row['place']}. {row['statement'].strip()} {criterion}"
             lines.append(f"| {claim} | {shown(row)} | {ours} | **{row['verdict']}**.{because}{link} |")
         return self.parse("\n".join(lines), "scorecard")
@@ -172,6 +188,32 @@ class Runs(FromMarkdown):
                 facts = [page, f"{provenance['seconds']} s", provenance["dataset"] or "none", provenance["commit"]]
                 lines.append(f"| {' | '.join([*facts, settings])} |")
         return self.parse("\n".join(lines), "runs")
+
+
+class Parameters(FromMarkdown):
+    """``{parameters}`` lists the parameters of every chapter: type, range, meaning, and the value in each edition."""
+
+    def run(self):
+        """Return a table a chapter."""
+        self.env.note_dependency(str(ROOT / "params.yml"))
+        sections = {name: entries for name, entries in read().items() if name != "common"}
+        return [
+            node for name, entries in sections.items() for node in self.parse(self.table(name, entries), "settings")
+        ]
+
+    @staticmethod
+    def table(chapter: str, entries: dict) -> str:
+        """Return the table of a chapter, with a link to it."""
+        lines = [f"**{{doc}}`../results/{chapter}`**, `{chapter}`", ""]
+        lines += [
+            f"| name | meaning | type | range | {' | '.join(EDITIONS)} |",
+            f"|---|---|---|---|{'---|' * len(EDITIONS)}",
+        ]
+        for name, entry in entries.items():
+            values = [f"`{entry.get(edition, entry['full'])}`" for edition in EDITIONS]
+            words = [f"`{name}`", entry["meaning"], f"`{entry['type']}`", range_of(entry) or "any", *values]
+            lines.append(f"| {' | '.join(word.replace('|', PIPE) for word in words)} |")
+        return "\n".join(lines)
 
 
 class Versions(FromMarkdown):
@@ -217,7 +259,10 @@ class Explorable(SphinxDirective):
 
 
 def tie_cells(app, doctree) -> None:
-    """Give every cell of an executed notebook its id as anchor, its figures and tables a line of provenance."""
+    """Give every cell of an executed notebook its id as anchor, its figures and tables a line of provenance.
+
+    Cells that a reader need not see, those tagged ``parameters`` or ``setup``, go to the foot of the page.
+    """
     path = Path(app.env.doc2path(app.env.docname))
     if path.suffix != ".ipynb":
         return
@@ -226,9 +271,10 @@ def tie_cells(app, doctree) -> None:
     if provenance is None:
         logger.warning("%s was not executed by this book's workflow; run `make book`", path.name)
         return
-    labels = app.env.domaindata["std"]
+    labels, foot = app.env.domaindata["std"], []
     for cell in list(doctree.findall(lambda node: node.get("nb_element") == "cell_code" if _element(node) else False)):
-        if "injected-parameters" in cell["cell_metadata"].get("tags", []):
+        tags = cell["cell_metadata"].get("tags", [])
+        if "injected-parameters" in tags:
             cell.parent.remove(cell)
             continue
         name = notebook.cells[cell["cell_index"]]["id"]
@@ -237,23 +283,42 @@ def tie_cells(app, doctree) -> None:
         labels["anonlabels"][label.lower()] = labels["anonlabels"][label] = (app.env.docname, anchor)
         shows = [node for node in cell.findall(nodes.container) if node.get("mime_type", "").startswith(MEASURED)]
         if shows:
-            cell.append(provenance_line(provenance, name))
-    if title := next(doctree.findall(nodes.title), None):
-        title.parent.insert(title.parent.index(title) + 1, _run_box(provenance))
+            cell.append(provenance_line(provenance, name, app.env.docname))
+        if FOOT.intersection(tags):
+            cell.parent.remove(cell)
+            foot.append(cell)
+    app.env.note_dependency(str(ROOT / "params.yml"))
+    page = next(doctree.findall(nodes.section), doctree)
+    page.append(nodes.raw("", "<details class='run'><summary>How this was computed</summary>", format="html"))
+    page.append(_run_line(provenance))
+    page.append(nodes.raw("", _settings(provenance), format="html"))
+    page.extend(foot)
+    page.append(nodes.raw("", "</details>", format="html"))
 
 
 def _element(node) -> bool:
     return isinstance(node, nodes.Element)
 
 
-def _run_box(provenance: dict) -> nodes.paragraph:
-    """Return the line under a notebook's title: its parameters and how long it took."""
-    parameters = ", ".join(f"{name} = {value}" for name, value in provenance["parameters"].items())
+def _run_line(provenance: dict) -> nodes.paragraph:
+    """Return the line that says when the notebook of a page ran, and on what."""
+    data = f" on {provenance['dataset']}" if provenance["dataset"] else ""
     text = (
-        f"Executed in {provenance['seconds']} s with {parameters} "
-        f"(parameter set {provenance['set']}, commit {provenance['commit']})."
+        f"Executed in {provenance['seconds']} s{data} (edition {provenance['edition']}, commit {provenance['commit']})."
     )
-    return nodes.paragraph("", "", nodes.Text(text), classes=["provenance", "run"])
+    return nodes.paragraph("", "", nodes.Text(text), classes=["provenance"])
+
+
+def _settings(provenance: dict) -> str:
+    """Return the table of a notebook's parameters as HTML: name, value, meaning."""
+    entries = common() | declared(provenance["notebook"])
+    rows = [
+        f"<tr><td><code>{html.escape(name)}</code></td><td>{html.escape(str(value))}</td>"
+        f"<td>{html.escape(entries[name]['meaning'])}</td></tr>"
+        for name, value in provenance["parameters"].items()
+    ]
+    head = "<thead><tr><th>parameter</th><th>value</th><th>meaning</th></tr></thead>"
+    return f"<table class='table'>{head}<tbody>{''.join(rows)}</tbody></table>"
 
 
 def announce(app, config) -> None:
@@ -267,7 +332,7 @@ def announce(app, config) -> None:
     if decided["name"] == "digits":
         why = "as params.yml asks" if not decided["reason"] else f"because {decided['asked']} could not be had"
         parts.append(f"This book was computed from {decided['note']}, {why}. No claim about MNIST is judged.")
-    if decided["set"] != "full":
+    if decided["edition"] == "smoke":
         parts.append("This book was made with the smoke parameters, for tests: its numbers mean little.")
     if parts:
         config.html_theme_options["announcement"] = " ".join(parts)
@@ -295,12 +360,14 @@ def take_scripts_of_notebooks(app, config) -> None:
 
 
 def setup(app) -> dict:
-    """Register everything."""
+    """Register everything. Pages are read again when any source of this extension has changed."""
+    app.add_config_value("companion_sources", digest_of(setup), "env")
     app.add_role("result", ResultRole())
     for name, directive in {
         "result-figure": ResultFigure,
         "scorecard": Scorecard,
         "runs": Runs,
+        "parameters": Parameters,
         "versions": Versions,
         "explorable": Explorable,
     }.items():

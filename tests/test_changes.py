@@ -1,0 +1,61 @@
+"""What of the real book runs again after a change. Nothing is computed: the book is imagined to have been made."""
+
+import shutil
+
+import pytest
+from tiny import ROOT, edit, imagined_tree, would_run
+
+from workflow.dependencies import all_needs
+from workflow.durations import expected
+
+NEEDS = all_needs(ROOT)
+TRAININGS = {"training", "deep_training", "scratch", "lenet"}
+READ = {other for needs in NEEDS.values() for other in needs.chapters}
+SECONDS = expected("full", NEEDS)
+LONGEST = max(NEEDS.keys() - READ, key=lambda name: (SECONDS[name], name))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return imagined_tree(tmp_path_factory.mktemp("imagined") / "tree")
+
+
+@pytest.fixture
+def tree(made, tmp_path):
+    """A copy of the imagined book, in which files may be changed."""
+    return shutil.copytree(made, tmp_path / "tree")
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "expected"),
+    [
+        ("params.yml", "full: 20, smoke: 8", "full: 20, smoke: 9", {"primer", "book"}),
+        ("params.yml", "full: 20, smoke: 8", "full: 21, smoke: 8", {"book"}),  # of another edition; a page lists it
+        ("bea/backward/linear_systems.py", "import", "\nimport", {"primer", "book"}),
+        ("lab/results.py", "import", "\nimport", {*NEEDS, "book"}),
+        (f"notebooks/{LONGEST}.ipynb", "figure", "figure ", {LONGEST, "book"}),
+        ("book/notation.md", "# Notation", "# The notation", {"book"}),
+        ("book/_static/explorables/plane.js", "use strict", "use  strict", {"book"}),
+    ],
+)
+def test_a_change_runs_what_depends_on_it_and_nothing_else(tree, file, old, new, expected):
+    """Parameters, modules, the longest chapter's figure, prose and scripts."""
+    edit(tree / file, old, new)
+    assert would_run(tree) == expected
+
+
+def test_a_change_of_the_search_trains_nothing(tree):
+    """How attacks are computed is behind the chapters that attack, not behind those that train."""
+    edit(tree / "bea" / "backward" / "search.py", "import", "\nimport")
+    runs = would_run(tree)
+    assert not runs & TRAININGS
+    assert {"tables", "book"} <= runs
+
+
+def test_other_networks_concern_those_that_read_them(tree):
+    """Directly or not, and no others."""
+    edit(tree / "params.yml", "full: 5, smoke: 2", "full: 5, smoke: 3")  # the epochs of training
+    readers = {name for name, needs in NEEDS.items() if "training" in needs.chapters}
+    assert would_run(tree) == {"training", "book"} | readers
+    assert "one_layer" in readers
+    assert not {"primer", "bridge"} & readers

@@ -1,0 +1,131 @@
+"""`workflow.dependencies`: what a chapter needs is what its code says, and code that hides it is refused."""
+
+from pathlib import Path
+
+import pytest
+from tiny import CLAIMS, ROOT, write_notebook
+
+from workflow.dependencies import all_needs
+
+OPEN = "from lab import Chapter\n\nchapter = Chapter('name', globals())"
+TRAINS = {"parameters": "output = ''", "setup": OPEN, "train": "chapter.keep('toy', nets, models)"}
+READS = {
+    "parameters": "dataset = 'mnist'\noutput = ''",
+    "setup": f"from studies import bridge\n{OPEN}",
+    "load": "nets = chapter.networks('toy', first=2)",
+    "judge": "chapter.judge('judge', 'B1', rule, nets)",
+}
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A tree with two chapters, the second of which reads what the first trains."""
+    (tmp_path / "book").mkdir()
+    (tmp_path / "book" / "claims.yml").write_text(CLAIMS)
+    (tmp_path / "book" / "published.yml").write_text("B1: {norm: 3}\n")
+    for name in ("bea", "lab", "studies"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    write_notebook(tmp_path / "notebooks" / "trains.ipynb", TRAINS)
+    write_notebook(tmp_path / "notebooks" / "reads.ipynb", READS)
+    return tmp_path
+
+
+def edited(tree, **cells):
+    """What the second chapter needs with other cells."""
+    write_notebook(tree / "notebooks" / "reads.ipynb", READS | cells)
+    return all_needs(tree)["reads"]
+
+
+def test_a_chapter_waits_for_those_that_train_its_networks(tree):
+    """For the dataset where it has one; and it depends on modules behind modules."""
+    needs = all_needs(tree)
+    assert needs["reads"].chapters == ("trains",)
+    assert needs["reads"].dataset
+    assert needs["trains"].chapters == ()
+    assert not needs["trains"].dataset
+    assert {"studies/bridge.py", "bea/backward/search.py"} <= set(needs["reads"].files)
+    assert "bea/backward/search.py" not in needs["trains"].files
+    assert needs["trains"].claims == ""
+
+
+def test_one_that_loads_nothing_waits_for_nothing(tree):
+    """Whatever its text says."""
+    assert edited(tree, load="'chapter.networks(tanh)'").chapters == ()
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        (
+            "chapter.networks(family)",
+            "reads, cell 'load': chapter.networks: expected families as literal text, .*family",
+        ),
+        ("chapter.networks(*names)", "cell 'load': chapter.networks: expected families as literal text"),
+        ("chapter.networks()", "cell 'load': chapter.networks: expected families as literal text, received nothing"),
+        ("chapter.networks('yot')", "reads, cell 'load': no chapter keeps networks 'yot', there are .*toy"),
+        (
+            "chapter.judge('load', claim, rule)",
+            "cell 'load': chapter.judge: expected the id of a claim as literal text",
+        ),
+        ("chapter.judge('load', 'B9', rule)", "reads: expected a claim of book/claims.yml, received 'B9'"),
+        ("load = chapter.networks", "cell 'load': expected a call of chapter.networks, received it as a value"),
+        ("everything(chapter)", "cell 'load': chapter is handed on, which hides what the chapter needs"),
+        ("open(chapter.inputs / 'trains.json')", "cell 'load': chapter.inputs hides what is read"),
+        ("if x", "reads, cell 'load': expected Python"),
+        ("chapter.keep('toy', nets)", "networks 'toy': expected one chapter to keep them, reads and trains do"),
+    ],
+)
+def test_what_hides_a_need_is_refused(tree, cell, message):
+    """With the name of the cell."""
+    with pytest.raises(ValueError, match=message):
+        edited(tree, load=cell)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "counts"),
+    [
+        ("Weights have a norm.", "Weights are long.", False),  # the statement
+        ("chapter: first", "chapter: second", False),
+        ("least: 1.0", "least: 2.0", True),  # a threshold
+        ("data: null", "data: mnist", True),
+        ('place: "§1"', 'place: "§3"', True),
+        ("least: 0.5", "least: 0.7", False),  # of another claim
+    ],
+)
+def test_of_a_claim_counts_what_the_chapter_shows_and_applies(tree, old, new, counts):
+    """A statement worded anew re-runs no chapter."""
+    before = all_needs(tree)["reads"].claims
+    path = tree / "book" / "claims.yml"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new, 1))
+    assert (all_needs(tree)["reads"].claims != before) == counts
+
+
+def test_published_numbers_count(tree):
+    """Those of the claims that the chapter judges or quotes."""
+    before = edited(tree).claims
+    (tree / "book" / "published.yml").write_text("B1: {norm: 4}\n")
+    assert edited(tree).claims != before
+    assert edited(tree, judge="").claims == ""
+    assert edited(tree, judge="chapter.published('B1')").claims == edited(tree).claims
+
+
+def test_the_chapters_of_the_book_wait_for_the_training_they_read():
+    """And for no other: one that needs no network for none, and no training for another."""
+    needs = all_needs(ROOT)
+    assert needs["primer"].chapters == ()
+    assert not needs["primer"].dataset
+    assert set(needs["bridge"].chapters) == {"scratch", "deep_training"}
+    if "Chapter(" in (ROOT / "notebooks" / "lower_bounds.ipynb").read_text():  # transitional
+        assert set(needs["lower_bounds"].chapters) == {"deep_training", "lenet"}
+    for name in ("training", "deep_training", "scratch", "lenet"):
+        assert needs[name].chapters == ()
+        assert needs[name].dataset
+    assert {path.stem for path in Path(ROOT / "notebooks").glob("*.ipynb")} == set(needs)
+
+
+def test_no_search_is_behind_a_training():
+    """A change of how attacks are computed trains nothing again."""
+    for name, need in all_needs(ROOT).items():
+        if name in ("training", "deep_training", "scratch", "lenet"):
+            assert "bea/backward/search.py" not in need.files, name

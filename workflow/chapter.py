@@ -1,0 +1,78 @@
+"""``make chapter NAME=tables P="margin=1e-3 starts=5"``: make one chapter and what it needs, and print its page.
+
+With other parameters, its results go to ``_build/chapters/NAME`` and leave those of the book alone.
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from lab.parameters import checked, parse
+from workflow.build import alone, begin, build, ended_with, interruptible, whole_number
+from workflow.dependencies import all_needs
+from workflow.editions import needs_copy, run_in
+from workflow.plan import DONE
+from workflow.render import render_alone
+
+FOLDER = Path("_build/chapters")
+CHANGE = re.compile(r"\s*(\w+)=(.*?)(?=\s+\w+=|\s*$)")
+
+
+def changes_in(text: str) -> dict[str, str]:
+    """Return name → value as YAML, from NAME=VALUE NAME=VALUE.
+
+    Raises
+    ------
+    ValueError
+        For any other text.
+    """
+    if re.sub(CHANGE, "", text).strip():
+        raise ValueError(f"P: expected NAME=VALUE, one or more, received {text!r}")
+    return dict(CHANGE.findall(text))
+
+
+def make(name: str, changes: dict[str, str], edition: str, cores: int) -> int:
+    """Make the chapter, print where its page is, and return the exit status."""
+    needs = all_needs()
+    if name not in needs:
+        raise ValueError(f"NAME: expected one of {', '.join(needs)}, received {name!r}")
+    checked(name, {key: parse(value, f"{name}: parameter {key!r}") for key, value in changes.items()})
+    before = needs[name].chapters if changes else (name,)
+    with alone() as lock:
+        code = build(edition, cores, lock, tuple(f"results/{DONE}/{other}" for other in before)) if before else 0
+        made = Path("results")
+        if changes and code == 0:
+            made = FOLDER / name / "made"
+            command = [sys.executable, "-m", "workflow.execute", name, "--edition", edition, "--to", str(made)]
+            command += [part for key, value in changes.items() for part in ("-p", key, value)]
+            with subprocess.Popen(command, start_new_session=True) as process, ended_with(process):
+                code = process.wait()
+        if code == 0:
+            (FOLDER / name).mkdir(parents=True, exist_ok=True)
+            print(f"Open this page in a browser:\n  {render_alone(name, made, FOLDER / name).resolve()}")
+    return code
+
+
+def main() -> None:
+    """Read the command line and make."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name")
+    parser.add_argument("changes", nargs="*", metavar="NAME=VALUE")
+    parser.add_argument("--edition", default="full")
+    parser.add_argument("--cores", default=str(os.cpu_count()))
+    arguments = parser.parse_args()
+    cores = whole_number(arguments.cores)
+    begin(arguments.edition)
+    if needs_copy(arguments.edition):
+        sys.exit(run_in(arguments.edition, "workflow.chapter", *sys.argv[1:]))
+    try:
+        sys.exit(make(arguments.name, changes_in(" ".join(arguments.changes)), arguments.edition, cores))
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    interruptible(main)

@@ -1,0 +1,235 @@
+"""What a chapter needs, found by reading its code: nothing is listed by hand.
+
+A chapter opens with ``chapter = Chapter(...)``. What it says to that name, as literal text, tells the rest:
+
+- ``chapter.networks("tanh")`` waits for the chapter that says ``chapter.keep("tanh", ...)``;
+- a parameter ``dataset`` waits for the decision on the dataset;
+- ``chapter.judge(cell, "B13", ...)`` and ``chapter.published("B13")`` depend on that claim: its rule with all
+  thresholds, its data and what is printed of it, but not on how its statement is worded;
+- an ``import`` depends on the module and on all modules of ours behind it.
+
+A chapter that hides any of this, behind a variable or by handing ``chapter`` on, is refused with the cell's name.
+"""
+
+import ast
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.claims import load_claims
+from lab.parameters import assigned
+from lab.sources import files_reached
+
+COUNTS = ("rule", "data", "shown", "place", "published")  # of a claim, for the chapter that judges it
+CLAIMED = {"judge": 1, "record": 1, "published": 0}  # method → where the claim stands among its arguments
+FAMILIES = {"networks": None, "keep": 1}  # method → how many of its arguments are families; None for all
+WATCHED = {*CLAIMED, *FAMILIES, "inputs"}
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the code of a chapter says.
+
+    Attributes
+    ----------
+    networks : tuple of (str, str)
+        Families of trained networks that it reads, each with the cell that names it.
+    keeps : tuple of str
+        Families that it trains.
+    claims : tuple of str
+        Claims that it judges or quotes.
+    dataset : bool
+        Whether it is computed from the dataset of the book.
+    code : str
+        All of its code.
+    """
+
+    networks: tuple[tuple[str, str], ...]
+    keeps: tuple[str, ...]
+    claims: tuple[str, ...]
+    dataset: bool
+    code: str
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a chapter is made of, besides its notebook and its parameters.
+
+    Attributes
+    ----------
+    chapters : tuple of str
+        Those that have to run before.
+    dataset : bool
+        Whether the dataset has to be decided on before.
+    files : tuple of str
+        Modules of ours, relative to the root, in alphabetical order.
+    claims : str
+        Digest of what counts of the claims that it judges.
+    """
+
+    chapters: tuple[str, ...]
+    dataset: bool
+    files: tuple[str, ...]
+    claims: str
+
+
+def all_needs(root: Path = Path()) -> dict[str, Needs]:
+    """Return chapter → what it needs, for every notebook.
+
+    Raises
+    ------
+    ValueError
+        For a family that no chapter or more than one keeps, an unknown claim, and code that hides what it needs.
+    """
+    said = {path.stem: said_by(path) for path in sorted((root / "notebooks").glob("*.ipynb"))}
+    claims = load_claims(root / "book" / "claims.yml")
+    homes = dict(TRANSITIONAL_HOMES)
+    for name, chapter in said.items():
+        for family in chapter.keeps:
+            if homes.get(family, name) != name:
+                raise ValueError(
+                    f"networks {family!r}: expected one chapter to keep them, {homes[family]} and {name} do"
+                )
+            homes[family] = name
+    return {name: _needs(name, chapter, homes, claims, root) for name, chapter in said.items()}
+
+
+def _needs(name: str, chapter: Said, homes: dict, claims: dict, root: Path) -> Needs:
+    before = {}
+    for family, cell in chapter.networks:
+        if family not in homes:
+            known = ", ".join(sorted(homes)) or "none"
+            raise ValueError(f"{name}, cell {cell!r}: no chapter keeps networks {family!r}, there are {known}")
+        before[homes[family]] = None
+    files = {path.relative_to(root).as_posix() for path in files_reached(chapter.code, root)}
+    if not opens(chapter.code):
+        before = dict.fromkeys(TRANSITIONAL_NEEDS.get(name, ()))
+        files |= {"book/claims.yml", "book/published.yml"}
+    for claim in chapter.claims:
+        if claim not in claims:
+            raise ValueError(f"{name}: expected a claim of book/claims.yml, received {claim!r}")
+    counts = {claim: [claims[claim].get(key) for key in COUNTS] for claim in chapter.claims}
+    digest = hashlib.sha256(json.dumps(counts).encode()).hexdigest() if counts else ""
+    return Needs(tuple(other for other in before if other != name), chapter.dataset, tuple(sorted(files)), digest)
+
+
+def said_by(path: Path) -> Said:
+    """Read a notebook.
+
+    Raises
+    ------
+    ValueError
+        Naming the cell, for code that is not Python, a family or a claim that is not literal text, and a ``chapter``
+        that is handed on.
+    """
+    networks, keeps, claims, code = [], [], [], []
+    trees = list(_trees(path))
+    chapter = next(filter(None, (opens(tree) for _, tree in trees)), None)
+    for cell, tree in trees:
+        code.append(ast.unparse(tree))
+        for method, call in _uses(tree, chapter, f"{path.stem}, cell {cell!r}"):
+            place = f"{path.stem}, cell {cell!r}: {chapter}.{method}"
+            if method in CLAIMED:
+                claims += _literals(call.args[CLAIMED[method] :][:1], place, "the id of a claim")
+                continue
+            found = _literals(call.args[: FAMILIES[method]], place, "families")
+            networks += [(family, cell) for family in found if method == "networks"]
+            keeps += found if method == "keep" else []
+    dataset = "dataset" in assigned(path)
+    return Said(tuple(networks), tuple(keeps), tuple(sorted(set(claims))), dataset, "\n".join(code))
+
+
+def opens(code: str | ast.AST) -> str | None:
+    """Return the name that a piece of code gives to its ``Chapter(...)``; None if it opens none."""
+    for node in ast.walk(ast.parse(code) if isinstance(code, str) else code):
+        match node:
+            case ast.Assign(
+                targets=[ast.Name(id=name)],
+                value=ast.Call(func=ast.Name(id="Chapter") | ast.Attribute(attr="Chapter")),
+            ):
+                return name
+    return None
+
+
+def _trees(path: Path) -> Iterator[tuple[str, ast.Module]]:
+    """Yield id and syntax tree of every code cell."""
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        if cell["cell_type"] == "code":
+            try:
+                yield cell["id"], ast.parse("".join(cell["source"]))
+            except SyntaxError as error:
+                raise ValueError(f"{path.stem}, cell {cell['id']!r}: expected Python, {error}") from None
+
+
+def _uses(tree: ast.AST, chapter: str | None, place: str) -> Iterator[tuple[str, ast.Call]]:
+    """Yield the calls of the methods of ``chapter`` that tell what it needs; refuse what would hide some."""
+    called, spoken_to = {}, set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id=name)) as method) if name == chapter:
+                called[id(method)] = node
+    for node in ast.walk(tree):
+        match node:
+            case ast.Attribute(value=ast.Name(id=name) as owner, attr=method) if name == chapter:
+                spoken_to.add(id(owner))
+                if method == "inputs":
+                    raise ValueError(f"{place}: {chapter}.inputs hides what is read; call {chapter}.networks")
+                if method in WATCHED:
+                    if id(node) not in called:
+                        raise ValueError(f"{place}: expected a call of {chapter}.{method}, received it as a value")
+                    yield method, called[id(node)]
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name, ctx=ast.Load()) if name == chapter and id(node) not in spoken_to:
+                raise ValueError(f"{place}: {chapter} is handed on, which hides what the chapter needs")
+
+
+def _literals(arguments: list[ast.expr], place: str, what: str) -> list[str]:
+    """Return the arguments as text."""
+    for argument in arguments:
+        if not (isinstance(argument, ast.Constant) and isinstance(argument.value, str)):
+            raise ValueError(f"{place}: expected {what} as literal text, received {ast.unparse(argument)}")
+    if not arguments:
+        raise ValueError(f"{place}: expected {what} as literal text, received nothing")
+    return [argument.value for argument in arguments]
+
+
+# Transitional, for notebooks that do not open a Chapter yet: to be deleted with the last of them, with its two uses.
+TRANSITIONAL_HOMES = {
+    "one_layer": "training",
+    "length": "training",
+    "tanh-tanh": "deep_training",
+    "tanh": "deep_training",
+    "relu": "deep_training",
+    "lenet": "deep_training",
+    "scratch": "scratch",
+    "rbf": "sturdier",
+    "lenet-mnist": "lenet",
+    "lenet-cifar10": "lenet",
+}
+TRANSITIONAL_NEEDS = {
+    "one_layer": ("training",),
+    "backward_error": ("training",),
+    "tables": ("training", "deep_training"),
+    "pictures": ("training", "deep_training"),
+    "beyond": ("deep_training",),
+    "attacker": ("deep_training",),
+    "sturdier": ("scratch",),
+    "hundred": ("scratch",),
+    "distribution": ("scratch",),
+    "ray": ("scratch",),
+    "epsilon": ("training", "deep_training", "scratch", "sturdier"),
+    "logistic": ("training", "deep_training"),
+    "attacks": ("training", "deep_training"),
+    "derivatives": ("training", "deep_training", "scratch", "sturdier"),
+    "transfer": ("training", "deep_training", "scratch", "sturdier"),
+    "hidden": ("deep_training", "scratch"),
+    "bridge": ("deep_training", "scratch"),
+    "audit": ("deep_training", "lenet"),
+    "lower_bounds": ("training", "deep_training", "lenet"),
+    "sandwich": ("training", "deep_training", "lenet"),
+    "ball": ("training", "deep_training", "lenet"),
+    "robustness": ("scratch",),
+}
