@@ -75,6 +75,15 @@ def load(name: str) -> Dataset:
     return _check(name, path, arrays)
 
 
+def load_if_there(name: str) -> dict[str, "Dataset"]:
+    """Return name → dataset, or nothing, after saying why, where it cannot be had."""
+    try:
+        return {name: load(name)}
+    except DatasetUnavailableError as error:
+        print(error)
+        return {}
+
+
 def check_name(name: str) -> None:
     """Raise ``ValueError`` unless ``name`` is a dataset."""
     if name not in NAMES:

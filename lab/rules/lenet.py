@@ -1,0 +1,37 @@
+"""What is judged about LeNet's accuracy."""
+
+from lab.claims import CONTRADICTED, REPRODUCED, UNDECIDED
+from lab.rules import Outcome
+
+
+def accuracies(legs, *, published, points, titles, note) -> Outcome:
+    """Caffe's LeNet is trained on both datasets from several seeds, in legs.
+
+    On MNIST every seed must exceed the published accuracy after its last leg, and on CIFAR-10 every seed must be within
+    {points:.0%} of all test images of the published one after one of its legs: reproduced when both hold. Contradicted
+    when either fails for every seed. Otherwise, or without CIFAR-10, it cannot be decided.
+    """
+    ends = {name: table.groupby("net", sort=False).test.last() for name, table in legs.items()}
+    over = ends["mnist"] > published["mnist"]
+    near = None
+    if "cifar10" in legs:
+        table = legs["cifar10"]
+        near = ((table.test - published["cifar10"]).abs() <= points).groupby(table.net, sort=False).any()
+    holds = near is not None and over.all() and near.all()
+    fails = not over.any() or (near is not None and not near.any())
+    spreads = [
+        f"{100 * own.mean():.2f}% ({100 * own.min():.2f} to {100 * own.max():.2f}) on {titles[name]}"
+        for name, own in ends.items()
+    ]
+    return Outcome(
+        REPRODUCED if holds else CONTRADICTED if fails else UNDECIDED,
+        f"{', '.join(spreads)}, mean and range over {len(over)} seed{'s' * (len(over) > 1)}",
+        "exact",
+        f"{over.sum()} of {len(over)} trainings exceed {published['mnist']:.0%} on MNIST; "
+        + (
+            "there is no CIFAR-10 on this machine."
+            if near is None
+            else f"{near.sum()} of {len(near)} come within five points of {published['cifar10']:.0%} on CIFAR-10 "
+            f"({note})."
+        ),
+    )
