@@ -98,10 +98,10 @@ def accuracy(legs: Mapping[str, pd.DataFrame], tested: Mapping[str, int], publis
     return pd.DataFrame(rows)
 
 
-def last_rise(legs: pd.DataFrame) -> float:
-    """Return by how many points the median test accuracy rose in the last leg; NaN after one leg."""
-    ends = 100 * legs.groupby("passes").test.median()
-    return ends.diff().iloc[-1]
+def last_rise(legs: pd.DataFrame | None) -> str:
+    """Say by how many points the median test accuracy rose in the last leg."""
+    ends = [] if legs is None else 100 * legs.groupby("passes").test.median()
+    return f"{ends.diff().iloc[-1]:.1f}" if len(ends) > 1 else "an unknown number of"
 
 
 def sorted_filters(kernel) -> tuple[np.ndarray, dict]:

@@ -35,8 +35,9 @@ def test_legs_and_accuracies():
     assert row["mean"] == 0.8
     assert row.error == pytest.approx(4.0)
     assert row.lead == pytest.approx(5.0)
-    assert study.last_rise(legs) == pytest.approx(10.0)
-    assert np.isnan(study.last_rise(pd.DataFrame({"passes": [1], "test": [0.5]})))
+    assert study.last_rise(legs) == "10.0"
+    assert study.last_rise(pd.DataFrame({"passes": [1], "test": [0.5]})) == "an unknown number of"
+    assert study.last_rise(None) == "an unknown number of"
 
 
 def test_filters_are_sorted_by_their_norm():
