@@ -15,6 +15,7 @@ from lab import datasets, memory, parameters
 from lab.results import Results
 from lab.rules import Outcome, rule_of
 from lab.trained import KERAS, names_of
+from lab.wording import tidy
 
 MOST_NUMBERS = 60  # a table with more than that is folded: a picture tells it better
 
@@ -106,7 +107,10 @@ class Chapter(Results):
         write_text(self.folder / "tables" / name, frame.to_csv(index=False))
         formats = formats or {}
         shown = [
-            [format(value, formats.get(column, "")) for column, value in zip(frame.columns, row, strict=True)]
+            [
+                tidy(value, formats[column]) if column in formats else str(value)
+                for column, value in zip(frame.columns, row, strict=True)
+            ]
             for row in frame.itertuples(index=False, name=None)
         ]
         names = [str(header) for header in (frame.columns if headers is None else headers)]
