@@ -15,6 +15,7 @@ from lab import datasets, memory, parameters
 from lab.results import Results
 from lab.rules import Outcome, rule_of
 from lab.trained import KERAS, names_of
+from lab.wording import tidy
 
 MOST_NUMBERS = 60  # a table with more than that is folded: a picture tells it better
 
@@ -129,7 +130,10 @@ class Chapter(Results):
         write_text(self.folder / "tables" / name, frame.to_csv(index=False))
         given = [(formats or {}).get(column, "") for column in frame.columns]
         shown = [
-            ["" if value != value else format(value, form) for value, form in zip(row, given, strict=True)]
+            [
+                "" if value != value else tidy(value, form) if form else str(value)
+                for value, form in zip(row, given, strict=True)
+            ]
             for row in frame.itertuples(index=False, name=None)
         ]
         names = [str(header) for header in (frame.columns if headers is None else headers)]

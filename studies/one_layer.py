@@ -141,17 +141,19 @@ def weight_attacks(nets: Mapping[str, Network], x, labels, *, margin: float, fil
     """
     frames = []
     for name, net in nets.items():
-        target = other_classes(labels, net.classes).ravel()
-        left = np.flatnonzero(np.repeat(net.classify(x), net.classes - 1) != target)
-        image, target = left // (net.classes - 1), target[left]
-        result = attack(net, x[image], target, on="weights", margin=margin)
-        frame = pd.DataFrame({
-            "net": name, "source": labels[image], "target": target, "norm": result.perturbation.relative_norms[:, 0],
-            "success": result.success, "kkt": result.kkt_residual,
-        })  # fmt: skip
-        if files is not None:
-            frame["in_keras"] = keras_logits_perturbed(files[name], net, result.perturbation).argmax(axis=1) == target
-        frames.append(frame)
+        aims, rivals = other_classes(labels, net.classes).ravel(), net.classes - 1
+        left = np.flatnonzero(np.repeat(net.classify(x), rivals) != aims)
+        for part in np.array_split(left, len(left) // 10000 + 1):  # a perturbation is as large as all its images
+            image, target = part // rivals, aims[part]
+            result = attack(net, x[image], target, on="weights", margin=margin)
+            frame = pd.DataFrame({
+                "net": name, "source": labels[image], "target": target, "success": result.success,
+                "norm": result.perturbation.relative_norms[:, 0], "kkt": result.kkt_residual,
+            })  # fmt: skip
+            if files is not None:
+                logits = keras_logits_perturbed(files[name], net, result.perturbation)
+                frame["in_keras"] = logits.argmax(axis=1) == target
+            frames.append(frame)
     return pd.concat(frames, ignore_index=True)
 
 
