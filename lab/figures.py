@@ -56,6 +56,26 @@ def show_image(axes, image, title="", change=False, size=10) -> None:
         spine.set(visible=True, linewidth=0.5, edgecolor=INK)
 
 
+def mosaic(images, titles, columns: int, framed=()) -> Figure:
+    """Return a figure of images (n, 28, 28) in rows, white on black, each with its title above.
+
+    An image of NaN leaves its place to the title; the numbers in ``framed`` are of images with a frame.
+    """
+    rows = len(images) // columns
+    figure, ((ax,),) = new_figure(7.0, 7.0 * 42 * rows / (34 * columns))
+    canvas = np.full((42 * rows, 34 * columns), np.nan)
+    for k, (image, title) in enumerate(zip(images, titles, strict=True)):
+        top, left, empty = 42 * (k // columns) + 11, 34 * (k % columns) + 3, np.isnan(image).all()
+        canvas[top : top + 28, left : left + 28] = image
+        ax.text(left + 13.5, top + (16 if empty else -3.5), title, ha="center", fontsize=10 if empty else 8.5)
+        if k in framed:
+            sides = [-1.5, 28.5, 28.5, -1.5, -1.5], [-1.5, -1.5, 28.5, 28.5, -1.5]
+            ax.plot(np.add(sides[0], left), np.add(sides[1], top), color=VERMILLION, lw=2)
+    ax.imshow(canvas, cmap="gray", vmin=0, vmax=1, interpolation="none")
+    ax.set_axis_off()
+    return figure
+
+
 def to_svg(figure: Figure, name: str, alt: str) -> str:
     """Return the figure as one ``<svg>`` element with alternative text, its ids prefixed by ``name``."""
     buffer = io.StringIO()

@@ -25,22 +25,17 @@ def attacks(nets: Mapping[str, Network], x, target, *, margin: float, **options)
 
 def with_outputs(nets: Mapping[str, Network]) -> dict[str, Network]:
     """Return the networks with an identity after the last activation, so that ``attack`` takes outputs for logits."""
-    return {
-        name: Network(
-            [*net.layers, Activation(net.output_activation), Dense(np.eye(net.classes), bias=False)],
-            net.input_shape,
-            input_range=net.input_range,
-        )
-        for name, net in nets.items()
-    }
+    longer = {}
+    for name, net in nets.items():
+        layers = [*net.layers, Activation(net.output_activation), Dense(np.eye(net.classes), bias=False)]
+        longer[name] = Network(layers, net.input_shape, input_range=net.input_range)
+    return longer
 
 
 def outcomes(nets: Mapping[str, Network], found, source, files: Mapping[str, Path] | None = None) -> pd.DataFrame:
     """Say what came of attacks, in the networks themselves and, with ``files``, in their original Keras models.
 
-    Returns
-    -------
-    DataFrame, one row an attack: ``net``, ``source``, ``target``, ``norm`` (the largest of the layers' relative norms,
+    Columns, a row an attack: ``net``, ``source``, ``target``, ``norm`` (the largest of the layers' relative norms,
     as Table 2 has it), ``objective`` (eq. 5), ``winner`` (class afterwards), ``lead`` (of the target, in what was
     attacked), ``covered`` (share of its way to the present class that the target covers), ``iterations``, ``kkt``
     (violation of the conditions of optimality), ``keras`` (whether the target's output is the largest).
@@ -63,11 +58,9 @@ def outcomes(nets: Mapping[str, Network], found, source, files: Mapping[str, Pat
 
 
 def table_two(first: pd.DataFrame, converged: pd.DataFrame, printed: Mapping) -> pd.DataFrame:
-    """Set outcomes beside the printed norms, source → target → norm.
+    """Set outcomes beside the printed norms, source → target → norm, a row a pair of digit and target.
 
-    Returns
-    -------
-    DataFrame, one row a pair of digit and target: ``source``, ``target``, ``published``; of the first network ``first``
+    Columns: ``source``, ``target``, ``published``; of the first network ``first``
     and ``converged`` (norms), ``root_first`` and ``root_converged`` (of eq. 5), ``wins`` (first-order, in Keras);
     over all networks ``least`` and ``most`` (converged norms), ``won_first`` and ``won_converged`` (in Keras).
     """
@@ -84,13 +77,7 @@ def table_two(first: pd.DataFrame, converged: pd.DataFrame, printed: Mapping) ->
 
 
 def counts(first: pd.DataFrame, converged: pd.DataFrame) -> pd.DataFrame:
-    """Count where the attacks on every network end.
-
-    Returns
-    -------
-    DataFrame, one row a ``net``: first-order attacks that reach the ``target`` (in Keras), keep the ``old`` class or
-    end in a ``third`` one; ``converged`` ones that reach the target (in Keras).
-    """
+    """Count, a row a ``net``, first-order ends (``target`` in Keras, ``old``, ``third``) and ``converged`` wins."""
     old = first.winner == first.source
     columns = {"net": first.net, "target": first.keras, "old": old, "third": ~old & (first.winner != first.target)}
     table = pd.DataFrame(columns | {"converged": converged.keras}).groupby("net", sort=False).sum()
@@ -98,11 +85,9 @@ def counts(first: pd.DataFrame, converged: pd.DataFrame) -> pd.DataFrame:
 
 
 def slsqp(net: Network, result: AttackResult, *, pairs: int, seed: int) -> pd.DataFrame:
-    """Solve the programme (6) again, in the unknowns ŷ - y, by SLSQP from random starts.
+    """Solve the programme (6) of ``pairs`` random attacks again, in the unknowns ŷ - y, by SLSQP from random starts.
 
-    Returns
-    -------
-    DataFrame, one row for each of ``pairs`` random attacks: ``attack``, ``objective`` (SLSQP's over ours, less one),
+    Columns: ``attack``, ``objective`` (SLSQP's over ours, less one),
     ``output`` (by how much ŷ - y differs, relative), ``slack`` (smallest lead less the margin, negative if violated).
     """
     p, rng, rows = result.perturbation, np.random.default_rng(seed), []
@@ -111,11 +96,8 @@ def slsqp(net: Network, result: AttackResult, *, pairs: int, seed: int) -> pd.Da
     inverse, D = np.linalg.inv(linear.gram()), over_others(np.eye(net.classes)[None], result.target)
     for i in np.sort(rng.permutation(len(p.x))[:pairs]):
         H = inverse[i] / result.objective[i]
-        leads = {
-            "type": "ineq",
-            "fun": lambda d, i=i: D[i] @ (logits[i] + d) - result.margin_asked,
-            "jac": lambda d, i=i: D[i],
-        }
+        leads = {"type": "ineq", "fun": lambda d, i=i: D[i] @ (logits[i] + d) - result.margin_asked,
+                 "jac": lambda d, i=i: D[i]}  # fmt: skip
         run = minimize(
             lambda d, H=H: d @ H @ d, rng.standard_normal(net.classes), jac=lambda d, H=H: 2 * H @ d,
             constraints=leads, options={"ftol": 1e-15, "maxiter": 500},
@@ -128,10 +110,7 @@ def slsqp(net: Network, result: AttackResult, *, pairs: int, seed: int) -> pd.Da
 def growth(nets: Mapping[str, Network], found, scales) -> pd.DataFrame:
     """Compare the change of the logits that linearising promises with the one attained, for scaled perturbations.
 
-    Returns
-    -------
-    DataFrame, one row an attack and scale: ``net``, ``attack``, ``scale``, ``gap`` (attained less promised, relative to
-    the change that the attack needs).
+    Columns: ``net``, ``attack``, ``scale``, ``gap`` (attained less promised, relative to the change that is needed).
     """
     frames = []
     for name, net in nets.items():
@@ -151,13 +130,7 @@ def slopes(gaps: pd.DataFrame, below: float) -> np.ndarray:
 
 
 def ends(nets: Mapping[str, Network], candidates: Mapping, source, target) -> pd.DataFrame:
-    """Say who wins after the attacks of several candidates: name → network → perturbation.
-
-    Returns
-    -------
-    DataFrame, one row a ``candidate``: shares, over all networks, in which the ``target``, a ``third`` class or the
-    ``old`` one wins.
-    """
+    """Return, a row a ``candidate`` (network → perturbation), in which shares ``target``, ``third``, ``old`` win."""
     rows = []
     for name, found in candidates.items():
         logits = [net.perturbed_logits(_on_layers_of(net, found[key])) for key, net in nets.items()]
@@ -190,8 +163,7 @@ def conditions(nets: Mapping[str, Network], x) -> pd.DataFrame:
 def as_printed(nets: Mapping[str, Network], x, target, *, margin: float) -> dict[str, Perturbation]:
     """Solve (6) with its blocks as printed: smallest in the plain norm, and weighed by 1/‖A_i‖ afterwards.
 
-    With P the Gram matrix 𝒜𝒜ᵀ in the plain norm, and Q the same weighed by 1/‖A_i‖, (6) minimises
-    ``Δyᵀ P⁻¹ Q P⁻¹ Δy``, so what takes the place of the Gram matrix is ``P Q⁻¹ P``.
+    With P the Gram matrix in the plain norm, and Q the same weighed, it minimises ``Δyᵀ P⁻¹ Q P⁻¹ Δy``.
     """
     found = {}
     for name, net in nets.items():
@@ -208,29 +180,25 @@ def as_printed(nets: Mapping[str, Network], x, target, *, margin: float) -> dict
 def readings(nets: Mapping[str, Network], forms: Mapping) -> pd.DataFrame:
     """Measure the solutions of several forms of (6), name → network → perturbation, relative to two norms of A_i.
 
-    Returns
-    -------
-    DataFrame, one row a form, kind of norm and attack: ``form``, ``size`` ("Frobenius" or "spectral", of A_i), ``net``,
-    ``attack``, ``norm`` (largest of the layers' norms over that of A_i), ``objective`` (eq. 5).
+    Columns: ``form``, ``size`` ("Frobenius" or "spectral", of A_i), ``net``, ``norm`` (largest of the layers' norms
+    over that of A_i), ``objective`` (eq. 5); a row a form, kind of norm and attack.
     """
     frames = []
     for form, found in forms.items():
-        for size in ("Frobenius", "spectral"):
+        for size, order in (("Frobenius", "fro"), ("spectral", 2)):
             for name, net in nets.items():
-                by = net.weight_norms if size == "Frobenius" else _spectral(net)
+                by = [np.linalg.norm(layer.matrix, order) for layer in net.weighted]
                 norms = (found[name].norms[:, :-1] / by).max(axis=1)
-                columns = {"form": form, "size": size, "net": name, "attack": np.arange(len(norms)), "norm": norms}
-                frames.append(pd.DataFrame(columns | {"objective": found[name].objective}))
+                columns = {"form": form, "size": size, "net": name, "norm": norms, "objective": found[name].objective}
+                frames.append(pd.DataFrame(columns))
     return pd.concat(frames, ignore_index=True)
 
 
 def margins(net: Network, file: Path, x, target, values) -> pd.DataFrame:
-    """Attack one network with several margins.
+    """Attack one network with several margins, a row each.
 
-    Returns
-    -------
-    DataFrame, one row a ``margin``: ``norm`` (mean, converged); of the converged attacks, how many succeed in ``bea``
-    and in ``keras``; ``first`` (first-order attacks in which the target leads).
+    Columns: ``margin``; of the converged attacks the mean ``norm`` and how many succeed in ``bea`` and in ``keras``; in
+    how many ``first``-order attacks the target leads.
     """
     rows = []
     for margin in values:
@@ -253,8 +221,3 @@ def _on_layers_of(net: Network, p: Perturbation) -> Perturbation:
     """Leave out the changes of layers that were put after the network's own."""
     layers = len(net.weighted)
     return replace(p, dA=p.dA[:layers], weight_norms=p.weight_norms[:layers])
-
-
-def _spectral(net: Network) -> np.ndarray:
-    """Return ‖A_i‖₂ of every layer, the root of the largest eigenvalue of A_i A_iᵀ."""
-    return np.sqrt([np.linalg.eigvalsh(layer.matrix @ layer.matrix.T)[-1] for layer in net.weighted])

@@ -123,7 +123,7 @@ def test_its_perturbations_win_in_the_network_of_the_package(open_attacker, stor
     problems = [problem for i, problem in enumerate(stored) if i % 7 == 0]
     found = attacks(open_attacker(), problems, with_factors=True)
     script = (smoke / "results" / "static" / "attacker-data.js").read_text(encoding="utf-8")
-    content = json.loads(re.search(r"attackerData: (.*) }\);", script)[1])
+    content = json.loads(re.search(r'"attackerData": (.*)}\);', script)[1])
     images = np.frombuffer(base64.b64decode(content["images"]), "<f4").reshape(-1, 28, 28).astype(float)
     np.testing.assert_array_equal(net.classify(images), content["labels"])
     for problem, page in zip(problems, found, strict=True):
