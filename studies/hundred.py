@@ -16,6 +16,13 @@ ROUNDING = 1e-12  # a confidence may fall by that much from rounding
 ROOMS = {"dark room": 0.002, "office": 0.01, "daylight": 0.05}  # light reflected, in units of the screen's white
 GREYS = {"black": 0.0, "middle grey": 0.5, "nearly white": 0.95}
 
+HEADERS = {
+    "epsilon": "ε", "visible": "visible: report", "before": "misclassified before: report", "count": "after: report",
+    "new_median": "ours, new", "new_lowest": "lowest", "new_highest": "highest", "all_median": "ours, all",
+    "rate": "new per hundred of the test set", "best": "best confidence: report", "new_sure": "ours, new",
+    "new_networks": "networks with a new one", "all_sure": "ours, all",
+}  # fmt: skip
+
 
 def follow(nets: Mapping[str, Network], x, labels, grid) -> pd.DataFrame:
     """Count along the rays of images x (n, *input_shape); the first layer is affine, so it is applied once.
@@ -90,10 +97,13 @@ def fits_of(compared: pd.DataFrame) -> dict[str, dict]:
     """Return reading → in how many rows the report's count, its confidence and ``both`` lie within our range."""
     found = {}
     for name in ("new", "all"):
-        own = compared[[f"{name}_counts", f"{name}_confidences"]].to_numpy(dtype=bool)
-        counts, confidences = own.sum(axis=0).tolist()
-        each = {"both": int(own.all(axis=1).sum()), "each": own[:, 0].tolist()}
-        found[name] = {"counts": counts, "confidences": confidences} | each
+        counts, sure = compared[f"{name}_counts"], compared[f"{name}_confidences"]
+        found[name] = {
+            "counts": sum(counts),
+            "confidences": sum(sure),
+            "both": sum(counts & sure),
+            "each": list(counts),
+        }
     return found
 
 
@@ -193,12 +203,9 @@ def newly_fooled(net: Network, x, labels, epsilon: float, most: int) -> tuple[St
 
 def contrast(grey: float, room: float, epsilon) -> np.ndarray:
     """Return the Weber contrast between a pixel and the same one brighter by ε, by the sRGB curve."""
-    low, high = (_luminance(v) for v in (grey, grey + np.asarray(epsilon)))
+    v = np.stack(np.broadcast_arrays(grey, grey + np.asarray(epsilon)))
+    low, high = np.where(v <= 0.04045, v / 12.92, ((np.maximum(v, 0.04045) + 0.055) / 1.055) ** 2.4)
     return (high - low) / (low + room)
-
-
-def _luminance(v) -> np.ndarray:
-    return np.where(v <= 0.04045, v / 12.92, ((np.maximum(v, 0.04045) + 0.055) / 1.055) ** 2.4)
 
 
 def visible_steps(contrasts) -> pd.DataFrame:
