@@ -134,19 +134,21 @@ def fewer_when_wider(hundred: pd.DataFrame, whole: pd.DataFrame, images: int) ->
     return pd.DataFrame(columns).loc[steps].rename_axis("epsilon").reset_index()
 
 
-def longer_training(nets: Mapping[str, Network], x, labels, *, first: int, epsilon: float) -> pd.DataFrame:
-    """Take one step with networks of different numbers of epochs.
+def longer_training(nets: Mapping[str, Network], x, labels, *, epochs, first: int, epsilon: float) -> pd.DataFrame:
+    """Take one step with the networks of 64 units that were trained for one of these numbers of epochs.
 
     One row a network: ``epochs``, ``seed``; images misclassified without a step and newly with it, among the
     ``first`` ones (``wrong_first``, ``new_first``) and as shares of all (``wrong``, ``new``); ``new_of_correct``.
     """
     rows = []
     for name, net in nets.items():
-        result, (*_, epochs, seed) = fgsm(net, x, labels, epsilon), map(int, name.split("-")[1:])
+        width, passes, seed = map(int, name.split("-")[1:])
+        if width != 64 or passes not in epochs:
+            continue
         wrong = net.classify(x) != labels
-        new = result.success & ~wrong
+        new = fgsm(net, x, labels, epsilon).success & ~wrong
         shares = wrong.mean(), new.mean(), new.sum() / np.sum(~wrong)
-        rows.append((epochs, seed, wrong[:first].sum(), new[:first].sum(), *shares))
+        rows.append((passes, seed, wrong[:first].sum(), new[:first].sum(), *shares))
     columns = ["epochs", "seed", "wrong_first", "new_first", "wrong", "new", "new_of_correct"]
     return pd.DataFrame(rows, columns=columns)
 

@@ -75,7 +75,7 @@ def test_networks_of_equal_seed_are_compared():
 
 def test_shares_after_longer_training(case):
     nets, x, labels = case
-    frame = study.longer_training(nets, x, labels, first=10, epsilon=0.3)
+    frame = study.longer_training(nets, x, labels, epochs=[1], first=10, epsilon=0.3)
     net = nets["scratch-64-1-0"]
     new = (net.classify(x + fgsm(net, x, labels, 0.3).dx) != labels) & (net.classify(x) == labels)
     row = frame.iloc[0]
