@@ -15,9 +15,7 @@ BINS = np.geomspace(1e-12, 1, 61)
 def final_accuracies(families: Mapping[str, Mapping[str, Trained]]) -> pd.DataFrame:
     """Compare families of networks by their accuracy on the test images after the last pass.
 
-    Returns
-    -------
-    DataFrame, one row a family: ``net`` (its name), ``seeds``, ``weights`` (weights and biases of a network),
+    One row a family: ``net`` (its name), ``seeds``, ``weights`` (weights and biases of a network),
     ``lowest``, ``median`` and ``highest`` accuracy, and ``each``, a list.
     """
     rows = []
@@ -31,9 +29,7 @@ def final_accuracies(families: Mapping[str, Mapping[str, Trained]]) -> pd.DataFr
 def output_slopes(nets: Mapping[str, Network], x) -> tuple[pd.DataFrame, np.ndarray]:
     """Measure how much of the derivatives a tanh after the last layer lets through.
 
-    Returns
-    -------
-    DataFrame, one row a network: ``net``, ``saturated`` (share of outputs with a slope below 0.01), ``median`` (of the
+    One row a network: ``net``, ``saturated`` (share of outputs with a slope below 0.01), ``median`` (of the
     slopes), ``largest`` (size of a logit); and the slopes of the first network, (n, classes).
     """
     rows, slopes = [], []

@@ -16,23 +16,21 @@ ROUNDING = 1e-12  # a confidence may fall by that much from rounding
 ROOMS = {"dark room": 0.002, "office": 0.01, "daylight": 0.05}  # light reflected, in units of the screen's white
 GREYS = {"black": 0.0, "middle grey": 0.5, "nearly white": 0.95}
 
+HEADERS = {
+    "epsilon": "ε", "visible": "visible: report", "before": "misclassified before: report", "count": "after: report",
+    "new_median": "ours, new", "new_lowest": "lowest", "new_highest": "highest", "all_median": "ours, all",
+    "rate": "new per hundred of the test set", "best": "best confidence: report", "new_sure": "ours, new",
+    "new_networks": "networks with a new one", "all_sure": "ours, all",
+}  # fmt: skip
+
 
 def follow(nets: Mapping[str, Network], x, labels, grid) -> pd.DataFrame:
-    """Count along the rays of all images, step by step; the first layer is affine, so it is applied once.
+    """Count along the rays of images x (n, *input_shape); the first layer is affine, so it is applied once.
 
-    Parameters
-    ----------
-    nets : mapping of str to Network
-        Dense, named "scratch-WIDTH-EPOCHS-SEED".
-    x : array (n, *input_shape);  labels : int array (n,)
-    grid : array
-        Steps, in units of the pixels.
-
-    Returns
-    -------
-    DataFrame, one row a network and step: ``width``, ``seed``, ``epsilon``, ``all`` (images misclassified), ``new``
-    (those correct without a step), ``all_best`` and ``new_best`` (largest softmax in one of them, 0 without any),
-    ``repaired`` (images misclassified only without a step).
+    One row for each network, named "scratch-WIDTH-EPOCHS-SEED", and each step of ``grid``: ``width``, ``seed``,
+    ``epsilon`` (the step, in units of the pixels), ``all`` (images misclassified), ``new`` (those correct without a
+    step), ``all_best`` and ``new_best`` (largest softmax in one of them, 0 without any), ``repaired`` (images
+    misclassified only without a step).
     """
     rows = []
     for name, net in nets.items():
@@ -71,19 +69,11 @@ def counts_agree(nets: Mapping[str, Network], x, labels, hundred: pd.DataFrame) 
 
 
 def beside_report(hundred: pd.DataFrame, whole: pd.DataFrame, images: int, width: int, said: Mapping) -> pd.DataFrame:
-    """Set a table of the report beside ours, in both readings.
+    """Set a table of the report, ``said``, beside ours, in both readings.
 
-    Parameters
-    ----------
-    hundred, whole : DataFrame
-        What ``follow`` found at the report's steps, falling, on its images, and on ``images`` of the whole test set.
-    said : mapping
-        The report's ``rows`` (step, misclassified before, after, best confidence) and ``visible_epsilons``.
-
-    Returns
-    -------
-    DataFrame, one row a step: ``epsilon``, ``visible``, ``before``, ``count``, ``best`` (the report's), and ``rate``
-    (new ones per hundred of the whole test set, median). For the readings ``new`` and ``all``: ``new_median``,
+    ``hundred`` and ``whole`` are what ``follow`` found at the report's steps, falling, on its images, and on ``images``
+    of the test set. One row a step: ``epsilon``, ``visible``, ``before``, ``count``, ``best`` (the report's), and
+    ``rate`` (new ones per hundred of the whole test set, median). For the readings ``new`` and ``all``: ``new_median``,
     ``new_lowest``, ``new_highest`` of the counts, ``new_sure`` (median best confidence; of networks that have one, NaN
     without), ``new_networks`` (how many those are), ``new_counts`` and ``new_confidences`` (whether the report's lies
     within our range).
@@ -107,10 +97,13 @@ def fits_of(compared: pd.DataFrame) -> dict[str, dict]:
     """Return reading → in how many rows the report's count, its confidence and ``both`` lie within our range."""
     found = {}
     for name in ("new", "all"):
-        own = compared[[f"{name}_counts", f"{name}_confidences"]].to_numpy(dtype=bool)
-        counts, confidences = own.sum(axis=0).tolist()
-        each = {"both": int(own.all(axis=1).sum()), "each": own.T.tolist()}
-        found[name] = {"counts": counts, "confidences": confidences} | each
+        counts, sure = compared[f"{name}_counts"], compared[f"{name}_confidences"]
+        found[name] = {
+            "counts": sum(counts),
+            "confidences": sum(sure),
+            "both": sum(counts & sure),
+            "each": list(counts),
+        }
     return found
 
 
@@ -129,9 +122,7 @@ def chances(compared: pd.DataFrame, whole: pd.DataFrame, images: int, hundred: i
 def fewer_when_wider(hundred: pd.DataFrame, whole: pd.DataFrame, images: int) -> pd.DataFrame:
     """Compare networks of 64 and 128 units of equal seed: new ones of the former less those of the latter.
 
-    Returns
-    -------
-    DataFrame, one row a step, falling: ``epsilon``, ``pairs``, ``fewer`` and its standard deviation ``spread`` on the
+    One row a step, falling: ``epsilon``, ``pairs``, ``fewer`` and its standard deviation ``spread`` on the
     first hundred images, ``fewer_whole`` and ``spread_whole`` per hundred of the whole test set.
     """
     steps, columns = hundred.epsilon.unique(), {}
@@ -143,21 +134,21 @@ def fewer_when_wider(hundred: pd.DataFrame, whole: pd.DataFrame, images: int) ->
     return pd.DataFrame(columns).loc[steps].rename_axis("epsilon").reset_index()
 
 
-def longer_training(nets: Mapping[str, Network], x, labels, *, first: int, epsilon: float) -> pd.DataFrame:
-    """Take one step with networks of different numbers of epochs.
+def longer_training(nets: Mapping[str, Network], x, labels, *, epochs, first: int, epsilon: float) -> pd.DataFrame:
+    """Take one step with the networks of 64 units that were trained for one of these numbers of epochs.
 
-    Returns
-    -------
-    DataFrame, one row a network: ``epochs``, ``seed``; images misclassified without a step and newly with it, among the
+    One row a network: ``epochs``, ``seed``; images misclassified without a step and newly with it, among the
     ``first`` ones (``wrong_first``, ``new_first``) and as shares of all (``wrong``, ``new``); ``new_of_correct``.
     """
     rows = []
     for name, net in nets.items():
-        result, (*_, epochs, seed) = fgsm(net, x, labels, epsilon), map(int, name.split("-")[1:])
+        width, passes, seed = map(int, name.split("-")[1:])
+        if width != 64 or passes not in epochs:
+            continue
         wrong = net.classify(x) != labels
-        new = result.success & ~wrong
+        new = fgsm(net, x, labels, epsilon).success & ~wrong
         shares = wrong.mean(), new.mean(), new.sum() / np.sum(~wrong)
-        rows.append((epochs, seed, wrong[:first].sum(), new[:first].sum(), *shares))
+        rows.append((passes, seed, wrong[:first].sum(), new[:first].sum(), *shares))
     columns = ["epochs", "seed", "wrong_first", "new_first", "wrong", "new", "new_of_correct"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -165,9 +156,7 @@ def longer_training(nets: Mapping[str, Network], x, labels, *, first: int, epsil
 def smallest_steps(nets: Mapping[str, Network], x, labels, places: Mapping[str, int], epsilons) -> pd.DataFrame:
     """Find the smallest step that fools each network on one image, which is looked for in several places of a set.
 
-    Returns
-    -------
-    DataFrame, one row a place: ``counted`` (how one comes to it), ``index``, ``label``, ``networks``, ``median``,
+    One row a place: ``counted`` (how one comes to it), ``index``, ``label``, ``networks``, ``median``,
     ``lowest`` and ``highest`` step (infinite where none fools), ``fooled`` and ``fooled_2`` (networks that are right
     without a step and fooled by the first and the second of ``epsilons``), ``easiest`` (network fooled by least).
     """
@@ -216,12 +205,9 @@ def newly_fooled(net: Network, x, labels, epsilon: float, most: int) -> tuple[St
 
 def contrast(grey: float, room: float, epsilon) -> np.ndarray:
     """Return the Weber contrast between a pixel and the same one brighter by ε, by the sRGB curve."""
-    low, high = (_luminance(v) for v in (grey, grey + np.asarray(epsilon)))
+    v = np.stack(np.broadcast_arrays(grey, grey + np.asarray(epsilon)))
+    low, high = np.where(v <= 0.04045, v / 12.92, ((np.maximum(v, 0.04045) + 0.055) / 1.055) ** 2.4)
     return (high - low) / (low + room)
-
-
-def _luminance(v) -> np.ndarray:
-    return np.where(v <= 0.04045, v / 12.92, ((np.maximum(v, 0.04045) + 0.055) / 1.055) ** 2.4)
 
 
 def visible_steps(contrasts) -> pd.DataFrame:
@@ -235,9 +221,7 @@ def visible_steps(contrasts) -> pd.DataFrame:
 def falls(followed: Mapping[str, pd.DataFrame], largest: float) -> pd.DataFrame:
     """Look for steps at which a count or a best confidence falls although ε grows.
 
-    Returns
-    -------
-    DataFrame, one row a curve and set of images: ``images``, ``curve``, largest fall up to ``largest`` (``within``) and
+    One row a curve and set of images: ``images``, ``curve``, largest fall up to ``largest`` (``within``) and
     ``beyond``, ``networks`` with a fall.
     """
     rows = []
@@ -254,9 +238,7 @@ def falls(followed: Mapping[str, pd.DataFrame], largest: float) -> pd.DataFrame:
 def linear_models(dimensions, *, trials: int, epsilon: float, seed: int) -> tuple[pd.DataFrame, float]:
     """Change the output of linear models with standard normal weights, along their sign and at random.
 
-    Returns
-    -------
-    DataFrame, one row a number of pixels ``n``: ``change`` along the sign, ``error`` (relative, of ε m n), root mean
+    One row a number of pixels ``n``: ``change`` along the sign, ``error`` (relative, of ε m n), root mean
     squares with random signs (``random``) and in the box (``uniform``), ``largest`` of these; and by how much, as a
     share, the largest change over all corners of a box in ten dimensions exceeds ε‖w‖₁.
     """

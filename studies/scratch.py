@@ -1,63 +1,36 @@
 """The network of paper D written by hand: whether its derivatives are right, and what its accuracies hang on."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from scipy.special import log_softmax
-from threadpoolctl import threadpool_limits
 
 from bea import Network
 from lab import by_hand
 from lab.by_hand import SLOPE, SMOOTH_RELU, Weights, forward, to_network
 from lab.datasets import Dataset
+from lab.training_by_hand import Learnt, learn, pixels_of
 
 POINTS = np.geomspace(1e-8, 1e4, 2001)
 POINTS = np.concatenate([-POINTS[::-1], [0.0], POINTS])
 STEP = 1e-5  # of difference quotients
 
 
-@dataclass(frozen=True, eq=False)
-class Learnt:
-    """One training: test accuracy after every epoch, and after some the weights and the accuracy on training images."""
-
-    width: int
-    curve: np.ndarray
-    weights: dict[int, Weights]
-    training: dict[int, float]
-
-
-@dataclass(frozen=True, eq=False)
-class Steps:
-    """Relative distance of each layer's weights from Keras', (steps, layers), and how far they moved, (layers,)."""
-
-    apart: np.ndarray
-    moved: np.ndarray
-
-
 def beside_keras(
     data: Dataset, *, images: int, width: int, a: float, seed: int, steps: int, rate: float, batch_size: int, batch: int
-) -> tuple[pd.DataFrame, Steps]:
-    """Compare the gradients written by hand with two others, and then the training with Keras'.
+) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+    """Compare gradients written by hand, for the first ``batch`` images, with two others, and then the training.
 
-    Parameters
-    ----------
-    data : Dataset
-        Of whose training images the first ``images`` are used, the first ``batch`` of them for the gradients.
-    width, seed : int
-        Units of both hidden layers; of the weights and of what is chosen at random.
-    steps : int
-        Of training, with ``rate`` and ``batch_size``.
-
-    Returns
-    -------
-    DataFrame, one row an array: ``array``, ``shape``, ``entries`` compared with central differences, ``differences``,
-    ``size`` (entries compared with Keras) and ``keras``: largest distances, relative to the array's largest entry.
-    Steps, of the training.
+    One row an array: ``array``, ``shape``, ``entries`` compared with central differences,
+    ``differences``, ``size`` (entries compared with Keras) and ``keras``: largest distances, relative to the array's
+    largest entry. Then, for ``steps`` of training on the first ``images``, how far the matrix of each layer is from
+    Keras' after each step, relative, (steps, 3), and how far it has moved in the end, (3,).
     """
-    rng, (x, y) = np.random.default_rng(seed), _pixels(data.x_train, data.y_train, images)
+    from lab.keras_backend import double_precision
+
+    rng, (x, y) = np.random.default_rng(seed), pixels_of(data.x_train, data.y_train, images)
     weights = by_hand.initial_weights([x.shape[1], width, width, 10], rng)
     first, labels = x[:batch].copy(), y[:batch]
     slopes, by_images = by_hand.gradients(weights, first, labels, a)
@@ -80,30 +53,11 @@ def beside_keras(
             model.train_on_batch(x[now], y[now])
             by_hand.descend(weights, x[now], y[now], rate=rate, batch_size=batch_size, a=a, rng=rng)
             kernels = model.get_weights()[::2]
-            apart[step] = [
-                np.linalg.norm(W - V.T) / np.linalg.norm(W) for (W, _), V in zip(weights, kernels, strict=True)
-            ]
+            pairs = zip((W for W, _ in weights), (V.T for V in kernels), strict=True)
+            apart[step] = [np.linalg.norm(W - V) / np.linalg.norm(W) for W, V in pairs]
     moved = [np.linalg.norm(W - V) / np.linalg.norm(V) for (W, _), V in zip(weights, before, strict=True)]
     frame = pd.DataFrame(rows, columns=["array", "shape", "entries", "differences", "size", "keras"])
-    return frame, Steps(apart, np.array(moved))
-
-
-@contextmanager
-def double_precision() -> Iterator[None]:
-    """Let Keras and JAX compute in double precision for a while."""
-    import jax
-
-    from lab.keras_backend import keras
-
-    before = keras.config.floatx(), keras.config.dtype_policy()
-    keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy("float64")
-    try:
-        with jax.enable_x64(True):
-            yield
-    finally:
-        keras.config.set_floatx(before[0])
-        keras.config.set_dtype_policy(before[1])
+    return frame, apart, np.array(moved)
 
 
 def _keras_model(weights: Weights, a, rate):
@@ -112,10 +66,8 @@ def _keras_model(weights: Weights, a, rate):
     from lab.keras_models import to_keras
 
     net = to_network(weights, a, weights[0][0].shape[1:], None)
-    model, entropy = (
-        to_keras(replace(net, output_activation="linear")),
-        keras.losses.SparseCategoricalCrossentropy(True),
-    )
+    model = to_keras(replace(net, output_activation="linear"))
+    entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.SGD(rate), entropy)
     return model, entropy
 
@@ -147,9 +99,7 @@ def _quotient(function: Callable, array, place) -> float:
 def smooth_relu_errors(smoothings) -> pd.DataFrame:
     """Check the smooth ReLU at ``POINTS``, its derivative by a complex step, which cancels nothing.
 
-    Returns
-    -------
-    DataFrame, one row a value of ``a``: errors of f' as printed (``derivative``) and in the code (``code``), ``falls``
+    One row a value of ``a``: errors of f' as printed (``derivative``) and in the code (``code``), ``falls``
     (how often f decreases), ``zero`` (relative error of f(0) = a/2), ``distance`` (largest f - ReLU, in units of a),
     ``at`` (where, without sign), ``tails`` (f' off its limits at the ends), ``naive`` (relative error of f as printed).
     """
@@ -171,9 +121,7 @@ def smooth_relu_errors(smoothings) -> pd.DataFrame:
 def softmax_errors(*, samples: int, classes: int, seed: int) -> pd.DataFrame:
     """Compare two formulas for the derivative of the loss by the logits with central differences.
 
-    Returns
-    -------
-    DataFrame, rows ``result`` (q - y) and ``line`` (the line printed on the way to it): ``formula``; largest distance
+    Rows ``result`` (q - y) and ``line`` (the line printed on the way to it): ``formula``; largest distance
     from the differences for the ``true`` class and the ``others``; largest ``size`` of the formula for the others.
     """
     rng = np.random.default_rng(seed)
@@ -194,39 +142,12 @@ def softmax_errors(*, samples: int, classes: int, seed: int) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["formula", "true", "others", "size"])
 
 
-def learn(
-    data: Dataset, *, width: int, seed: int, passes: int, rate: float, batch_size: int, a: float, images: int, kept=()
-) -> Learnt:
-    """Train one network of two hidden layers on the first ``images``; ``kept`` are the epochs to keep it after."""
-    x, y = _pixels(data.x_train, data.y_train, images)
-    tests, few = _pixels(data.x_test, data.y_test), len(data.x_test)
-    way = {"epochs": passes, "rate": rate, "batch_size": batch_size, "a": a, "seed": seed}
-    curve, weights, training = [], {}, {}
-    with threadpool_limits(1, "blas"):  # the matrices are small, and threads would wait for each other
-        for epoch, now in enumerate(by_hand.train([width, width], x, y, **way), start=1):
-            curve.append(_accuracy(now, a, *tests))
-            if epoch in kept:
-                weights[epoch], training[epoch] = now, _accuracy(now, a, x[:few], y[:few])
-    return Learnt(width, np.array(curve), weights, training)
-
-
-def _pixels(images, labels, most: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    return images[:most].reshape(len(images[:most]), -1).astype(float), labels[:most]
-
-
-def _accuracy(weights: Weights, a, x, y) -> float:
-    parts = np.split(x, range(500, len(x), 500))  # blocks that stay in the cache
-    return np.mean(np.concatenate([forward(weights, part, a)[1][-1].argmax(axis=1) for part in parts]) == y)
-
-
 def one_epoch(
     data: Dataset, *, rates, batch_sizes, smoothings, rate: float, batch_size: int, a: float, seeds: int, **options
 ) -> pd.DataFrame:
     """Vary what the report leaves open, one thing at a time, and train for one epoch.
 
-    Returns
-    -------
-    DataFrame, one row a network: ``varied`` ("rate", "batch", "ratio": the batch size with the ratio of rate to batch
+    One row a network: ``varied`` ("rate", "batch", "ratio": the batch size with the ratio of rate to batch
     size kept, "smoothing"), ``value`` (of what is varied), ``seed``, ``accuracy`` (on the test images).
     """
     ways = [("rate", value, (value, batch_size, a)) for value in rates]
@@ -246,9 +167,7 @@ def one_epoch(
 def by_width_and_epochs(learnt: Mapping[str, Learnt], *, widths, epochs, published: Mapping) -> pd.DataFrame:
     """Summarise accuracies over seeds, for each width after one epoch and for the first width after several.
 
-    Returns
-    -------
-    DataFrame: ``net`` ("64-1": width and epochs), ``width``, ``epochs``, ``published`` (NaN where the report has
+    Columns: ``net`` ("64-1": width and epochs), ``width``, ``epochs``, ``published`` (NaN where the report has
     none), ``median``, ``lowest``, ``highest`` on the test images, ``seeds``, ``deviation`` (standard, over seeds),
     ``difference`` (median less published), ``training`` (median on as many training images), ``needed`` (epochs until
     the median curve of the first width reaches the published accuracy, straight between two epochs; NaN for one epoch,

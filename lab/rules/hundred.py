@@ -149,8 +149,8 @@ def visible_above(steps: pd.DataFrame, epsilons, *, published) -> Outcome:
         "exact",
         f"{'The measure decides' if agrees or denies else undecided}, and no published threshold is made for "
         f"single pixels. At exactly {rule_of_thumb:.0%}, {(plain <= low).sum()} of {len(plain)} combinations of pixel "
-        f"and room make ε = {low:g} visible, which speaks against the report; at {most:.0%}, {(coarse <= low).sum()} do. "
-        f"What is certain: below ε = 1/510 = {1 / 510:.5f} nothing is left in a picture rounded to 8 bits, so "
+        f"and room make ε = {low:g} visible, which speaks against the report; at {most:.0%}, {(coarse <= low).sum()} "
+        f"do. What is certain: below ε = 1/510 = {1 / 510:.5f} nothing is left in a picture rounded to 8 bits, so "
         f"{np.sum(np.asarray(epsilons) < 1 / 510)} of the report's {len(epsilons)} values leave no trace there.",
     )
 
@@ -172,8 +172,8 @@ def growth_never_falls(falls: pd.DataFrame, images, points, networks, largest, *
         f"{largest:g}, {tidy(100 * beyond, '.1g')}% up to 1 ({points} steps, {networks} networks)",
         "exact",
         f"{'Neither ever falls' if never else 'There is a fall'} on this grid, counting all images or only new ones. "
-        "It is a statement about many images together: on the first hundred alone the best confidence in a new one falls "
-        f"for {few} networks.",
+        "It is a statement about many images together: on the first hundred alone the best confidence in a new one "
+        f"falls for {few} networks.",
     )
 
 
