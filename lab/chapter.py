@@ -15,6 +15,7 @@ from lab import datasets, memory, parameters
 from lab.results import Results
 from lab.rules import Outcome, rule_of
 from lab.trained import KERAS, names_of
+from lab.wording import tidy
 
 MOST_NUMBERS = 60  # a table with more than that is folded: a picture tells it better
 
@@ -106,7 +107,7 @@ class Chapter(Results):
         write_text(self.folder / "tables" / name, frame.to_csv(index=False))
         formats = formats or {}
         shown = [
-            [format(value, formats.get(column, "")) for column, value in zip(frame.columns, row, strict=True)]
+            [_written(value, formats.get(column, "")) for column, value in zip(frame.columns, row, strict=True)]
             for row in frame.itertuples(index=False, name=None)
         ]
         names = [str(header) for header in (frame.columns if headers is None else headers)]
@@ -148,6 +149,13 @@ class Chapter(Results):
 
         (self.folder / "static").mkdir(exist_ok=True)
         write_text(self.folder / "static" / f"{name}.js", as_script(variable, content))
+
+
+def _written(value, form: str) -> str:
+    """Return an entry of a table as text: a number that is none as nothing, an exponent as on paper."""
+    if isinstance(value, float) and np.isnan(value):
+        return ""
+    return tidy(value, form) if form else str(value)
 
 
 def first_of(networks: Mapping[str, Network]) -> Network:
