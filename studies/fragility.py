@@ -20,19 +20,19 @@ REFERENCE = "28×28", 0.97
 def set_quotients(measures: pd.DataFrame, published: Mapping[str, Mapping]) -> pd.DataFrame:
     """Divide what CIFAR-10 has by what the first set has, for all pairs of networks.
 
-    ``measures`` has one row an image. Returns ``kind`` ("found" or "bound"), ``which`` ("mean" or "median"), the
-    quotient of the lengths, ``plain``, of lengths over the number of pixel values, ``divided``, and that of the
+    ``measures`` has one row an image. Returns ``key``, ``kind`` ("found" or "bound"), ``which`` ("mean" or "median"),
+    the quotient of the lengths, ``plain``, of lengths over the number of pixel values, ``divided``, and that of the
     ``paper``. Empty without CIFAR-10.
     """
-    frames = [pd.DataFrame(columns=["kind", "which", "plain", "divided", "paper"])]
+    frames = [pd.DataFrame(columns=["key", "kind", "which", "plain", "divided", "paper"])]
     for kind, which in ((kind, which) for kind in KINDS for which in ("mean", "median")):
         by = measures.groupby(["set", "net"]).agg(length=(KINDS[kind], which), pixels=("pixels", "first"))
         each = {name: group for name, group in by.groupby("set")}
         if "cifar10" in each:
             plain, size = (each["cifar10"].to_numpy()[:, None] / each["mnist"].to_numpy()).reshape(-1, 2).T
             paper = published[kind]["cifar10"][which] / published[kind]["mnist"][which]
-            row = {"kind": kind, "which": which, "plain": plain, "divided": plain / size, "paper": paper}
-            frames.append(pd.DataFrame(row))
+            row = {"key": f"{kind}_{which}", "kind": kind, "which": which, "plain": plain, "divided": plain / size}
+            frames.append(pd.DataFrame(row | {"paper": paper}))
     return pd.concat(frames[1:] or frames)
 
 
