@@ -130,10 +130,7 @@ class Chapter(Results):
         write_text(self.folder / "tables" / name, frame.to_csv(index=False))
         given = [(formats or {}).get(column, "") for column in frame.columns]
         shown = [
-            [
-                "" if value != value else tidy(value, form) if form else str(value)
-                for value, form in zip(row, given, strict=True)
-            ]
+            [_written(value, form) for value, form in zip(row, given, strict=True)]
             for row in frame.itertuples(index=False, name=None)
         ]
         names = [str(header) for header in (frame.columns if headers is None else headers)]
@@ -177,6 +174,13 @@ class Chapter(Results):
         path = self.folder / "static" / f"{name}.js"
         write_text(path, as_script(variable, content))
         return path
+
+
+def _written(value, form: str) -> str:
+    """Return an entry of a table as text: a number that is none as nothing, an exponent as on paper."""
+    if isinstance(value, float) and np.isnan(value):
+        return ""
+    return tidy(value, form) if form else str(value)
 
 
 def first_of(networks: Mapping[str, Network]) -> Network:

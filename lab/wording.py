@@ -26,6 +26,23 @@ def spread(values, form: str) -> str:
     return f"{median(values):{form}} ({span(values, form)})"
 
 
+def tidy_span(values, form: str) -> str:
+    """Return the lowest and the highest value as ``tidy`` writes them: "3·10⁻⁷ to 2·10⁻⁶"; of none, "not computed"."""
+    values = list(values)
+    ends = [tidy(end, form) for end in (min(values), max(values))] if values else ["not computed"]
+    return " to ".join(dict.fromkeys(ends))
+
+
+def spans(frame, by: str, groups, **forms: str) -> dict[str, dict[str, str]]:
+    """Return group → name → ``tidy_span`` of the column of this name, and of all called "name …", in its rows."""
+    found = {}
+    for group in groups:
+        own = frame[frame[by] == group]
+        columns = {key: [c for c in frame if c == key or c.startswith(f"{key} ")] for key in forms}
+        found[group] = {key: tidy_span(own[columns[key]].to_numpy().ravel(), forms[key]) for key in forms}
+    return found
+
+
 def by_row(frame, key: str) -> dict[str, dict]:
     """Return a frame as name → column → value, for ``Chapter.save``; the names in ``key`` lose blanks and commas."""
     rows = frame.to_dict("records")

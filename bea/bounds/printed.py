@@ -14,6 +14,7 @@ from bea.networks.network import Network
 from bea.networks.windows import AveragePool, Convolution, MaxPool
 
 ACCURACY = 1e-6  # of a Jacobian's spectral norm
+BEND = 4 / (3 * np.sqrt(3))  # the largest |tanh''|
 STEPS = 10  # of Lanczos between two looks at the accuracy
 
 
@@ -68,6 +69,27 @@ def fully_connected_bound(kappa, jacobian_norm, outputs, curvature=0.0) -> np.nd
     finite = np.where(np.isfinite(kappa), kappa, 1.0)
     root = np.sqrt(np.square(jacobian_norm) + bend * finite)
     return np.where(np.isfinite(kappa), ratio(2.0 * finite, jacobian_norm + root), np.inf)
+
+
+def tanh_curvatures(V) -> tuple[float, float]:
+    """Return M of theorem 4.1 for ``tanh(V y + b)``: a bound of the Hessians' norms, and one of their entries.
+
+    The Hessian of output k is ``tanh''(v_k) V_kᵀ V_k``, and ``|tanh''|`` is at most 4/(3√3).
+
+    Parameters
+    ----------
+    V : array (outputs, inputs)
+    """
+    return BEND * np.square(np.linalg.norm(V, axis=1)).max(), BEND * np.square(V).max()
+
+
+def tanh_pair_curvature(V, U) -> float:
+    """Return a bound of the Hessians' norms for ``tanh(U tanh(V y + b) + c)``.
+
+    ``max_k μ (‖U_k‖ ‖V‖)² + μ ‖Vᵀ diag|U_k| V‖`` with μ = 4/(3√3): the bend of the second layer and of the first.
+    """
+    outer = BEND * (np.linalg.norm(V, 2) * np.linalg.norm(U, axis=1)) ** 2
+    return (outer + BEND * np.linalg.norm(V.T @ (np.abs(U)[:, :, None] * V), 2, axis=(1, 2))).max()
 
 
 def convolution_bound(kappa, kernel) -> np.ndarray:
