@@ -42,10 +42,17 @@ def copy(made, tmp_path):
 @pytest.fixture
 def bare(made, tmp_path):
     """The same before anything was made."""
-    left_out = shutil.ignore_patterns("results", "_build", ".snakemake")
-    tree = shutil.copytree(made, tmp_path / "tree", ignore=left_out)
-    (tree / "trace" / "calls").unlink()
-    return tree
+    left_out = shutil.ignore_patterns("results", "_build", ".snakemake", "calls")
+    return shutil.copytree(made, tmp_path / "tree", ignore=left_out)
+
+
+@pytest.fixture
+def half(copy):
+    """A copy in which the second chapter has still to be made, and nothing is remembered of it."""
+    (copy / "results" / "second.json").unlink()
+    shutil.rmtree(copy / "_build" / "remembered")
+    (copy / "trace" / "calls").unlink()
+    return copy
 
 
 def build(folder, **variables):
@@ -115,11 +122,11 @@ def test_a_failing_notebook_stops_the_build_and_leaves_the_last_pages(copy):
     edit(
         copy / "notebooks" / "second.ipynb", "one = chapter", "raise RuntimeError('out of luck')\\n\", \"one = chapter"
     )
-    for _ in range(2):
-        result = build(copy)
-        assert result.returncode == 1
-        assert "notebook second, cell 'one': RuntimeError: out of luck" in result.stdout
+    result = build(copy)
+    assert result.returncode == 1
+    assert "notebook second, cell 'one': RuntimeError: out of luck" in result.stdout
     assert fingerprints(copy) == before
+    assert would_run(copy) == {"second", "book"}
 
 
 def test_a_rendering_error_stops_the_build(copy):
@@ -131,39 +138,41 @@ def test_a_rendering_error_stops_the_build(copy):
     assert "nothing for 'first#train.nothing'" in result.stdout
 
 
-def test_a_killed_kernel_costs_one_study_at_most(bare):
+def test_a_killed_kernel_costs_one_study_at_most(half):
     """The next build goes on inside the chapter: what was remembered before is not computed again."""
-    (bare / "trace" / "trap").write_text("")
-    result = build(bare)
+    second = ["snakemake", "results/.done/second", "--cores", "1", "--nolock", "--config", "edition=smoke"]
+    (half / "trace" / "trap").write_text("")
+    result = run(half, *second)
     assert result.returncode == 1
-    assert "notebook second: DeadKernelError" in result.stdout
-    assert calls(bare) == ["one"]
-    assert build(bare).returncode == 0
-    assert calls(bare) == ["one", "two"]
+    assert "notebook second: DeadKernelError" in result.stdout + result.stderr
+    assert calls(half) == ["one"]
+    assert run(half, *second, "--rerun-incomplete").returncode == 0
+    assert calls(half) == ["one", "two"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_build_leaves_nothing_behind_and_can_be_repeated(bare, number):
-    """No process, no lock; and what had finished is kept."""
-    wait, kernel = bare / "trace" / "wait", bare / "trace" / "kernel"
+def test_an_interrupted_build_leaves_nothing_behind_and_can_be_repeated(half):
+    """No process, no lock; and what had finished is kept. A terminal sends the first signal, `kill` the second."""
+    wait, kernel = half / "trace" / "wait", half / "trace" / "kernel"
     wait.write_text("")
-    command = [sys.executable, "-m", "workflow.build", "--edition", "smoke", "--cores", "2"]
-    with subprocess.Popen(command, cwd=bare, env=environment(bare), stderr=subprocess.PIPE, text=True) as process:
-        until = time.monotonic() + 300
-        while not kernel.is_file() and process.poll() is None and time.monotonic() < until:
-            time.sleep(0.1)
-        working = psutil.Process(int(kernel.read_text()))
-        process.send_signal(number)
-        _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert said == "interrupted; what had finished is kept, and the next call goes on from there\n"
-    psutil.wait_procs([working], timeout=10)
-    assert not working.is_running() or working.status() == psutil.STATUS_ZOMBIE
+    for number in (signal.SIGINT, signal.SIGTERM):
+        kernel.unlink()
+        command = [sys.executable, "-m", "workflow.build", "--edition", "smoke", "--cores", "2"]
+        with subprocess.Popen(command, cwd=half, env=environment(half), stderr=subprocess.PIPE, text=True) as process:
+            until = time.monotonic() + 300
+            while not (kernel.is_file() and kernel.read_text()) and process.poll() is None and time.monotonic() < until:
+                time.sleep(0.1)
+            working = psutil.Process(int(kernel.read_text()))
+            process.send_signal(number)
+            _, said = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert said == "interrupted; what had finished is kept, and the next call goes on from there\n"
+        psutil.wait_procs([working], timeout=10)
+        assert not working.is_running() or working.status() == psutil.STATUS_ZOMBIE
     wait.unlink()
-    result = build(bare)
+    result = build(half)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert calls(bare) == ["one", "two"]
-    assert "rule first" not in (bare / "_build" / "make.log").read_text()
+    assert calls(half) == ["one", "two"]
+    assert "rule first" not in (half / "_build" / "make.log").read_text()
 
 
 def test_without_dataset_and_network_the_book_is_made_from_digits(bare, tmp_path):
