@@ -55,10 +55,10 @@ def optimal_by_construction(duels, reached, above, ended, *, by) -> Outcome:
     """First-order and converged attacks are compared with FGSM, targeted FGSM and eq. (8), in the same norm.
 
     A general optimiser on the problem itself, started at our solution, audits them. A competitor counts as smaller
-    when it is so by more than {by:.1%}. Reproduced when first-order attacks on two layers all succeed and nothing is
-    smaller than they; with a correction when that fails, but nothing is smaller on one layer nor, on two, after
-    convergence; contradicted when a competitor with a loss gradient is smaller even then, or the optimiser that starts
-    there.
+    when it is so by more than {by:.1%}. Contradicted when a competitor with a loss gradient is smaller than an
+    exact attack on one layer or a converged one on two, or when the optimiser that starts there ends below it; else
+    reproduced when all first-order attacks on two layers succeed and none of these competitors is smaller than they,
+    with a correction when not.
     """
     beaten = duels.of[duels.ratio < 1 - by]
     smaller = {key: int((beaten == key).sum()) for key in ("one", "first", "ray", "converged", "stay")}

@@ -63,9 +63,9 @@ def not_the_optimiser(first, converged, slsqp, one_layer, *, residual, gain) -> 
 def square_law(first, slopes, at_one, *, exponent, within) -> Outcome:
     """Scale the perturbation up to what attacks need, and measure the gap between wanted and attained output.
 
-    The growth holds when all exponents, fitted to each attack, are closer to {exponent:g} than {within:g}; the
-    reassurance when every attack reaches its target all the same. Reproduced when both hold, with a correction when
-    only the growth does, contradicted otherwise.
+    The growth holds when the exponents, one fitted to each attack, all differ from {exponent:g} by less than
+    {within:g}; the reassurance when every attack reaches its target all the same. Reproduced when both hold, with a
+    correction when only the growth does, contradicted otherwise.
     """
     square = bool(np.all(np.abs(slopes - exponent) < within))
     misses = np.mean(first.winner != first.target)
