@@ -202,10 +202,11 @@ def test_an_epoch_visits_every_image_once(n, sizes, monkeypatch):
     """In batches of four, the last one smaller, in an order that changes from one epoch to the next."""
     seen = []
 
-    def spy(weights, images, labels, a):
+    def spy(weights, images, labels, a, by_images):
         seen.append(images[:, 0])
         assert images[:, 0].tolist() == (labels / 16).tolist()
-        return gradients(weights, images, labels, a)
+        assert not by_images
+        return gradients(weights, images, labels, a, by_images)
 
     monkeypatch.setattr(from_scratch, "gradients", spy)
     images = np.arange(n)[:, None] / [16, 32]
