@@ -71,7 +71,7 @@ def changes_at_the_foot(nets: Mapping[str, Network], x) -> pd.DataFrame:
 
 
 def by_scipy(layer: Dense, y) -> float:
-    """Return the same for one y (inputs,), the smallest over all targets, by SLSQP."""
+    """Return the least of ``exact_distances`` for one y (inputs,), by SLSQP."""
     logits, W = layer.forward(y[None])[0], layer.kernel
     found = []
     for t in np.delete(range(len(W)), logits.argmax()):

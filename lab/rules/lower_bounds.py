@@ -108,17 +108,17 @@ def bounds_agree(curvatures, titles, *, within) -> Outcome:
     )
 
 
-def ratio_centred(ratios, titles, *, orders) -> Outcome:
+def ratio_centred(ratios, titles, *, within) -> Outcome:
     r"""Judge the histograms by the sign and the centre of the logarithm of norm over bound.
 
     The histograms are drawn again for our networks, for $M \to 0$, beside the means and medians of Tables 1 and 2.
     Contradicted when the logarithm is negative or zero for any image. Reproduced when it is positive throughout and
-    its median, on every network, is within {orders:g} orders of magnitude of the ratio of the published means and of
+    its median, on every network, is within a factor of {within:g} of the ratio of the published means and of
     that of the published medians; otherwise, or without CIFAR-10, it cannot be decided without the paper's $M$ and
     networks.
     """
     kinds = list(dict.fromkeys(ratios["set"]))
-    positive, centred = bool((ratios["least"] > 1).all()), bool((ratios["off"] <= orders).all())
+    positive, centred = bool((ratios["least"] > 1).all()), bool((ratios["off"] <= np.log10(within)).all())
     median = spans(ratios, "set", kinds, median=".0f")
     return Outcome(
         CONTRADICTED if not positive else REPRODUCED if centred and "cifar10" in kinds else UNDECIDED,
@@ -126,8 +126,8 @@ def ratio_centred(ratios, titles, *, orders) -> Outcome:
         "exact",
         f"The logarithm of the ratio is {'positive throughout' if positive else 'negative for some images'}. Its "
         f"median is {tidy_span(ratios['off'], '.1f')} orders of magnitude from the ratio of the published means or "
-        f"medians, {'within' if centred else 'not within'} {orders:g}. The bound, for M → 0 where it is largest, "
-        "makes the difference; the paper prints neither M nor its networks.",
+        f"medians, {'within' if centred else 'not within'} {np.log10(within):g}. The bound, for M → 0 where it is "
+        "largest, makes the difference; the paper prints neither M nor its networks.",
     )
 
 

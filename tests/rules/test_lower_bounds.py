@@ -98,7 +98,7 @@ def test_bounds_agree(limit, smooth, sets, verdict):
 def test_ratio_centred(least, off, sets, verdict):
     """Sign first, then the distance of the centre."""
     table = pd.DataFrame([{"set": kind, "least": least, "median": 100.0, "off": off} for kind in sets])
-    assert rules.ratio_centred(table, TITLES, orders=1).verdict == verdict
+    assert rules.ratio_centred(table, TITLES, within=10).verdict == verdict
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,35 @@
+"""How ranges over networks are written, and entries of tables."""
+
+import numpy as np
+import pandas as pd
+
+from lab.chapter import Chapter
+from lab.wording import spans, tidy_span
+
+
+def test_ends_are_written_once_where_alike_and_exponents_as_on_paper():
+    """Of nothing it says so."""
+    assert tidy_span([3e-7, 2e-6], ".0e") == "3·10⁻⁷ to 2·10⁻⁶"
+    assert tidy_span(np.array([0.501, 0.502]), ".2f") == "0.50"
+    assert tidy_span([], ".2f") == "not computed"
+
+
+def test_spans_of_groups_take_columns_that_go_on_with_a_blank():
+    """ "short" means "short mean" too, but not "shorter"."""
+    rows = {"set": ["a", "a", "b"], "short mean": [1, 2, 9], "short median": [3, 4, 9], "shorter": [7, 7, 7]}
+    assert spans(pd.DataFrame(rows), "set", ("a", "c"), short=".0f") == {
+        "a": {"short": "1 to 4"},
+        "c": {"short": "not computed"},
+    }
+
+
+def test_tables_leave_out_what_is_no_number(tmp_path, monkeypatch):
+    """An exponent as on paper, nothing for NaN; the file keeps all digits."""
+    shown = []
+    monkeypatch.setattr("lab.chapter.display", lambda item: shown.append(item.data))
+    chapter = Chapter.__new__(Chapter)
+    chapter.notebook, chapter.folder = "toy", tmp_path
+    chapter.table("cell", [[1.25e-7, np.nan, "text"]], ["a", "b", "c"], formats={"a": ".1e", "b": ".1f"})
+    assert "| 1.2·10⁻⁷ |" in shown[0]
+    assert "nan" not in shown[0]
+    assert "1.25e-07" in (tmp_path / "tables" / "toy-cell.csv").read_text()
