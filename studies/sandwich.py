@@ -124,13 +124,13 @@ def networks(table: pd.DataFrame, settled: float) -> pd.DataFrame:
     Returns
     -------
     DataFrame, one row a network: ``net``, ``kind``, ``images``, ``right`` (share), medians of the lengths
-    ``published``, ``repaired``, ``tight``, ``attack``, ``fgs``; ``median`` and ``least`` ratio; ``above`` and ``share``
-    of images whose ratio exceeds 1 less ``settled``; ``part_repaired`` and ``part_published`` (medians of bounds over
-    witness), ``fgs_attack`` (median of the quotient), ``low`` and ``high`` (means of tight bound and shorter witness)
-    with their standard errors ``low_error`` and ``high_error``, ``low_right`` and ``high_right`` (images classified
-    correctly); bounds above a witness ``above_repaired``, ``above_tight``, ``above_published``; ``over`` (share of the images whose
-    published bound exceeds the repaired one), ``over_tight`` (number that exceeds the tight one), ``nearest`` (largest
-    published bound over a witness).
+    ``published``, ``repaired``, ``tight``, ``attack``, ``fgs``; ``median`` and ``least`` ratio; ``above`` and
+    ``share`` of images whose ratio exceeds 1 less ``settled``; ``part_repaired`` and ``part_published`` (medians of
+    bounds over witness), ``fgs_attack`` (median of the quotient), ``low`` and ``high`` (means of tight bound and
+    shorter witness) with their standard errors ``low_error`` and ``high_error``, ``low_right`` and ``high_right``
+    (images classified correctly); bounds above a witness ``above_repaired``, ``above_tight``, ``above_published``;
+    ``over`` (share of the images whose published bound exceeds the repaired one), ``over_tight`` (number that exceeds
+    the tight one), ``nearest`` (largest published bound over a witness).
     """
     rows = []
     for (name, kind), m in table.groupby(["net", "kind"], sort=False):

@@ -208,18 +208,10 @@ def test_an_epoch_visits_every_image_once(n, sizes, monkeypatch):
     """In batches of four, the last one smaller, in an order that changes from one epoch to the next."""
     seen = []
 
-<<<<<<< HEAD:tests/test_by_hand.py
     def spy(weights, images, labels, a, **options):
         seen.append(images[:, 0])
         assert images[:, 0].tolist() == (labels / 16).tolist()
         return gradients(weights, images, labels, a, **options)
-=======
-    def spy(weights, images, labels, a, by_images):
-        seen.append(images[:, 0])
-        assert images[:, 0].tolist() == (labels / 16).tolist()
-        assert not by_images
-        return gradients(weights, images, labels, a, by_images)
->>>>>>> chD:tests/test_from_scratch.py
 
     monkeypatch.setattr(by_hand, "gradients", spy)
     images = np.arange(n)[:, None] / [16, 32]
