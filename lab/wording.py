@@ -22,8 +22,9 @@ def span(values, form: str) -> str:
 
 
 def spread(values, form: str) -> str:
-    """Return the median with the lowest and the highest value: "91.9% (91.5% to 92.3%)"."""
-    return f"{median(values):{form}} ({span(values, form)})"
+    """Return the median with the lowest and the highest value, "91.9% (91.5% to 92.3%)"; one where all look alike."""
+    middle, ends = format(median(values), form), span(values, form)
+    return middle if ends == middle else f"{middle} ({ends})"
 
 
 def tidy_span(values, form: str) -> str:

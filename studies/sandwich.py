@@ -13,7 +13,7 @@ from bea import Activation, Dense, Network, lower_bound
 from bea.attacks import backward_error_attack, smallest_epsilon
 from bea.bounds.minorants import minorant
 from lab.witnesses import keras_classes
-from lab.wording import tidy
+from lab.wording import tidy_span
 
 BOUNDS = {"published": "peck", "repaired": "lipschitz", "tight": "local"}
 ROUNDING = 1e-9  # relative: proven bounds are rounded down
@@ -162,12 +162,10 @@ def _error(values: pd.Series, n: int | None = None) -> float:
 
 def ranges(nets: pd.DataFrame, kinds, column, form) -> dict[str, str]:
     """Return kind → smallest and largest number of its networks, as text; ``form`` may be given kind by kind."""
-    found = {}
-    for kind in kinds:
-        own = nets[column][nets.kind == kind]
-        ends = [tidy(end, form if isinstance(form, str) else form[kind]) for end in (own.min(), own.max())]
-        found[kind] = " to ".join(dict.fromkeys(ends)) if len(own) else "not computed"
-    return found
+    return {
+        kind: tidy_span(nets[column][nets.kind == kind], form if isinstance(form, str) else form[kind])
+        for kind in kinds
+    }
 
 
 def rank_correlations(table: pd.DataFrame, kinds) -> dict[str, float]:
