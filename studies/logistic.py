@@ -224,7 +224,7 @@ def stepped(net: Network, x, labels, epsilon: float) -> np.ndarray:
 
 
 def tiled(images, side: int, band: int) -> tuple[np.ndarray, list[tuple[int, int]]]:
-    """Put images (n, 28, 28) into a square of ``side`` rows, ``band`` free pixels above each, and say where to write."""
+    """Put images (n, 28, 28) into ``side`` rows, ``band`` free pixels above each, and say where to write."""
     tiles, places = np.full((side * (28 + band), side * 28), np.nan), []
     for k, image in enumerate(images):
         row, column = (28 + band) * (k // side) + band, 28 * (k % side)
