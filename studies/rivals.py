@@ -25,7 +25,7 @@ def nearest_of_target(x, target, images, labels, most: int = 2000) -> np.ndarray
     """Return, for every image (n, …), the nearest of the ``most`` first ones labelled as its target."""
     near = []
     for image, goal in zip(x, target, strict=True):
-        candidates = images[labels == goal][:most]
+        candidates = images[np.flatnonzero(labels == goal)[:most]]
         near.append(candidates[np.argmin(np.sum((candidates - image) ** 2, axis=(1, 2)))])
     return np.array(near, dtype=float)
 
