@@ -30,9 +30,7 @@ def derivative_errors(trained: Mapping[str, Network], x, *, networks: int, seed:
     networks : int
         Random ones of each of ``KINDS``.
 
-    Returns
-    -------
-    DataFrame, one row a kind: ``kind``, and the largest relative difference over its networks, of the ``gradient`` and
+    One row a kind: ``kind``, and the largest relative difference over its networks, of the ``gradient`` and
     of a Hessian ``product`` from Keras', and from the best of six central ``differences`` (``product_differences``).
     """
     rng, rows = np.random.default_rng(seed), []
@@ -118,7 +116,7 @@ def _derivatives(net, model, x, label, v):
 
 def _difference_errors(net, x, label, v, h, ours) -> list[float]:
     ahead, behind = (value_and_gradient(net, x + s * h * v, label) for s in (1, -1))
-    expected = np.vecdot(ours[0].reshape(len(v), -1), v.reshape(len(v), -1)), ours[1]
+    expected = np.sum((ours[0] * v).reshape(len(v), -1), axis=1), ours[1]
     return [_distance((a - b) / (2 * h), mine) for a, b, mine in zip(ahead, behind, expected, strict=True)]
 
 
@@ -180,9 +178,7 @@ def _to_keras(net):
 def spectra(nets: Mapping[str, Network], image) -> pd.DataFrame:
     """Return all eigenvalues of the Hessian of the loss at an image, for the class that comes second.
 
-    Returns
-    -------
-    DataFrame, one row an eigenvalue, the largest in size first: ``net``, ``value``, ``width`` (rows of the first
+    One row an eigenvalue, the largest in size first: ``net``, ``value``, ``width`` (rows of the first
     layer), ``asymmetry`` (of the computed Hessian, relative to its largest entry).
     """
     frames, units = [], np.eye(image.size).reshape(-1, *image.shape)

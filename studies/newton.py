@@ -21,16 +21,10 @@ MOST_STEPS = {"newton": 100, "gradient": 3000}
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """Newton's attack on a batch of images, and minima of its sum at the weights that it found.
+    """Newton's attack on n images, ``whole``, and ``minima`` of its sum at the weights that it found.
 
-    Attributes
-    ----------
-    target : int array (n,)
-    whole : NewtonResult
-    minima : dict of str to Minimum
-        By "newton" and by "gradient" from zero, for the m images on which the attack succeeds.
-    seconds : dict of str to float
-        Processor time of "whole", "newton" and "gradient".
+    These are by "newton" and by "gradient", from zero, for the images on which the attack succeeds; ``target`` is (n,),
+    and ``seconds`` the processor time of each of the three.
     """
 
     target: np.ndarray
@@ -143,9 +137,7 @@ def orders(runs: Mapping[str, Run]) -> pd.DataFrame:
 def rivals(nets: Mapping[str, Network], runs: Mapping[str, Run], x, *, margin, halvings, others) -> pd.DataFrame:
     """Attack the same targets by L-BFGS, the first ``others`` images, and by backward error.
 
-    Returns
-    -------
-    DataFrame, one row an image: ``net``; lengths (pixels 0 to 1; NaN without success) by ``newton``, ``lbfgs`` and
+    One row an image: ``net``; lengths (pixels 0 to 1; NaN without success) by ``newton``, ``lbfgs`` and
     ``nearest``, backward error; ``share``, the runner-up's of the probability that the target leaves after Newton's;
     of the batch, processor time in milliseconds an image, ``newton_ms``, ``lbfgs_ms``, ``nearest_ms``.
     """
@@ -179,9 +171,7 @@ def rivals(nets: Mapping[str, Network], runs: Mapping[str, Run], x, *, margin, h
 def excess(attacked: pd.DataFrame, alone: float = 0.9) -> pd.DataFrame:
     """Say how much longer Newton's changes are than the nearest, a row a ``net``, over images on which both succeed.
 
-    Returns
-    -------
-    DataFrame with ``success`` (share, of Newton's attack), ``lbfgs`` (Newton's length over L-BFGS', median),
+    Columns: ``success`` (share, of Newton's attack), ``lbfgs`` (Newton's length over L-BFGS', median),
     ``excess`` and ``excess_high`` (median and 95 % quantile of the quotient, less 1), ``least`` quotient, ``rank``
     (correlation of the excess with 1 - share), ``alone`` (part of the images on which the runner-up has this share at
     least), ``excess_alone`` and ``excess_rest`` (medians on these, and on the others; 0 where there are none).
