@@ -49,9 +49,7 @@ def compare(
 ) -> pd.DataFrame:
     """Run every attack on every network, towards targets or, without, away from the label.
 
-    Returns
-    -------
-    DataFrame, one row an image, attack and network: ``net``, ``attack`` (key of ``TITLES``), ``success`` (says the
+    One row an image, attack and network: ``net``, ``attack`` (key of ``TITLES``), ``success`` (says the
     network), ``won`` (says Keras too), ``in_range`` (all pixels), ``pixels`` (that change at all), and, NaN unless won,
     ``l0`` (pixels that change by more than half a grey level), ``l2`` and ``linf`` (full scale of a pixel = 1);
     ``ms`` (wall clock of the whole batch, in milliseconds an image).
@@ -101,9 +99,7 @@ def witnesses(*runs: pd.DataFrame) -> dict[str, int]:
 def relative_lengths(attacked: pd.DataFrame, names, over: str) -> pd.DataFrame:
     """Compare Euclidean lengths of some attacks, image by image, with those of the attack ``over``.
 
-    Returns
-    -------
-    DataFrame, one row a network and attack: ``net``, ``attack``, ``success`` (share), and of the quotient of lengths
+    One row a network and attack: ``net``, ``attack``, ``success`` (share), and of the quotient of lengths
     ``median``, quantiles ``q05`` and ``q95``, and ``shorter``, the share that is shorter by a thousandth or more.
     """
     rows = []
@@ -123,9 +119,7 @@ def relative_lengths(attacked: pd.DataFrame, names, over: str) -> pd.DataFrame:
 def fixed_steps(net: Network, file: Path | None, x, label, target, epsilons, *, many: int) -> pd.DataFrame:
     """Run one gradient sign step and ``many`` projected ones at equal ε, clipped to the range.
 
-    Returns
-    -------
-    DataFrame, one row a step: ``epsilon`` (full scale of a pixel = 1); shares of images fooled ``one_any`` and
+    One row a step: ``epsilon`` (full scale of a pixel = 1); shares of images fooled ``one_any`` and
     ``many_any`` (into any class), ``one_target`` and ``many_target``; mean processor time ``one_seconds`` and
     ``many_seconds``; successes ``asked`` and how many of them Keras confirms, ``agree``.
     """
@@ -176,9 +170,7 @@ def signs(net: Network, x, label, target, *, size: float) -> dict[str, float]:
 def pixel_rules(nets: Mapping[str, Network], attacked: pd.DataFrame, x, label, target, *, some: int, margin, seed):
     """Compare greedy with the map as printed and with pixels picked at random, these on the first ``some`` images.
 
-    Returns
-    -------
-    DataFrame, one row a network: ``net``; medians of the pixels changed, ``greedy``, ``printed`` and ``random`` (0: no
+    One row a network: ``net``; medians of the pixels changed, ``greedy``, ``printed`` and ``random`` (0: no
     success), and shares of success ``greedy_success``, ``printed_success``, ``random_success``.
     """
     rows, options = [], {"target": target, "margin": margin}
@@ -199,9 +191,7 @@ def pixel_rules(nets: Mapping[str, Network], attacked: pd.DataFrame, x, label, t
 def subsets(net: Network, greedy, x, label, target, *, margin: float) -> pd.DataFrame:
     """Compare the pixels ``greedy`` (n,) changes with the fewest there are, on an affine network.
 
-    Returns
-    -------
-    DataFrame, one row an image: ``greedy``, ``best`` (NaN: none found), ``proved`` (by the solver).
+    One row an image: ``greedy``, ``best`` (NaN: none found), ``proved`` (by the solver).
     """
     best = attacks.fewest_pixels(net, x, label, target=target, margin=margin)
     return pd.DataFrame({"greedy": np.asarray(greedy), "best": best.l0, "proved": best.proved})

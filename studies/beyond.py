@@ -36,9 +36,7 @@ def objectives(found, place: str) -> np.ndarray:
 def where(first, best) -> pd.DataFrame:
     """Compare the places by the relative norm, the root of the objective (5), of converged attacks.
 
-    Returns
-    -------
-    DataFrame, one row a place: ``place``, ``median``, ``lowest`` and ``highest`` (medians of single networks),
+    One row a place: ``place``, ``median``, ``lowest`` and ``highest`` (medians of single networks),
     ``converged`` (attacks that reach the target), ``first``, ``least`` and ``most`` (first-order ones that do, a
     network: median and range), ``kkt`` (largest residual of the converged).
     """
@@ -99,9 +97,7 @@ def on_everything(nets: Mapping[str, Network], counts: Mapping[str, tuple[int, i
 def shares(results: Mapping[str, list[AttackResult]]) -> pd.DataFrame:
     """Say how layers and input share the objective (5), for name → results of attacks on everything.
 
-    Returns
-    -------
-    DataFrame, one row a name and part: ``net``, ``part`` ("layer 1", …, "input"), share of the objective as ``mean``
+    One row a name and part: ``net``, ``part`` ("layer 1", …, "input"), share of the objective as ``mean``
     and quantiles ``low`` and ``high`` (5 and 95 %); of the whole batch the ``attacks``, ``success`` (share) and
     ``residual`` (median of the conditions of optimality).
     """
@@ -122,16 +118,10 @@ def shares(results: Mapping[str, list[AttackResult]]) -> pd.DataFrame:
 
 @dataclass(frozen=True, eq=False)
 class Plane:
-    """The plane through an image, a first-order and a converged change of it.
+    """The plane through an image, a ``first``-order and a ``converged`` change of it, both (2,), on a grid.
 
-    Attributes
-    ----------
-    u, v : arrays (91, 91)
-        Along the first-order change and across it, relative to the norm of the image.
-    heights, linear : arrays (91, 91)
-        Lead of the target, its logit less the largest other: the network's, and linearised at the image.
-    first, converged : arrays (2,)
-        The two changes in this plane.
+    ``u`` and ``v`` (91, 91) run along the first-order change and across it, relative to the norm of the image;
+    ``heights`` and ``linear`` are the lead of the target there, the network's and linearised at the image.
     """
 
     u: np.ndarray
@@ -167,9 +157,7 @@ def leads(net: Network, image, target: int, moves) -> tuple[np.ndarray, np.ndarr
 def ways(net: Network, image, target: int, first, converged) -> pd.DataFrame:
     """Follow the straight way from an image to its first-order change, and from there to the converged one.
 
-    Returns
-    -------
-    DataFrame, one row a point: ``way`` (0 or 1), ``part`` of the way, ``lead`` of the target, ``linearised`` at the
+    One row a point: ``way`` (0 or 1), ``part`` of the way, ``lead`` of the target, ``linearised`` at the
     image, ``norm`` of the change relative to the image's.
     """
     part, frames = np.linspace(0, 1, 201), []
@@ -184,9 +172,7 @@ def ways(net: Network, image, target: int, first, converged) -> pd.DataFrame:
 def starts_table(single, several, best) -> pd.DataFrame:
     """Compare attacks with one start, with several, and with the default number, place by place.
 
-    Returns
-    -------
-    DataFrame, one row a place: ``place``; attacks whose relative norm falls by more than a thousandth with several
+    One row a place: ``place``; attacks whose relative norm falls by more than a thousandth with several
     starts, ``better``, ``least`` and ``most`` of a network; the largest ``gain`` (share of the norm); ``default``,
     attacks that fall as much with the default starts; ``attacks``.
     """
