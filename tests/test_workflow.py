@@ -1,6 +1,7 @@
 """What happens when something goes wrong, and what one can ask for. Works in a book of two small chapters."""
 
 import hashlib
+import io
 import json
 import os
 import re
@@ -16,11 +17,12 @@ import pytest
 
 from lab.parameters import check_tree, checked, parse, read
 from tiny import ROOT, SPECIFICATION, edit, environment, run, tiny_tree, would_run
+from workflow import durations
 from workflow.build import whole_number
 from workflow.chapter import changes_in
 from workflow.durations import chains
 from workflow.execute import execute
-from workflow.progress import Progress, spoken
+from workflow.progress import Line, Progress, spoken
 
 
 @pytest.fixture(scope="module")
@@ -400,6 +402,42 @@ def test_time_left_is_the_longest_chain_or_the_work_shared_out():
     assert Progress(seconds, {}, cores=1).left(0.0) == 0
     assert [spoken(0.2), spoken(80), spoken(400)] == ["1 s", "80 s", "7 min"]
     assert chains(seconds, before) == {"a": 36, "b": 26, "c": 10, "d": 6}
+
+
+class Terminal(io.StringIO):
+    """A stream on which lines can be rewritten."""
+
+    def isatty(self):
+        return True
+
+
+def test_on_a_terminal_one_line_is_rewritten_and_elsewhere_lines_are_printed():
+    """What a step has to say stays, above it; where nothing has happened, nothing is printed."""
+    terminal, pipe = Terminal(), io.StringIO()
+    for stream in (terminal, pipe):
+        line = Line(stream)
+        line.show("1 of 2", happened=True)
+        line.show("1 of 2", happened=False)
+        line.say("a warning")
+        line.close()
+    back = "\r\x1b[K"
+    assert terminal.getvalue() == f"{back}1 of 2{back}1 of 2{back}a warning\n"
+    assert pipe.getvalue() == "1 of 2\na warning\n"
+
+
+def test_durations_are_those_of_the_last_results_of_an_edition(tmp_path, monkeypatch):
+    """Others are left as they were; a chapter that never ran takes a middling time."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(durations, "FILE", tmp_path / "durations.yml")
+    monkeypatch.setattr(sys, "argv", ["durations", "full"])
+    (tmp_path / "durations.yml").write_text("full: {book: 9.0, first: 1.0}\nsmoke: {first: 2.0}\n")
+    (tmp_path / "results").mkdir()
+    for name, edition, seconds in (("first", "full", 3.0), ("second", "smoke", 5.0)):
+        record = {"provenance": {"edition": edition, "seconds": seconds}}
+        (tmp_path / "results" / f"{name}.json").write_text(json.dumps(record))
+    durations.main()
+    assert durations.expected("full", ["book", "first", "other"]) == {"book": 9.0, "first": 3.0, "other": 6.0}
+    assert durations.expected("smoke", ["first"]) == {"first": 2.0}
 
 
 HOW = """import json
