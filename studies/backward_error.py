@@ -14,7 +14,7 @@ from scipy.optimize import minimize
 from bea import Dense, Network, attack, backward_error
 from bea.backward.closed_form import first_order
 from bea.networks.layers import Activation, Flatten
-from bea.networks.leads import other_classes, over_others
+from bea.networks.leads import other_classes, lead_over_others
 from bea.networks.windows import AveragePool, Convolution, MaxPool
 from bea.numerics.quadratic import smallest_feasible
 from lab import explicit
@@ -357,8 +357,8 @@ def as_printed(net: Network, x, target, on, margin: float):
     inverse = replace(plain, weight_scales=1 / scaled.weight_scales, input_scales=1 / scaled.input_scales)
     G, H = plain.gram(), inverse.gram()
     cheap = G @ np.linalg.solve(H, G)  # the inverse of G⁻¹HG⁻¹
-    D = over_others(np.eye(net.classes)[None], target)
-    c = margin - over_others(plain.linearisation.logits, target)
+    D = lead_over_others(np.eye(net.classes)[None], target)
+    c = margin - lead_over_others(plain.linearisation.logits, target)
     multipliers, solved, _ = smallest_feasible(D @ cheap @ D.swapaxes(1, 2), c)
     dy = np.einsum("nij,nkj,nk->ni", cheap, D, multipliers)[..., None]
     theta = plain.pull_back(np.linalg.solve(G, dy)[..., 0])
@@ -416,8 +416,8 @@ def _by_slsqp(rng, net: Network, x, target, margin: float) -> float:
     calA = np.hstack(blocks_of([h[0] for h in lin.inputs], [S[0] for S in lin.sensitivities], lin.jacobian[0]))
     sizes = [np.full(layer.matrix.size, norm(layer.matrix)) for layer in net.weighted]
     sizes = np.concatenate([*sizes, np.full(x.size, norm(x))])
-    lead = over_others(np.eye(net.classes)[None], target)[0] @ (calA * sizes)  # unknowns in units of their block
-    c = margin - over_others(lin.logits, target)[0]
+    lead = lead_over_others(np.eye(net.classes)[None], target)[0] @ (calA * sizes)  # unknowns in units of their block
+    c = margin - lead_over_others(lin.logits, target)[0]
     ahead = {"type": "ineq", "fun": lambda z: lead @ z - c, "jac": lambda z: lead}
     start, options = 0.1 * rng.standard_normal(sizes.size), {"ftol": 1e-15, "maxiter": 300}
     run = minimize(lambda z: z @ z, start, jac=lambda z: 2 * z, constraints=ahead, method="SLSQP", options=options)
@@ -465,8 +465,8 @@ def ties(rng, attacks: int, margins) -> pd.DataFrame:
     """
     net, rows, first = random_network(rng, (20, 10), []), [], None
     x, target = random_attacks(rng, net, attacks)
-    problem, D = first_order(net, x, "weights"), over_others(np.eye(net.classes)[None], target)
-    K, leads = D @ problem.gram() @ D.swapaxes(1, 2), over_others(problem.linearisation.logits, target)
+    problem, D = first_order(net, x, "weights"), lead_over_others(np.eye(net.classes)[None], target)
+    K, leads = D @ problem.gram() @ D.swapaxes(1, 2), lead_over_others(problem.linearisation.logits, target)
     for margin in margins:
         multipliers, solved, _ = smallest_feasible(K, margin - leads)
         p = problem.perturbation(*problem.pull_back(np.einsum("nkj,nk->nj", D, multipliers)), net, x, solved)
@@ -478,7 +478,7 @@ def ties(rng, attacks: int, margins) -> pd.DataFrame:
         )
         shares = [
             share for y in outputs
-            for share in (np.mean(y.argmax(axis=1) == target), np.mean(over_others(y, target).min(axis=1) > 0))
+            for share in (np.mean(y.argmax(axis=1) == target), np.mean(lead_over_others(y, target).min(axis=1) > 0))
         ]  # fmt: skip
         size = np.sqrt(p.objective)
         first = size if first is None else first

@@ -13,7 +13,7 @@ from scipy.optimize import minimize
 
 from bea import Activation, AttackResult, Dense, Network, Perturbation, attack, backward_error
 from bea.backward.closed_form import first_order
-from bea.networks.leads import lead, over_others
+from bea.networks.leads import lead, lead_over_others
 from bea.numerics.quadratic import smallest_feasible
 from lab.witnesses import keras_logits_perturbed
 
@@ -93,7 +93,7 @@ def slsqp(net: Network, result: AttackResult, *, pairs: int, seed: int) -> pd.Da
     p, rng, rows = result.perturbation, np.random.default_rng(seed), []
     linear = first_order(net, p.x, "weights")
     logits, ours = net(p.x), linear.push_forward(p.dA, None)
-    inverse, D = np.linalg.inv(linear.gram()), over_others(np.eye(net.classes)[None], result.target)
+    inverse, D = np.linalg.inv(linear.gram()), lead_over_others(np.eye(net.classes)[None], result.target)
     for i in np.sort(rng.permutation(len(p.x))[:pairs]):
         H = inverse[i] / result.objective[i]
         leads = {"type": "ineq", "fun": lambda d, i=i: D[i] @ (logits[i] + d) - result.margin_asked,
@@ -169,7 +169,7 @@ def as_printed(nets: Mapping[str, Network], x, target, *, margin: float) -> dict
     for name, net in nets.items():
         plain, y = first_order(net, x, "weights", relative=False), net(x)
         P, Q = plain.gram(), replace(plain, weight_scales=1 / net.weight_norms).gram()
-        inverse, D = P @ np.linalg.solve(Q, P), over_others(np.eye(net.classes)[None], target)
+        inverse, D = P @ np.linalg.solve(Q, P), lead_over_others(np.eye(net.classes)[None], target)
         missing = margin - np.einsum("nij,nj->ni", D, y)
         multipliers = smallest_feasible(D @ inverse @ D.swapaxes(1, 2), missing)[0]
         y_hat = y + np.einsum("nij,nkj,nk->ni", inverse, D, multipliers)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from bea.networks.leads import over_others
+from bea.networks.leads import lead_over_others
 from lab.attempts import first_right, to_every_target
 from oracles import RNG, random_images, random_network
 from studies import tables as study
@@ -106,7 +106,7 @@ def test_the_printed_form(toy):
     plain = study.first_order(net, x, "weights", relative=False)
     P = np.linalg.inv(plain.gram()[0])
     Q = replace(plain, weight_scales=1 / net.weight_norms).gram()[0]
-    D = over_others(np.eye(4)[None], target)[0]
+    D = lead_over_others(np.eye(4)[None], target)[0]
     leads = {"type": "ineq", "fun": lambda d: D @ (net(x)[0] + d) - MARGIN}
     run = minimize(lambda d: d @ P @ Q @ P @ d, np.ones(4), constraints=leads, options={"ftol": 1e-15})
     np.testing.assert_allclose(printed.objective[0], run.fun, rtol=1e-6)
