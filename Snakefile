@@ -22,7 +22,7 @@ NEEDS = all_needs()
 # Ones that many or long ones wait for go first.
 FIRST = chains(expected(EDITION, NEEDS), {name: needs.chapters for name, needs in NEEDS.items()})
 # Ones that use all cores themselves, and say how long they took.
-ALONE = {"attacks"}
+ALONE = {"32_attacks_side_by_side"}
 RECORDS = [f"results/.done/{name}" for name in NEEDS]
 EXTENSION = sorted(files_reached(Path("book/_ext/companion.py").read_text(), Path()))
 

@@ -18,7 +18,7 @@ from scipy.special import log_softmax, softmax
 from threadpoolctl import threadpool_limits
 
 from bea import Dense, Network, attack
-from studies.pictures import Statistics
+from studies.pictures_against_fgsm import Statistics
 
 
 def nearest_of_target(x, target, images, labels, most: int = 2000) -> np.ndarray:

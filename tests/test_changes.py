@@ -9,7 +9,7 @@ from workflow.dependencies import all_needs
 from workflow.durations import expected
 
 NEEDS = all_needs(ROOT)
-TRAININGS = {"training", "deep_training", "scratch", "lenet"}
+TRAININGS = {"11_train_one_layer", "14_train_deeper", "20_train_by_hand", "40_train_lenet"}
 READ = {other for needs in NEEDS.values() for other in needs.chapters}
 SECONDS = expected("full", NEEDS)
 LONGEST = max(NEEDS.keys() - READ, key=lambda name: (SECONDS[name], name))
@@ -30,9 +30,9 @@ def tree(made, tmp_path):
 @pytest.mark.parametrize(
     ("file", "old", "new", "expected"),
     [
-        ("params.yml", "full: 20, smoke: 8", "full: 20, smoke: 9", {"primer", "book"}),
+        ("params.yml", "full: 20, smoke: 8", "full: 20, smoke: 9", {"10_linear_systems", "book"}),
         ("params.yml", "full: 20, smoke: 8", "full: 21, smoke: 8", {"book"}),  # of another edition; a page lists it
-        ("bea/backward/linear_systems.py", DOC, CHANGED, {"primer", "book"}),
+        ("bea/backward/linear_systems.py", DOC, CHANGED, {"10_linear_systems", "book"}),
         ("lab/results.py", DOC, CHANGED, {*NEEDS, "book"}),
         (f"notebooks/{LONGEST}.ipynb", "figure", "figure ", {LONGEST, "book"}),
         ("book/notation.md", "# Notation", "# The notation", {"book"}),
@@ -50,13 +50,13 @@ def test_a_change_of_the_search_trains_nothing(tree):
     edit(tree / "bea" / "backward" / "search.py", DOC, CHANGED)
     runs = would_run(tree)
     assert not runs & TRAININGS
-    assert {"tables", "book"} <= runs
+    assert {"15_table_2", "book"} <= runs
 
 
 def test_other_networks_concern_those_that_read_them(tree):
     """Directly or not, and no others."""
     edit(tree / "params.yml", "full: 5, smoke: 2", "full: 5, smoke: 3")  # the epochs of training
-    readers = {name for name, needs in NEEDS.items() if "training" in needs.chapters}
-    assert would_run(tree) == {"training", "book"} | readers
-    assert "one_layer" in readers
-    assert not {"primer", "bridge"} & readers
+    readers = {name for name, needs in NEEDS.items() if "11_train_one_layer" in needs.chapters}
+    assert would_run(tree) == {"11_train_one_layer", "book"} | readers
+    assert "12_one_layer" in readers
+    assert not {"10_linear_systems", "25_ray_or_all_directions"} & readers

@@ -11,7 +11,7 @@ OPEN = "from lab import Chapter\n\nchapter = Chapter('name', globals())"
 TRAINS = {"parameters": "output = ''", "setup": OPEN, "train": "chapter.keep('toy', nets, models)"}
 READS = {
     "parameters": "dataset = 'mnist'\noutput = ''",
-    "setup": f"from studies import bridge\n{OPEN}",
+    "setup": f"from studies import ray_or_all_directions as bridge\n{OPEN}",
     "load": "nets = chapter.networks('toy', first=2)",
     "judge": "chapter.judge('judge', 'B1', rule, nets)",
 }
@@ -43,7 +43,7 @@ def test_a_chapter_waits_for_those_that_train_its_networks(tree):
     assert needs["reads"].dataset
     assert needs["trains"].chapters == ()
     assert not needs["trains"].dataset
-    assert {"studies/bridge.py", "bea/backward/search.py"} <= set(needs["reads"].files)
+    assert {"studies/ray_or_all_directions.py", "bea/backward/search.py"} <= set(needs["reads"].files)
     assert "bea/backward/search.py" not in needs["trains"].files
     assert needs["trains"].claims == ""
 
@@ -113,12 +113,12 @@ def test_published_numbers_count(tree):
 def test_the_chapters_of_the_book_wait_for_the_training_they_read():
     """And for no other: one that needs no network for none, and no training for another."""
     needs = all_needs(ROOT)
-    assert needs["primer"].chapters == ()
-    assert not needs["primer"].dataset
-    assert set(needs["bridge"].chapters) == {"scratch", "deep_training"}
+    assert needs["10_linear_systems"].chapters == ()
+    assert not needs["10_linear_systems"].dataset
+    assert set(needs["25_ray_or_all_directions"].chapters) == {"20_train_by_hand", "14_train_deeper"}
     if "Chapter(" in (ROOT / "notebooks" / "lower_bounds.ipynb").read_text():  # transitional
-        assert set(needs["lower_bounds"].chapters) == {"deep_training", "lenet"}
-    for name in ("training", "deep_training", "scratch", "lenet"):
+        assert set(needs["42_bounds_as_published"].chapters) == {"14_train_deeper", "40_train_lenet"}
+    for name in ("11_train_one_layer", "14_train_deeper", "20_train_by_hand", "40_train_lenet"):
         assert needs[name].chapters == ()
         assert needs[name].dataset
     assert {path.stem for path in Path(ROOT / "notebooks").glob("*.ipynb")} == set(needs)
@@ -127,5 +127,5 @@ def test_the_chapters_of_the_book_wait_for_the_training_they_read():
 def test_no_search_is_behind_a_training():
     """A change of how attacks are computed trains nothing again."""
     for name, need in all_needs(ROOT).items():
-        if name in ("training", "deep_training", "scratch", "lenet"):
+        if name in ("11_train_one_layer", "14_train_deeper", "20_train_by_hand", "40_train_lenet"):
             assert "bea/backward/search.py" not in need.files, name

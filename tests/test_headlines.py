@@ -6,10 +6,36 @@ import pytest
 
 from lab.claims import LABELS, OPEN, VERDICTS
 
-JUDGING = ("training", "primer", "one_layer", "backward_error", "tables", "pictures")
-JUDGING += ("scratch", "hundred", "epsilon", "distribution", "ray", "sturdier")
-JUDGING += ("derivatives", "logistic", "attacks", "transfer", "hidden")
-JUDGING += ("lenet", "audit", "lower_bounds", "sandwich", "robustness")
+JUDGING = (
+    "11_train_one_layer",
+    "10_linear_systems",
+    "12_one_layer",
+    "13_deep_closed_form",
+    "15_table_2",
+    "16_pictures_against_fgsm",
+)
+JUDGING += (
+    "20_train_by_hand",
+    "21_first_hundred_images",
+    "22_smallest_epsilon",
+    "23_law_of_epsilon",
+    "24_confidence_along_the_ray",
+    "26_what_makes_sturdier",
+)
+JUDGING += (
+    "30_gradient_and_hessian",
+    "31_shallow_models",
+    "32_attacks_side_by_side",
+    "33_transfer",
+    "34_hidden_gradient",
+)
+JUDGING += (
+    "40_train_lenet",
+    "41_four_theorems",
+    "42_bounds_as_published",
+    "43_bounds_against_attacks",
+    "45_robustness_and_accuracy",
+)
 
 
 @pytest.fixture(scope="module")
@@ -20,41 +46,41 @@ def read(smoke):
 
 def test_all_attacks_of_table_1_succeed_in_keras(read):
     """Four digits, nine targets, on every network; a witness counts only in the original model."""
-    table = read("one_layer")["cells"]["table-1"]
-    networks = len(read("training")["provenance"]["parameters"]["seeds"])
+    table = read("12_one_layer")["cells"]["table-1"]
+    networks = len(read("11_train_one_layer")["provenance"]["parameters"]["seeds"])
     assert table["succeed"] == table["attempts"] == 36 * networks
     assert table["kkt"] <= 1e-12
 
 
 def test_no_optimiser_finds_a_smaller_perturbation(read):
     """Neither than Table 1's norms, nor than the backward error of a linear system, by more than 1e-8."""
-    assert read("one_layer")["cells"]["optimiser"]["gain"] <= 1e-8
-    assert read("primer")["cells"]["optimiser"]["gain"] <= 1e-8
+    assert read("12_one_layer")["cells"]["optimiser"]["gain"] <= 1e-8
+    assert read("10_linear_systems")["cells"]["optimiser"]["gain"] <= 1e-8
 
 
 def test_the_optimisers_are_no_straw_men(read):
     """They come within a millionth of our value, so they would have found something smaller."""
-    assert read("one_layer")["cells"]["optimiser"]["loss"] <= 1e-6
-    assert read("primer")["cells"]["optimiser"]["loss"] <= 1e-6
+    assert read("12_one_layer")["cells"]["optimiser"]["loss"] <= 1e-6
+    assert read("10_linear_systems")["cells"]["optimiser"]["loss"] <= 1e-6
 
 
 def test_the_closed_form_agrees_with_the_pseudo_inverse(read):
     """To 1e-10 relative on 100 layers, for weights, input and both."""
-    differences = read("one_layer")["cells"]["pseudo-inverse"]
+    differences = read("12_one_layer")["cells"]["pseudo-inverse"]
     assert {"weights", "input", "both"} < set(differences)
     assert max(differences.values()) <= 1e-10
 
 
 def test_the_whole_test_set_can_be_attacked(read):
     """Every correctly classified image, nine targets each, without a failure."""
-    cell = read("one_layer")["cells"]["distribution"]
+    cell = read("12_one_layer")["cells"]["distribution"]
     assert cell["success"] == cell["attacks"] > 1000
 
 
 def test_single_precision_stays_below_the_margin(read):
     """What Keras and bea disagree by is small against the lead that an attack gives its target."""
-    margin = read("one_layer")["provenance"]["parameters"]["margin"]
-    assert read("training")["cells"]["files"]["difference"] < 0.1 * margin
+    margin = read("12_one_layer")["provenance"]["parameters"]["margin"]
+    assert read("11_train_one_layer")["cells"]["files"]["difference"] < 0.1 * margin
 
 
 @pytest.mark.parametrize("notebook", JUDGING)
@@ -83,7 +109,7 @@ def test_mathematical_claims_get_the_same_verdict_with_any_parameters(read):
 
 def test_every_converged_attack_of_table_2_succeeds_in_keras(read):
     """On all seeds; the first-order attacks solve their programme to rounding and mostly miss."""
-    counts = read("tables")["cells"]["counts"]
+    counts = read("15_table_2")["cells"]["counts"]
     assert counts["all_converged"] == counts["all_attempts"] > 0
     assert counts["kkt_converged"] <= 1e-6
     assert counts["first_order"] < 0.5 * counts["all_attempts"]
@@ -92,17 +118,17 @@ def test_every_converged_attack_of_table_2_succeeds_in_keras(read):
 
 def test_the_neglected_part_grows_with_the_square_of_the_perturbation(read):
     """The slope in the double logarithmic plot is two."""
-    assert abs(read("tables")["cells"]["growth"]["slope"] - 2.0) <= 0.1
+    assert abs(read("15_table_2")["cells"]["growth"]["slope"] - 2.0) <= 0.1
 
 
 def test_gradients_derived_by_hand_are_those_of_keras(read):
     """Weights, biases and images, in double precision; 1e-7 was asked for."""
-    assert read("scratch")["cells"]["gradients-check"]["keras"] <= 1e-14
+    assert read("20_train_by_hand")["cells"]["gradients-check"]["keras"] <= 1e-14
 
 
 def test_the_smallest_epsilon_is_proved_and_three_methods_agree(read):
     """Bisection within the tolerance, the scan within its step, for every image."""
-    cells = read("epsilon")["cells"]
+    cells = read("22_smallest_epsilon")["cells"]
     assert cells["methods"]["proved"] == cells["every-seed"]["proved"] == 1.0
     assert cells["methods"]["bisection"] <= cells["methods"]["tolerance"]
     assert cells["methods"]["scan"] <= cells["methods"]["step"]
@@ -111,21 +137,21 @@ def test_the_smallest_epsilon_is_proved_and_three_methods_agree(read):
 
 def test_every_change_of_class_along_a_ray_is_proved(read):
     """No segment is left open, and what returns to its class does so in Keras."""
-    cells = read("epsilon")["cells"]
+    cells = read("22_smallest_epsilon")["cells"]
     assert cells["interval"]["unresolved"] == 0
     assert cells["keras"]["confirmed"] == cells["keras"]["asked"]
 
 
 def test_no_step_along_the_sign_is_shorter_than_the_converged_attack(read):
     """The step is one of the changes that the attack minimises over; its witnesses hold in Keras."""
-    cells = read("bridge")["cells"]
+    cells = read("25_ray_or_all_directions")["cells"]
     assert cells["table"]["below"] == 0
     assert cells["keras"]["agree"] == cells["keras"]["asked"] > 0
 
 
 def test_every_success_of_the_surveyed_attacks_holds_in_keras(read):
     """Side by side, but for leads lost to single precision; by Newton's method, behind a quantiser, elsewhere."""
-    cells = read("attacks")["cells"]
+    cells = read("32_attacks_side_by_side")["cells"]
     assert cells["verified"]["confirmed"] >= 0.999 * cells["verified"]["successes"] > 0
     assert cells["fixed"]["agree"] == cells["fixed"]["asked"] > 0
     for notebook, cell, agree, asked in (
@@ -139,13 +165,13 @@ def test_every_success_of_the_surveyed_attacks_holds_in_keras(read):
 
 def test_attacks_with_a_range_keep_to_it(read):
     """To the last bit, every batch."""
-    verified = read("attacks")["cells"]["verified"]
+    verified = read("32_attacks_side_by_side")["cells"]["verified"]
     assert verified["kept"] == verified["ranged"] > 0
 
 
 def test_the_surveyed_attacks_all_but_always_succeed(read):
     """Except one step along the sign, which has a target to overshoot."""
-    tables = read("attacks")["cells"]["tables"]
+    tables = read("32_attacks_side_by_side")["cells"]["tables"]
     for network in tables.values():
         for attack, numbers in network.items():
             assert attack == "fgsm" or numbers["success"] >= 0.95, attack
@@ -153,7 +179,7 @@ def test_the_surveyed_attacks_all_but_always_succeed(read):
 
 def test_no_solver_is_shorter_than_the_backward_error_attack_in_the_median(read):
     """The same images, targets and range; and greedy is never below the proved number of pixels."""
-    cells = read("attacks")["cells"]
+    cells = read("32_attacks_side_by_side")["cells"]
     for network in cells["tables"].values():
         assert network["be"]["l2"] <= 1.001 * min(network["cw"]["l2"], network["lbfgs"]["l2"])
     assert cells["subset"]["proved"] == cells["subset"]["images"]
@@ -162,19 +188,19 @@ def test_no_solver_is_shorter_than_the_backward_error_attack_in_the_median(read)
 
 def test_the_sign_step_is_the_worst_of_its_box_for_two_classes(read):
     """A linear programme and random points of the box find nothing worse."""
-    assert abs(read("logistic")["cells"]["harm"]["programme"]) <= 1e-12
-    assert read("logistic")["cells"]["harm"]["better"] == 0
-    assert read("attacks")["cells"]["linear"]["excess"] <= 1e-12
+    assert abs(read("31_shallow_models")["cells"]["harm"]["programme"]) <= 1e-12
+    assert read("31_shallow_models")["cells"]["harm"]["better"] == 0
+    assert read("32_attacks_side_by_side")["cells"]["linear"]["excess"] <= 1e-12
 
 
 def test_what_is_not_on_this_page_is_not_decided(read):
     """ImageNet is outside the book."""
-    assert read("attacks")["claims"]["R10"]["verdict"] == "cannot be decided"
+    assert read("32_attacks_side_by_side")["claims"]["R10"]["verdict"] == "cannot be decided"
 
 
 def test_no_proven_bound_lies_above_an_attack(read):
     """Every network and image, one constant a layer and tight; every attack succeeds and holds in Keras."""
-    cells = read("sandwich")["cells"]
+    cells = read("43_bounds_against_attacks")["cells"]
     assert cells["violations"]["lipschitz"] == cells["violations"]["local"] == 0
     assert cells["measure"]["failed"] == 0
     assert cells["keras"]["unresolved"] == 0
@@ -182,7 +208,7 @@ def test_no_proven_bound_lies_above_an_attack(read):
 
 def test_the_printed_theorem_on_convolutions_is_violated_and_the_safe_factor_is_not(read):
     """By three pixels on a line, and by kernels that overlap; what replaces the theorems is never violated."""
-    cells = read("audit")["cells"]
+    cells = read("41_four_theorems")["cells"]
     assert cells["line"]["line"]["changes"]
     assert cells["line"]["line"]["length"] < cells["line"]["line"]["theorem"]
     assert cells["kernels"]["apart_violated"] == 0
@@ -193,7 +219,7 @@ def test_the_printed_theorem_on_convolutions_is_violated_and_the_safe_factor_is_
 
 def test_nothing_found_goes_below_the_chain_of_bounds(read):
     """FGSM and converged attacks on whole LeNets, attacks on single layers; the printed limit and its formula agree."""
-    cells = read("lower_bounds")["cells"]
+    cells = read("42_bounds_as_published")["cells"]
     assert cells["violations"]["printed"] == cells["violations"]["repaired"] == 0
     assert cells["violations"]["found"] == cells["violations"]["attacked"]
     assert cells["layer-by-layer"]["printed"] == cells["layer-by-layer"]["repaired"] == 0
@@ -202,6 +228,6 @@ def test_nothing_found_goes_below_the_chain_of_bounds(read):
 
 def test_robustness_is_enclosed_on_every_network(read):
     """No bound above an attack, with depth, width, length and along both paths of regularisation."""
-    cells = read("robustness")["cells"]
+    cells = read("45_robustness_and_accuracy")["cells"]
     names = ("breadth-figure", "depth-figure", "rise", "tight-table")
     assert [cells[name]["crossed"] for name in names] == [0] * len(names)

@@ -185,16 +185,16 @@ def test_parameters_have_one_home():
 def test_a_notebook_depends_on_the_modules_it_imports():
     """Directly, through another module, and inside functions; and on no others."""
     needs = all_needs(ROOT)
-    assert "bea/backward/linear_systems.py" in needs["primer"].files
-    assert "lab/figures.py" in needs["primer"].files
-    assert "bea/numerics/quadratic.py" in needs["one_layer"].files
-    assert "bea/backward/linear_systems.py" not in needs["one_layer"].files
-    assert not [file for file in needs["primer"].files if file.startswith("bea/attacks/")]
+    assert "bea/backward/linear_systems.py" in needs["10_linear_systems"].files
+    assert "lab/figures.py" in needs["10_linear_systems"].files
+    assert "bea/numerics/quadratic.py" in needs["12_one_layer"].files
+    assert "bea/backward/linear_systems.py" not in needs["12_one_layer"].files
+    assert not [file for file in needs["10_linear_systems"].files if file.startswith("bea/attacks/")]
 
 
 # ---- a chapter is a story, not a program ---------------------------------------
 
-BY_HAND = {"scratch"}  # its network is written by hand: that is the lesson
+BY_HAND = {"20_train_by_hand"}  # its network is written by hand: that is the lesson
 
 
 def lines_of(*patterns):

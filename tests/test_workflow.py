@@ -271,7 +271,7 @@ def test_cores_are_counted_from_one(cores):
 def test_wrong_parameters_are_refused(parameters, error, message):
     """papermill takes anything; we do not."""
     with pytest.raises(error, match=message):
-        checked("training", parameters)
+        checked("11_train_one_layer", parameters)
 
 
 @pytest.mark.parametrize(
@@ -456,7 +456,7 @@ def test_kernels_need_no_ports(tmp_path, monkeypatch):
     notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": SPECIFICATION})
     (tmp_path / "notebooks").mkdir()
     nbformat.write(notebook, tmp_path / "notebooks" / "training.ipynb")
-    execute("training", {}, {})
+    execute("11_train_one_layer", {}, {})
     options = ["-p", "workflow.kernels", "-p", "no:cacheprovider", "--nbval-lax", "--rootdir", str(tmp_path)]
     command = [sys.executable, "-m", "pytest", *options, str(tmp_path / "results" / "training.ipynb")]
     variables = os.environ | {"PYTHONPATH": str(ROOT)}

@@ -12,7 +12,35 @@ from collections.abc import Iterator
 from pathlib import Path
 
 TOLERANCE = 1e-9  # relative
-RENAMED: dict[str, str] = {}  # new name of a chapter → old one
+RENAMED = {  # new name of a chapter → old one
+    "10_linear_systems": "primer",
+    "11_train_one_layer": "training",
+    "12_one_layer": "one_layer",
+    "13_deep_closed_form": "backward_error",
+    "14_train_deeper": "deep_training",
+    "15_table_2": "tables",
+    "16_pictures_against_fgsm": "pictures",
+    "17_weights_or_input": "beyond",
+    "18_data_of_the_attacker": "attacker",
+    "20_train_by_hand": "scratch",
+    "21_first_hundred_images": "hundred",
+    "22_smallest_epsilon": "epsilon",
+    "23_law_of_epsilon": "distribution",
+    "24_confidence_along_the_ray": "ray",
+    "25_ray_or_all_directions": "bridge",
+    "26_what_makes_sturdier": "sturdier",
+    "30_gradient_and_hessian": "derivatives",
+    "31_shallow_models": "logistic",
+    "32_attacks_side_by_side": "attacks",
+    "33_transfer": "transfer",
+    "34_hidden_gradient": "hidden",
+    "40_train_lenet": "lenet",
+    "41_four_theorems": "audit",
+    "42_bounds_as_published": "lower_bounds",
+    "43_bounds_against_attacks": "sandwich",
+    "44_inside_the_ball": "ball",
+    "45_robustness_and_accuracy": "robustness",
+}
 
 
 def differences(before, after, place: str = "") -> Iterator[str]:

@@ -11,7 +11,7 @@ from lab.claims import load_claims, scorecard, summary_table
 
 README = Path("README.md")
 BLOCK = re.compile(r"(<!-- scorecard: [^\n]*-->\n)(.*?)(<!-- end of scorecard -->)", re.DOTALL)
-PICTURE = ("results/figures/one_layer-hero.png", "book/picture.png")
+PICTURE = ("results/figures/12_one_layer-hero.png", "book/picture.png")
 
 
 def with_counts(text: str, table: str) -> str:

@@ -5,8 +5,9 @@ import pytest
 
 from lab.attempts import to_every_target
 from oracles import RNG, random_images, random_network
-from studies import pictures, rivals
-from studies.tables import attacks
+from studies import pictures_against_fgsm as pictures
+from studies import rivals
+from studies.table_2 import attacks
 
 MARGIN = 1e-3
 

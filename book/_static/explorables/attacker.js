@@ -1,6 +1,6 @@
 /* Explorable: the smallest changes of a small network, of an image, or of both, that make a chosen class win.
  * Needs elements.js, axes.js, pixels.js, network.js, attacker-solver.js and attacker-data.js (which
- * notebooks/attacker.ipynb makes) before it and <div class="explorable" id="attacker"></div>.
+ * notebooks/18_data_of_the_attacker.ipynb makes) before it and <div class="explorable" id="attacker"></div>.
  * For tests: window.explorables.attacker.state, .set and .attack. */
 "use strict";
 

@@ -1,5 +1,5 @@
 /* Explorable: the confidences of a network while an image moves along the sign of its loss gradient.
- * Needs elements.js, axes.js, pixels.js, network.js and ray-data.js (which notebooks/ray.ipynb makes) before it and
+ * Needs elements.js, axes.js, pixels.js, network.js and ray-data.js (which notebooks/24_confidence_along_the_ray.ipynb makes) before it and
  * <div class="explorable" id="ray"></div>. For tests: window.explorables.ray.state, .set, .solve and .confidences. */
 "use strict";
 

@@ -1,5 +1,5 @@
 /* Explorable: lower bounds and attacks of an image on one axis, and the image moved by any radius along four directions.
- * Needs elements.js, pixels.js, network.js and sandwich-data.js (which notebooks/ball.ipynb makes) before it and
+ * Needs elements.js, pixels.js, network.js and sandwich-data.js (which notebooks/44_inside_the_ball.ipynb makes) before it and
  * <div class="explorable" id="sandwich"></div>. For tests: window.explorables.sandwich.state, .set and .classAt. */
 "use strict";
 
