@@ -37,7 +37,7 @@ def test_errors_and_curves_count_the_same(pair):
     errors, steps = study.errors(nets, x, labels, 0.2), study.steps(nets, x, labels)
     assert (errors.agree == errors.asked).all()
     for clip, key in ((False, "step"), (True, "clipped")):
-        curve = study.share_fooled(steps[steps.clip == clip], [0.0, 0.2])
+        curve = study.share_fooled(steps[steps["clip"] == clip], [0.0, 0.2])
         np.testing.assert_allclose(curve[:, 1], errors[key])
         np.testing.assert_allclose(curve[:, 0], errors.error)
 
