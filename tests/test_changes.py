@@ -4,8 +4,8 @@ import json
 import shutil
 
 import pytest
-from tiny import ROOT, edit, imagined_tree, would_run
 
+from tiny import ROOT, edit, imagined_tree, would_run
 from workflow.dependencies import all_needs
 from workflow.durations import expected
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from tiny import CLAIMS, ROOT, write_notebook
 
+from tiny import CLAIMS, ROOT, write_notebook
 from workflow.dependencies import all_needs
 
 OPEN = "from lab import Chapter\n\nchapter = Chapter('name', globals())"

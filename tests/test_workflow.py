@@ -14,9 +14,9 @@ import time
 import nbformat
 import psutil
 import pytest
-from tiny import ROOT, SPECIFICATION, edit, environment, run, tiny_tree, would_run
 
 from lab.parameters import check_tree, checked, parse, read
+from tiny import ROOT, SPECIFICATION, edit, environment, run, tiny_tree, would_run
 from workflow import durations
 from workflow.build import whole_number
 from workflow.chapter import changes_in
