@@ -119,6 +119,7 @@ def test_a_change_two_imports_down_is_noticed(tmp_path):
     """A study imports a module that imports another, through a package that opens lazily."""
     for name, text in {
         "bea/__init__.py": LAZY,
+        "lab/__init__.py": "",
         "bea/one.py": "from bea.two import VALUE\n\n\ndef first():\n    return VALUE\n",
         "bea/two.py": "VALUE = 1\n",
         "bea/other.py": "VALUE = 1\n",
@@ -135,7 +136,6 @@ def test_a_change_two_imports_down_is_noticed(tmp_path):
         import studies.mine
         print(digest_of(studies.mine.study, Path.cwd()))
     """)
-    (tmp_path / "lab").mkdir()
     shutil.copy(sources.__file__, tmp_path / "lab" / "sources.py")
 
     def digest():

@@ -202,9 +202,14 @@ def lines_of(*patterns):
     return sum(len(path.read_text().splitlines()) for pattern in patterns for path in ROOT.glob(pattern))
 
 
+def prints(loop):
+    """Whether a loop does nothing but print."""
+    return all(isinstance(node, ast.Expr) and ast.unparse(node).startswith("print(") for node in loop.body)
+
+
 @pytest.mark.parametrize("notebook", CONVERTED)
 def test_a_chapter_calls_studies_and_has_no_function_of_its_own(notebook):
-    """Cells of 40 lines at most, 12 in the median; loops only where a figure is drawn."""
+    """Cells of 40 lines at most, 12 in the median; loops only where a figure is drawn or rows are printed."""
     found = code_of(notebook)
     lengths = {cell: len(source.splitlines()) for cell, source in found}
     assert max(lengths.values()) <= 40, max(lengths, key=lengths.get)
@@ -213,7 +218,7 @@ def test_a_chapter_calls_studies_and_has_no_function_of_its_own(notebook):
         nodes = list(ast.walk(ast.parse(source)))
         drawn = any(isinstance(node, ast.Attribute) and node.attr == "figure" for node in nodes)
         functions = [node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)]
-        loops = [node for node in nodes if isinstance(node, ast.For | ast.While)]
+        loops = [node for node in nodes if isinstance(node, ast.For | ast.While) and not prints(node)]
         assert not functions or notebook in BY_HAND, f"{cell} defines {functions}"
         assert not loops or drawn or notebook in BY_HAND, f"{cell} loops"
 
