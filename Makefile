@@ -10,7 +10,7 @@ RUN = .venv/bin/python -m
 book: .venv/ready ## make the book; EDITION=smoke or complete for another edition, CORES=4
 	@$(RUN) workflow.build --edition '$(EDITION)' --cores '$(CORES)'
 
-chapter: .venv/ready ## make one chapter and what it needs: NAME=tables P="margin=1e-3 starts=5"
+chapter: .venv/ready ## make one chapter and what it needs: NAME=15_table_2 P="margin=1e-3 starts=5"
 	@$(RUN) workflow.chapter --edition '$(EDITION)' --cores '$(CORES)' -- '$(NAME)' '$(P)'
 
 test: .venv/ready ## run everything that tests, on small parameters

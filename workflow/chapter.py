@@ -1,4 +1,4 @@
-"""``make chapter NAME=tables P="margin=1e-3 starts=5"``: make one chapter and what it needs, and print its page.
+"""``make chapter NAME=15_table_2 P="margin=1e-3 starts=5"``: make one chapter and what it needs, and print its page.
 
 With other parameters, its results go to ``_build/chapters/NAME`` and leave those of the book alone.
 """
