@@ -154,8 +154,7 @@ def check_tree(root: Path = ROOT) -> None:
             if name not in wanted and name not in shared:
                 raise ValueError(f"{chapter}: the parameters cell has {name!r}, which params.yml lacks")
             expected = wanted.get(name, shared.get(name, {}).get("full"))
-            opened = "Chapter(" in (root / "notebooks" / f"{chapter}.ipynb").read_text(encoding="utf-8")
-            if value != expected and opened:  # transitional: older notebooks may differ
+            if value != expected:
                 raise ValueError(f"{chapter}: the parameters cell has {name} = {value!r}, params.yml {expected!r}")
         if "output" not in cell:
             raise ValueError(f"{chapter}: the parameters cell lacks 'output'")

@@ -116,8 +116,7 @@ def test_the_chapters_of_the_book_wait_for_the_training_they_read():
     assert needs["10_linear_systems"].chapters == ()
     assert not needs["10_linear_systems"].dataset
     assert set(needs["25_ray_or_all_directions"].chapters) == {"20_train_by_hand", "14_train_deeper"}
-    if "Chapter(" in (ROOT / "notebooks" / "lower_bounds.ipynb").read_text():  # transitional
-        assert set(needs["42_bounds_as_published"].chapters) == {"14_train_deeper", "40_train_lenet"}
+    assert set(needs["42_bounds_as_published"].chapters) == {"14_train_deeper", "40_train_lenet"}
     for name in ("11_train_one_layer", "14_train_deeper", "20_train_by_hand", "40_train_lenet"):
         assert needs[name].chapters == ()
         assert needs[name].dataset

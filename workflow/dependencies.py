@@ -85,7 +85,7 @@ def all_needs(root: Path = Path()) -> dict[str, Needs]:
     """
     said = {path.stem: said_by(path) for path in sorted((root / "notebooks").glob("*.ipynb"))}
     claims = load_claims(root / "book" / "claims.yml")
-    homes = dict(TRANSITIONAL_HOMES)
+    homes = {}
     for name, chapter in said.items():
         for family in chapter.keeps:
             if homes.get(family, name) != name:
@@ -104,9 +104,6 @@ def _needs(name: str, chapter: Said, homes: dict, claims: dict, root: Path) -> N
             raise ValueError(f"{name}, cell {cell!r}: no chapter keeps networks {family!r}, there are {known}")
         before[homes[family]] = None
     files = {path.relative_to(root).as_posix() for path in files_reached(chapter.code, root)}
-    if not opens(chapter.code):
-        before = dict.fromkeys(TRANSITIONAL_NEEDS.get(name, ()))
-        files |= {"book/claims.yml", "book/published.yml"}
     for claim in chapter.claims:
         if claim not in claims:
             raise ValueError(f"{name}: expected a claim of book/claims.yml, received {claim!r}")
@@ -194,42 +191,3 @@ def _literals(arguments: list[ast.expr], place: str, what: str) -> list[str]:
     if not arguments:
         raise ValueError(f"{place}: expected {what} as literal text, received nothing")
     return [argument.value for argument in arguments]
-
-
-# Transitional, for notebooks that do not open a Chapter yet: to be deleted with the last of them, with its two uses.
-TRANSITIONAL_HOMES = {
-    "one_layer": "11_train_one_layer",
-    "length": "11_train_one_layer",
-    "tanh-tanh": "14_train_deeper",
-    "tanh": "14_train_deeper",
-    "relu": "14_train_deeper",
-    "lenet": "14_train_deeper",
-    "scratch": "20_train_by_hand",
-    "rbf": "26_what_makes_sturdier",
-    "lenet-mnist": "40_train_lenet",
-    "lenet-cifar10": "40_train_lenet",
-}
-TRANSITIONAL_NEEDS = {
-    "12_one_layer": ("11_train_one_layer",),
-    "13_deep_closed_form": ("11_train_one_layer",),
-    "15_table_2": ("11_train_one_layer", "14_train_deeper"),
-    "16_pictures_against_fgsm": ("11_train_one_layer", "14_train_deeper"),
-    "17_weights_or_input": ("14_train_deeper",),
-    "18_data_of_the_attacker": ("14_train_deeper",),
-    "26_what_makes_sturdier": ("20_train_by_hand",),
-    "21_first_hundred_images": ("20_train_by_hand",),
-    "23_law_of_epsilon": ("20_train_by_hand",),
-    "24_confidence_along_the_ray": ("20_train_by_hand",),
-    "22_smallest_epsilon": ("11_train_one_layer", "14_train_deeper", "20_train_by_hand", "26_what_makes_sturdier"),
-    "31_shallow_models": ("11_train_one_layer", "14_train_deeper"),
-    "32_attacks_side_by_side": ("11_train_one_layer", "14_train_deeper"),
-    "30_gradient_and_hessian": ("11_train_one_layer", "14_train_deeper", "20_train_by_hand", "26_what_makes_sturdier"),
-    "33_transfer": ("11_train_one_layer", "14_train_deeper", "20_train_by_hand", "26_what_makes_sturdier"),
-    "34_hidden_gradient": ("14_train_deeper", "20_train_by_hand"),
-    "25_ray_or_all_directions": ("14_train_deeper", "20_train_by_hand"),
-    "41_four_theorems": ("14_train_deeper", "40_train_lenet"),
-    "42_bounds_as_published": ("11_train_one_layer", "14_train_deeper", "40_train_lenet"),
-    "43_bounds_against_attacks": ("11_train_one_layer", "14_train_deeper", "40_train_lenet"),
-    "44_inside_the_ball": ("11_train_one_layer", "14_train_deeper", "40_train_lenet"),
-    "45_robustness_and_accuracy": ("20_train_by_hand",),
-}

@@ -1,7 +1,7 @@
 """Execute one notebook with papermill and move what it made into place, only if all of it succeeded.
 
-``python -m workflow.execute 11_train_one_layer`` runs it with the parameters of ``params.yml``; ``--edition`` names another
-edition, ``-p NAME VALUE`` changes one parameter, ``--to`` another folder for what it makes.
+``python -m workflow.execute 11_train_one_layer`` runs it with the parameters of ``params.yml``; ``--edition`` names
+another edition, ``-p NAME VALUE`` changes one parameter, ``--to`` another folder for what it makes.
 """
 
 import argparse
