@@ -76,7 +76,7 @@ class Chapter(Results):
 
             save(model, folder / f"{name}{KERAS}")
         self.content["networks"][family] = list(networks)
-        self._write()
+        self.write()
 
     def remember(self, study, *arguments, **options):
         """Return what a study returns, from disk if the very same was computed before (see ``lab.memory``)."""

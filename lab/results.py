@@ -45,7 +45,7 @@ class Results:
     def save(self, cell: str, **values) -> None:
         """Keep numbers (scalars, lists, arrays, mappings) of the cell with this id."""
         self.content["cells"].setdefault(cell, {}).update(values)
-        self._write()
+        self.write()
 
     def figure(self, cell: str, figure, alt: str) -> None:
         """Show a figure and keep it as ``figures/<notebook>-<cell>.svg`` and ``.png``; ``alt`` says what it shows."""
@@ -56,12 +56,8 @@ class Results:
         write_text(self.folder / "figures" / f"{name}.svg", svg)
         to_png(figure, self.folder / "figures" / f"{name}.png")
         self.content["figures"][cell] = f"figures/{name}.svg"
-        self._write()
+        self.write()
         display(HTML(f'<figure class="bea-figure">{svg}<figcaption>{alt}</figcaption></figure>'))
-
-    def table(self, rows, headers) -> None:
-        """Show a table; cells may hold MyST Markdown."""
-        show_rows(rows, headers)
 
     def record(self, cell: str, claim: str, verdict: str, ours: str, label: str, because: str, dataset=None) -> None:
         """Show and keep the verdict on a claim.
@@ -102,11 +98,12 @@ class Results:
             "label": label,
             "because": because,
         }
-        self._write()
+        self.write()
         lines = {"published": shown(entry), "ours": f"{ours} ({label})", "verdict": f"**{verdict}**. {because}"}
         show_rows(lines.items(), [f"claim {claim}", entry["place"]])
 
-    def _write(self) -> None:
+    def write(self) -> None:
+        """Write the file."""
         try:
             text = json.dumps(self.content, default=_plain, allow_nan=False, indent=1, ensure_ascii=False)
         except ValueError as error:
