@@ -76,6 +76,20 @@ def mosaic(images, titles, columns: int, framed=()) -> Figure:
     return figure
 
 
+def sheet(images, titles, columns: int, height=1.15, size=7) -> Figure:
+    """Return a figure of images (n, 28, 28) in rows, grey on white, each with a title, of several lines if need be.
+
+    ``height`` is that of a row in inches, ``size`` that of the letters in points.
+    """
+    rows = max(-(-len(images) // columns), 1)
+    figure, axes = new_figure(7.0, height * rows, rows, columns)
+    for ax in axes.flat[len(images) :]:
+        ax.set_axis_off()
+    for ax, image, title in zip(axes.flat, images, titles, strict=False):
+        show_image(ax, image, title, size=size)
+    return figure
+
+
 def to_svg(figure: Figure, name: str, alt: str) -> str:
     """Return the figure as one ``<svg>`` element with alternative text, its ids prefixed by ``name``."""
     buffer = io.StringIO()

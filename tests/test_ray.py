@@ -12,6 +12,7 @@ import pytest
 from bea import Network
 from bea.attacks.loss import loss_gradient
 from explorable import button, faint, outside, pressed
+from lab.page_data import read_back
 
 SET = "change => window.explorables.ray.set(change)"
 STATE = "window.explorables.ray.state()"
@@ -32,8 +33,7 @@ def cells(smoke):
 @pytest.fixture(scope="module")
 def content(smoke):
     """Return what the page loads: networks, images and labels."""
-    script = (smoke / "results" / "static" / "ray-data.js").read_text(encoding="utf-8")
-    content = json.loads(re.search(r"rayData: (.*) }\);", script)[1])
+    content = read_back(smoke / "results" / "static" / "ray-data.js", "rayData")
     content["images"] = np.frombuffer(base64.b64decode(content["images"]), "<f4").reshape(-1, 28, 28).astype(float)
     return content
 
