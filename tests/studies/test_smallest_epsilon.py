@@ -8,7 +8,7 @@ import pytest
 
 from bea.attacks.loss import loss_gradient
 from oracles import random_case, random_network
-from studies import epsilon as study
+from studies import smallest_epsilon as study
 
 FINE = np.linspace(0, 1, 20001)
 

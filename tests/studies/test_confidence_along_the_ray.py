@@ -8,7 +8,7 @@ from scipy.special import softmax
 
 from bea.attacks import smallest_epsilon
 from oracles import random_case
-from studies import ray as study
+from studies import confidence_along_the_ray as study
 
 STEPS = 400
 

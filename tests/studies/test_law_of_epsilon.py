@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from bea.measures.truncated_normal import TruncatedNormal, fit_truncated_normal
-from studies import distribution as study
+from studies import law_of_epsilon as study
 
 LAW = TruncatedNormal.from_normal(0.0, 0.2, 0.042, 0.03)
 SAMPLES = [LAW.quantile(np.random.default_rng(seed).random(300)) for seed in range(2)]
