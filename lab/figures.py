@@ -61,7 +61,7 @@ def mosaic(images, titles, columns: int, framed=()) -> Figure:
 
     An image of NaN leaves its place to the title; the numbers in ``framed`` are of images with a frame.
     """
-    rows = len(images) // columns
+    rows = -(-len(images) // columns)
     figure, ((ax,),) = new_figure(7.0, 7.0 * 42 * rows / (34 * columns))
     canvas = np.full((42 * rows, 34 * columns), np.nan)
     for k, (image, title) in enumerate(zip(images, titles, strict=True)):

@@ -35,6 +35,8 @@ class Trained:
 
     def model(self):
         """Return the Keras model."""
+        import lab.keras_models  # noqa: F401  (Keras finds our layers only if they have been imported)
+
         model = keras.models.model_from_json(self.architecture)
         model.set_weights(self.weights)
         return model

@@ -1,0 +1,53 @@
+"""Every outcome of the rules on sturdier networks, from made-up tables."""
+
+import pandas as pd
+import pytest
+
+from lab.claims import CONTRADICTED, CORRECTED, REPRODUCED, UNDECIDED, load_claims
+from lab.parameters import ROOT
+from lab.rules import explained, rule_of
+
+CLAIMS = load_claims(ROOT / "book" / "claims.yml")
+
+
+@pytest.mark.parametrize(
+    ("fooled", "half", "accuracy", "verdict"),
+    [
+        ((-0.006, -0.002), 0.003, 0.0001, REPRODUCED),
+        ((-0.006, -0.002), 0.003, 0.02, CORRECTED),
+        ((-0.006, -0.002), 0.005, 0.02, UNDECIDED),
+        ((-0.009, -0.006), 0.003, 0.0001, CONTRADICTED),  # the report's -0.42 points lie outside
+        ((0.002, 0.006), 0.003, 0.0001, CONTRADICTED),
+    ],
+)
+def test_more_examples(fooled, half, accuracy, verdict):
+    index = pd.MultiIndex.from_product([["all", "new", "random"], ["one", "two"]], names=["added", "net"])
+    change = pd.DataFrame({"accuracy": accuracy, "fooled": [*fooled] * 3}, index=index)
+    mean = change.groupby("added").mean()
+    table = pd.DataFrame({"added": ["(before)", "all"], "fooled": [0.08, 0.07]})
+    widths = mean * 0 + [0.001, half]
+    rule, thresholds = rule_of(CLAIMS["D17"])
+    outcome = rule(table, change, mean, widths, published=CLAIMS["D17"]["published"], **thresholds)
+    assert outcome.verdict == verdict
+    assert outcome.ours.startswith("8.00% to 7.00%")
+
+
+@pytest.mark.parametrize(
+    ("scratch", "relu", "apart", "verdict"),
+    [
+        ((1.1, 1.1), (1.1, 1.1), 0.01, REPRODUCED),
+        ((1.1, 1.1), (1.1, 0.9), 0.01, CORRECTED),
+        ((0.9, 0.9), (1.1, 1.1), 0.01, CONTRADICTED),
+        ((0.9, 1.1), (1.1, 1.1), 0.01, UNDECIDED),
+        ((1.1, 1.1), (1.1, 1.1), 0.03, UNDECIDED),
+    ],
+)
+def test_radial_networks_resist(scratch, relu, apart, verdict):
+    rows = [("scratch", stage, 0, *scratch) for stage in ("early", "late")] + [("relu", "late", 0, *relu)]
+    ratios = pd.DataFrame(rows, columns=["other", "stage", "seed", "fgsm", "best"])
+    rule, thresholds = rule_of(CLAIMS["D22"])
+    assert rule(ratios, apart, 7, **thresholds).verdict == verdict
+
+
+def test_the_words_hold_the_thresholds():
+    assert "more than 2% of the test images" in explained(CLAIMS["D22"])
