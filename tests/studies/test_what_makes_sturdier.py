@@ -9,7 +9,7 @@ import oracles
 from bea.attacks import fgsm
 from lab.by_hand import to_network, train
 from lab.datasets import Dataset
-from studies import sturdier as study
+from studies import what_makes_sturdier as study
 
 RNG = np.random.default_rng
 RECIPE = {"hidden": 6, "rate": 0.5, "batch_size": 8, "a": 0.1}
