@@ -203,7 +203,7 @@ def by_attack(answers: pd.DataFrame, rates: pd.DataFrame, raw: Mapping, changes:
         there = {key: made(dx) & ~made(changes[key]) for key, dx in raw.items() if key[0] == attack}
         rows.append((
             *mean_rate(across, n), *mean_rate(across[~across.source.isin(KINKED)], n),
-            mean_rate(own[own.source == own.victim], n)[0], beats, len(tried), sum(int(o.sum()) for o in there.values()),
+            mean_rate(own[own.source == own.victim], n)[0], beats, len(tried), sum(map(np.sum, there.values())),
         ))  # fmt: skip
     columns = ["mean", "low", "high", "smooth", "smooth_low", "smooth_high", "itself", "beats", "pairs", "left_out"]
     return pd.DataFrame(rows, [*ATTACKS, *NOISE], columns)
