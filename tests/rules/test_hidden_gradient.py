@@ -1,0 +1,46 @@
+"""Every outcome of the rule on a hidden gradient, from a made-up grid."""
+
+import pandas as pd
+import pytest
+
+from lab.claims import CONTRADICTED, CORRECTED, REPRODUCED, load_claims
+from lab.parameters import ROOT
+from lab.rules import explained, rule_of
+
+CLAIM = load_claims(ROOT / "book" / "claims.yml")["R9"]
+
+
+def judge(gradient=0.0, above=0.6, below=0.6, stuck=0.0, unlimited=0.9):
+    """The outcome where one attack by the gradient, one other and noise fooled everything without the rounding."""
+    rows = [
+        *(("PGD", side, 1.0, gradient) for side in (True, False)),
+        *(("differences", side, 1.0, after) for side, after in ((True, above), (False, below))),
+        *(("noise", side, 1.0, 0.0) for side in (True, False)),
+    ]
+    cells = pd.DataFrame(rows, columns=["attack", "above", "before", "after"]).assign(most=lambda frame: frame.after)
+    rule, thresholds = rule_of(CLAIM)
+    return rule(cells, ("FGSM", "PGD"), stuck, unlimited, **thresholds)
+
+
+@pytest.mark.parametrize(
+    ("changed", "verdict"),
+    [
+        ({}, REPRODUCED),
+        ({"below": 0.4}, CORRECTED),
+        ({"gradient": 0.02}, CONTRADICTED),
+        ({"stuck": 0.02}, CONTRADICTED),
+        ({"above": 0.4}, CONTRADICTED),
+        ({"unlimited": 0.5}, CONTRADICTED),
+    ],
+)
+def test_only_attacks_by_the_gradient_may_break(changed, verdict):
+    assert judge(**changed).verdict == verdict
+
+
+def test_the_cases_are_counted_apart():
+    assert "broken in 0 of 1 cases with ε > h/2, in 1 of 1 with ε < h/2" in judge(below=0.4).ours
+
+
+def test_the_thresholds_are_printed():
+    assert "fools more than 1% on any network" in explained(CLAIM)
+    assert "at most 5% of the combinations" in explained(CLAIM)
