@@ -1,11 +1,13 @@
 """The studies of the smallest ε, at toy size."""
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from bea import Activation, Dense, Network
 from bea.attacks.loss import loss_gradient
 from oracles import random_case, random_network
 from studies import smallest_epsilon as study
@@ -132,3 +134,19 @@ def test_robustness_along_epochs_and_widths():
     assert change["gain"] == pytest.approx(1 / 3)
     assert (change["fooled_first"], change["wider"]) == (0.5, 0.0)
     assert change["mean_most"] == pytest.approx(0.0525)
+
+
+def test_an_image_that_returns_is_found_and_confirmed_in_keras():
+    """The lead is 1/2 - 5ε + 10 max(0, ε - 1/4): lost at 0.1, won back at 0.4; a change more is not confirmed."""
+    layers = [
+        Dense(np.array([[1.0, 0.1], [1.0, -0.25]])),
+        Activation("relu"),
+        Dense(np.array([[-5.0, 10, 1], [0, 0, 0]])),
+    ]
+    net, x, label = Network(layers, (1,), "softmax"), np.zeros((1, 1)), np.array([0])
+    odd, unresolved = study.changes_along("n", net, x, label, clip=False, away=True)
+    assert unresolved == 0
+    np.testing.assert_allclose(odd[0].places, [0.1, 0.4], atol=1e-6)
+    lie = replace(odd[0], places=np.array([0.1, 0.4, 0.7]))
+    found = study.in_keras({"n": net}, {"n": None}, [*odd, lie], x)
+    assert found.confirmed.tolist() == [True, False]
