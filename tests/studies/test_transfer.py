@@ -103,10 +103,10 @@ def test_norms_and_seeds(case, shown):
 
 
 def test_halves_and_their_intervals():
-    labels = RNG(0).integers(0, 10, 240)
-    x = (0.5 * np.eye(10)[labels, :9] + 0.3 * RNG(1).random((240, 9))).reshape(240, 3, 3).astype(np.float32)
-    data = Dataset("clouds", "", x[:200], labels[:200], x[200:], labels[200:])
-    options = {"passes": 20, "most": 200, "images": 20, "epsilon": 0.1, "norm": 0.2}
+    labels = RNG(0).integers(0, 10, 1040)
+    x = (0.5 * np.eye(10)[labels, :9] + 0.3 * RNG(1).random((1040, 9))).reshape(1040, 3, 3).astype(np.float32)
+    data = Dataset("clouds", "", x[:1000], labels[:1000], x[1000:], labels[1000:])
+    options = {"passes": 40, "most": 1000, "images": 20, "epsilon": 0.1, "norm": 0.2}
     counts, accuracies = study.halves(data, data.x_test.astype(float), data.y_test, pairs=2, **options)
     assert len(accuracies) == 10
     assert len(counts) == 2 * (2 * 20 + 5)
