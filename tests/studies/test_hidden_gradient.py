@@ -50,8 +50,9 @@ def test_no_gradient_gets_through(toy, tmp_path):
 
 
 def test_attacks_by_the_gradient_do_not_move(toy):
-    groups, x, labels = toy
-    found = study.stuck({"tanh": {"a": groups["tanh"]["a"]}}, x, labels, LEVELS, epsilon=EPSILON, steps=3)
+    net = oracles.random_network(oracles.RNG(5), [(5, "tanh")], input_range=(0.0, 1.0))
+    x = toy[1]
+    found = study.stuck({"tanh": {"a": net}}, x, net.classify(x), LEVELS, epsilon=EPSILON, steps=3)
     assert len(found) == 5
     assert (found["fooled, f"] > 0).all()
     assert (found[["fooled, f(Q)", "moved"]] == 0).all(axis=None)

@@ -63,7 +63,7 @@ def test_the_example_goes_astray_as_exercise_3_says():
     example = study.three_classes()
     assert example["sign"] == pytest.approx(1.1 / 5, abs=1e-6)
     assert example["best"] == pytest.approx(0.05, rel=1e-12)
-    assert example["sign_step"].tolist() == [[-1.0, 1.0]]
+    assert example["sign_step"].tolist() == [-1.0, 1.0]
 
 
 def test_distances_of_affine_networks():
