@@ -99,7 +99,13 @@ def test_mathematical_claims_get_the_same_verdict_with_any_parameters(read):
     """They depend on no training run, so small parameters decide them as well."""
     verdicts = {
         claim: entry["verdict"]
-        for name in ("primer", "one_layer", "backward_error", "scratch", "hundred")
+        for name in (
+            "10_linear_systems",
+            "12_one_layer",
+            "13_deep_closed_form",
+            "20_train_by_hand",
+            "21_first_hundred_images",
+        )
         for claim, entry in read(name)["claims"].items()
     }
     expected = dict.fromkeys(("B1", "B2", "B3", "B10", "B22", "D2", "D18"), "reproduced")
@@ -155,9 +161,9 @@ def test_every_success_of_the_surveyed_attacks_holds_in_keras(read):
     assert cells["verified"]["confirmed"] >= 0.999 * cells["verified"]["successes"] > 0
     assert cells["fixed"]["agree"] == cells["fixed"]["asked"] > 0
     for notebook, cell, agree, asked in (
-        ("derivatives", "keras", "agree", "asked"),
-        ("hidden", "keras", "agree", "asked"),
-        ("transfer", "verified", "confirmed", "claimed"),
+        ("30_gradient_and_hessian", "keras", "agree", "asked"),
+        ("34_hidden_gradient", "keras", "agree", "asked"),
+        ("33_transfer", "verified", "confirmed", "claimed"),
     ):
         numbers = read(notebook)["cells"][cell]
         assert numbers[agree] == numbers[asked] > 0
