@@ -28,7 +28,7 @@ def open_attacker(open_explorable):
 @pytest.fixture(scope="module")
 def stored(smoke):
     """Return what the notebook has stored: one problem after the other, with what `bea` found."""
-    cells = json.loads((smoke / "results" / "attacker.json").read_text(encoding="utf-8"))["cells"]
+    cells = json.loads((smoke / "results" / "18_data_of_the_attacker.json").read_text(encoding="utf-8"))["cells"]
     content, problems = cells["references"], []
     for run in content["runs"]:
         for i, (image, target) in enumerate(zip(content["image"], content["target"], strict=True)):

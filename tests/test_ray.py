@@ -27,7 +27,7 @@ def open_ray(open_explorable):
 @pytest.fixture(scope="module")
 def cells(smoke):
     """Return what the notebook has stored, cell by cell."""
-    return json.loads((smoke / "results" / "ray.json").read_text(encoding="utf-8"))["cells"]
+    return json.loads((smoke / "results" / "24_confidence_along_the_ray.json").read_text(encoding="utf-8"))["cells"]
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ def open_sandwich(open_explorable):
 @pytest.fixture(scope="module")
 def cells(smoke):
     """Return what the notebook has stored, cell by cell."""
-    return json.loads((smoke / "results" / "ball.json").read_text(encoding="utf-8"))["cells"]
+    return json.loads((smoke / "results" / "44_inside_the_ball.json").read_text(encoding="utf-8"))["cells"]
 
 
 @pytest.fixture(scope="module")
