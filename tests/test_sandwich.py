@@ -10,6 +10,7 @@ import pytest
 
 from bea import Network
 from explorable import button, faint, outside, pressed
+from lab.page_data import read_back
 
 SET = "change => window.explorables.sandwich.set(change)"
 STATE = "window.explorables.sandwich.state()"
@@ -36,8 +37,7 @@ def cells(smoke):
 @pytest.fixture(scope="module")
 def content(smoke):
     """Return what the page loads."""
-    script = (smoke / "results" / "static" / "sandwich-data.js").read_text(encoding="utf-8")
-    return json.loads(re.search(r"sandwichData: (.*) }\);", script)[1])
+    return read_back(smoke / "results" / "static" / "sandwich-data.js", "sandwichData")
 
 
 @pytest.fixture(scope="module")
