@@ -326,8 +326,7 @@ def test_a_misclassified_image_and_missing_lengths_are_said(open_sandwich, conte
 
 def changed_data(smoke, change):
     """Return the script of the data after ``change`` of its content, or an empty one."""
-    text = (smoke / "results" / "static" / "sandwich-data.js").read_text(encoding="utf-8")
-    found = json.loads(re.search(r"sandwichData: (.*) }\);", text)[1])
+    found = read_back(smoke / "results" / "static" / "sandwich-data.js", "sandwichData")
     change(found)
     return f"window.explorables = Object.assign(window.explorables || {{}}, {{ sandwichData: {json.dumps(found)} }});"
 
