@@ -255,7 +255,7 @@ def test_cores_are_counted_from_one(cores):
 @pytest.mark.parametrize(
     ("parameters", "error", "message"),
     [
-        ({"epoch": 3}, ValueError, "training: unknown parameter 'epoch', expected one of .*epochs"),
+        ({"epoch": 3}, ValueError, "11_train_one_layer: unknown parameter 'epoch', expected one of .*epochs"),
         ({"epochs": "3"}, TypeError, "parameter 'epochs' must be of type int, received '3' of type str"),
         ({"epochs": True}, TypeError, "parameter 'epochs' must be of type int, received True of type bool"),
         ({"epochs": 1.5}, TypeError, "parameter 'epochs' must be of type int"),
@@ -455,10 +455,10 @@ def test_kernels_need_no_ports(tmp_path, monkeypatch):
     cells[0].metadata["tags"] = ["parameters"]
     notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": SPECIFICATION})
     (tmp_path / "notebooks").mkdir()
-    nbformat.write(notebook, tmp_path / "notebooks" / "training.ipynb")
+    nbformat.write(notebook, tmp_path / "notebooks" / "11_train_one_layer.ipynb")
     execute("11_train_one_layer", {}, {})
     options = ["-p", "workflow.kernels", "-p", "no:cacheprovider", "--nbval-lax", "--rootdir", str(tmp_path)]
-    command = [sys.executable, "-m", "pytest", *options, str(tmp_path / "results" / "training.ipynb")]
+    command = [sys.executable, "-m", "pytest", *options, str(tmp_path / "results" / "11_train_one_layer.ipynb")]
     variables = os.environ | {"PYTHONPATH": str(ROOT)}
     result = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
