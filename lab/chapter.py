@@ -163,7 +163,7 @@ class Chapter(Results):
         if "published" in rule.__code__.co_varnames[: rule.__code__.co_argcount + rule.__code__.co_kwonlyargcount]:
             named = {"published": entry["published"]} | named
         outcome = rule(*tables, **named, **thresholds)
-        self.record(cell, claim, outcome.verdict, outcome.ours, outcome.label, outcome.because, dataset)
+        self.record(cell, claim, outcome, dataset)
         return outcome
 
     def script(self, name: str, variable: str, content: Mapping) -> Path:

@@ -1,8 +1,9 @@
 """Studies are remembered by what they were computed from, so that nothing runs twice and a killed run resumes.
 
 The key of a result covers the study's name, its arguments (of a path, the contents of the file), the sources of all
-modules of ours that it reaches, and the versions of the packages that compute. Results are kept as arrays and JSON,
-never as pickles, and are moved into place whole.
+modules of ours that it and the classes of its arguments reach, and the versions of the packages that compute. Where a
+source has changed since the process has started, the code that runs may be another than the one on disk: then nothing
+is remembered. Results are kept as arrays and JSON, never as pickles, and are moved into place whole.
 """
 
 import hashlib
@@ -10,6 +11,7 @@ import importlib
 import importlib.metadata
 import json
 import os
+import time
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
@@ -17,8 +19,9 @@ import numpy as np
 import pandas as pd
 
 from bea.files import replacing
-from lab.sources import ROOT, digest_of
+from lab.sources import ROOT, digest_of, sources_of
 
+STARTED = time.time()
 PACKAGES = ("numpy", "scipy", "scikit-learn", "keras", "jax")
 
 
@@ -43,7 +46,10 @@ def remember(study, *arguments, **options):
     TypeError
         For an argument or a result of another kind.
     """
-    path = folder() / study.__module__.rpartition(".")[2] / f"{study.__name__}-{key_of(study, arguments, options)}.npz"
+    key, code = _key_and_code(study, arguments, options)
+    if any(path.stat().st_mtime > STARTED for one in code for path in sources_of(one)):
+        return study(*arguments, **options)
+    path = folder() / study.__module__.rpartition(".")[2] / f"{study.__name__}-{key}.npz"
     if path.is_file():
         return _read(path)
     result = study(*arguments, **options)
@@ -53,14 +59,23 @@ def remember(study, *arguments, **options):
 
 def key_of(study, arguments: tuple, options: dict) -> str:
     """Return the key under which a result is kept."""
+    return _key_and_code(study, arguments, options)[0]
+
+
+def _key_and_code(study, arguments, options) -> tuple[str, set]:
+    """Return the key, and the functions and classes whose code the result is made of."""
     versions = [f"{name} {importlib.metadata.version(name)}" for name in PACKAGES]
-    digest = hashlib.sha256()
-    _add(digest, [study.__module__, study.__qualname__, digest_of(study), versions, list(arguments), options])
-    return digest.hexdigest()[:32]
+    digest, code = hashlib.sha256(), {study}
+    _add(digest, [study.__module__, study.__qualname__, versions, list(arguments), options], code)
+    digest.update("".join(sorted(digest_of(one) for one in code)).encode())
+    return digest.hexdigest()[:32], code
 
 
-def _add(digest, value) -> None:
-    """Put a value into a digest, its kind and its bounds with it, so that no two values look the same."""
+def _add(digest, value, code: set) -> None:
+    """Put a value into a digest, its kind and its bounds with it, so that no two values look the same.
+
+    Functions, and classes of dataclasses, are put into ``code``: a study may call them without importing them.
+    """
     kind = type(value).__name__
     match value:
         case None | bool() | int() | float() | complex() | str():
@@ -69,21 +84,23 @@ def _add(digest, value) -> None:
             digest.update(f"array {value.dtype.str} {value.shape};".encode())
             digest.update(np.ascontiguousarray(value).data)
         case np.generic():
-            _add(digest, np.asarray(value))
+            _add(digest, np.asarray(value), code)
         case Path():
             digest.update(f"file {hashlib.sha256(value.read_bytes()).hexdigest()};".encode())
         case list() | tuple():
             digest.update(f"{kind} {len(value)};".encode())
             for item in value:
-                _add(digest, item)
+                _add(digest, item, code)
         case dict():
-            _add(digest, [kind, *(list(pair) for pair in value.items())])
+            _add(digest, [kind, *(list(pair) for pair in value.items())], code)
         case pd.DataFrame():
-            _add(digest, ["frame", *([str(name), _plain(column)] for name, column in value.items())])
+            _add(digest, ["frame", *([str(name), _plain(column)] for name, column in value.items())], code)
         case _ if is_dataclass(value) and not isinstance(value, type):
-            _add(digest, [kind, *([field.name, getattr(value, field.name)] for field in fields(value))])
+            code.add(type(value))
+            _add(digest, [kind, *([field.name, getattr(value, field.name)] for field in fields(value))], code)
         case _ if callable(value) and hasattr(value, "__qualname__"):
-            _add(digest, ["function", value.__module__, value.__qualname__, digest_of(value)])
+            code.add(value)
+            _add(digest, ["function", value.__module__, value.__qualname__], code)
         case _:
             raise TypeError(f"remember: expected numbers, text, arrays, frames and dataclasses, received {kind}")
 

@@ -5,6 +5,7 @@ The file ``<notebook>.json`` has three parts: ``cells`` (cell → values), ``fig
 """
 
 import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from IPython.display import HTML, Markdown, display
 from tabulate import tabulate
 
 from bea.files import write_text
-from lab.claims import LABELS, UNDECIDED, VERDICTS, load_claims, shown
+from lab.claims import UNDECIDED, load_claims, shown
+from lab.rules import Outcome
 
 
 class Results:
@@ -59,7 +61,7 @@ class Results:
         self.write()
         display(HTML(f'<figure class="bea-figure">{svg}<figcaption>{alt}</figcaption></figure>'))
 
-    def record(self, cell: str, claim: str, verdict: str, ours: str, label: str, because: str, dataset=None) -> None:
+    def record(self, cell: str, claim: str, outcome: Outcome, dataset=None) -> None:
         """Show and keep the verdict on a claim.
 
         Parameters
@@ -68,39 +70,28 @@ class Results:
             Id of the cell that calls this.
         claim : str
             Id of the claim, "B11".
-        verdict : str
-            One of the first four of ``VERDICTS``. It becomes "cannot be decided" when the claim is about another
-            dataset than the one used here.
-        ours : str
-            Our number, with its spread where training is involved.
-        label : {"exact", "linearised", "locally optimal"}
-            How our number is to be understood.
-        because : str
-            Why, in a sentence.
+        outcome : Outcome
+            What a rule says. The verdict becomes "cannot be decided" when the claim is about another dataset than the
+            one used here.
         dataset : str, optional
             What this verdict was computed from, where it is not the dataset of the whole notebook.
         """
         dataset = self.dataset if dataset is None else dataset
         if claim not in self.claims:
             raise ValueError(f"claim: expected an id of the claims file, received {claim!r}")
-        if verdict not in VERDICTS[:-1]:
-            raise ValueError(f"verdict: expected one of {VERDICTS[:-1]}, received {verdict!r}")
-        if label not in LABELS:
-            raise ValueError(f"label: expected one of {LABELS}, received {label!r}")
         entry = self.claims[claim]
         if entry["data"] not in (None, dataset):
-            verdict = UNDECIDED
             because = f"The claim is about {entry['data']}; here everything was computed from {dataset}."
-        self.content["claims"][claim] = {
-            "cell": cell,
-            "verdict": verdict,
-            "ours": ours,
-            "label": label,
-            "because": because,
-        }
+            outcome = replace(outcome, verdict=UNDECIDED, because=because)
+        self.content["claims"][claim] = {"cell": cell} | asdict(outcome)
         self.write()
-        lines = {"published": shown(entry), "ours": f"{ours} ({label})", "verdict": f"**{verdict}**. {because}"}
-        show_rows(lines.items(), [f"claim {claim}", entry["place"]])
+        rows = {
+            "published": shown(entry),
+            "ours": f"{outcome.ours} ({outcome.label})",
+            "verdict": f"**{outcome.verdict}**. {outcome.because}",
+        }
+        headers = [f"claim {claim}", entry["place"]]
+        display(Markdown(tabulate(rows.items(), headers, tablefmt="github", disable_numparse=True)))
 
     def write(self) -> None:
         """Write the file."""
@@ -109,11 +100,6 @@ class Results:
         except ValueError as error:
             raise ValueError(f"results of {self.notebook}: expected finite numbers, {error}") from None
         write_text(self.folder / f"{self.notebook}.json", text)
-
-
-def show_rows(rows, headers) -> None:
-    """Show a table; cells may hold MyST Markdown."""
-    display(Markdown(tabulate(rows, [str(name) for name in headers], tablefmt="github", disable_numparse=True)))
 
 
 def _plain(value):

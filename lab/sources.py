@@ -37,12 +37,16 @@ def imported(code: str, root: Path = ROOT) -> set[Path]:
     return found
 
 
-def digest_of(function, root: Path = ROOT) -> str:
-    """Return a digest of the sources that a function reaches: its own module and all modules of ours behind it."""
-    own = Path(inspect.getsourcefile(function))
-    paths = {own, *files_reached(own.read_text(encoding="utf-8"), root)}
+def sources_of(code, root: Path = ROOT) -> list[Path]:
+    """Return the files that a function or class is made of: its own module and all modules of ours behind it."""
+    own = Path(inspect.getsourcefile(code))
+    return sorted({own, *files_reached(own.read_text(encoding="utf-8"), root)})
+
+
+def digest_of(code, root: Path = ROOT) -> str:
+    """Return a digest of ``sources_of`` a function or class."""
     digest = hashlib.sha256()
-    for path in sorted(paths):
+    for path in sources_of(code, root):
         name = path.relative_to(root) if path.is_relative_to(root) else path.name
         digest.update(f"{name}\0".encode() + path.read_bytes() + b"\0")
     return digest.hexdigest()

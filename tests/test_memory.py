@@ -149,6 +149,25 @@ def test_a_change_two_imports_down_is_noticed(tmp_path):
     assert digest() != before
 
 
+def test_nothing_is_remembered_once_a_source_has_changed(monkeypatch):
+    """The code that runs was read when the process started, and the file may say something else by now."""
+    memory.remember(study, 1)
+    monkeypatch.setattr(memory, "STARTED", 0.0)
+    memory.remember(study, 1)
+    memory.remember(study, 2)
+    assert len(CALLS) == 3
+    assert len(list(memory.folder().rglob("*.npz"))) == 1
+
+
+def test_the_class_of_an_argument_counts_with_its_sources(monkeypatch):
+    """A study may use methods of a value whose module it does not import."""
+    before = memory.key_of(study, (network(),), {})
+    monkeypatch.setattr(memory, "digest_of", lambda code: f"changed {code.__qualname__}" if code is Dense else "same")
+    others = {memory.key_of(study, (network(),), {})}
+    monkeypatch.setattr(memory, "digest_of", lambda code: "same")
+    assert len(others | {before, memory.key_of(study, (network(),), {})}) == 3
+
+
 def test_training_does_not_reach_the_search():
     """So that a change of the search trains nothing again."""
     reached = {path.name for path in files_reached("from lab.training import train\nfrom bea import Network")}

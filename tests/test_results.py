@@ -9,6 +9,7 @@ import yaml
 from lab import figures
 from lab.claims import CONTRADICTED, OPEN, REPRODUCED, UNDECIDED, scorecard, shown, summary, summary_table
 from lab.results import Results
+from lab.rules import Outcome
 
 CLAIM = {"paper": "B", "place": "§1", "statement": "s", "shown": "{p:.0%}", "judged": "j"}
 
@@ -23,7 +24,7 @@ def claims(tmp_path):
 
 
 def judge(results, claim, verdict=REPRODUCED):
-    results.record("cell", claim, verdict, ours="1", label="exact", because="so")
+    results.record("cell", claim, Outcome(verdict, ours="1", label="exact", because="so"))
 
 
 def test_numbers_come_back_as_they_were_saved(tmp_path, claims):
@@ -85,9 +86,10 @@ def test_two_verdicts_on_one_claim_are_an_error(tmp_path, claims):
 )
 def test_a_verdict_needs_known_words(tmp_path, claims, change, message):
     """Unknown claims, verdicts and labels are refused."""
-    arguments = {"cell": "c", "claim": "B1", "verdict": REPRODUCED, "ours": "1", "label": "exact", "because": "so"}
+    words = {"verdict": REPRODUCED, "ours": "1", "label": "exact", "because": "so"} | change
+    claim = words.pop("claim", "B1")
     with pytest.raises(ValueError, match=message):
-        Results("some", tmp_path, claims).record(**(arguments | change))
+        Results("some", tmp_path, claims).record("c", claim, Outcome(**words))
 
 
 def test_published_numbers_fill_their_template():
