@@ -24,7 +24,7 @@ def test_stains_show(brightest, verdict):
 )
 def test_each_wins_somewhere(ours, theirs, verdict):
     """On all networks, on some, on none."""
-    counts = {"ours": np.array(ours), "theirs": np.array(theirs), "both": np.array([4, 4])}
+    counts = {"ours": np.array(ours), "theirs": np.array(theirs), "both": np.array([4, 4]), "reached": np.array([4, 4])}
     wins = dict.fromkeys(("first-order along its ray", "first-order", "converged"), counts)
     assert rules.each_wins_somewhere(wins, pd.Series([True, False])).verdict == verdict
 
@@ -74,5 +74,5 @@ def test_more_classes_graded(first, magnitudes, verdict):
 )
 def test_alone_it_does_the_same(change, verdict):
     """Other bits, another file, another module: each contradicts."""
-    report = {"same": True, "opened": ["net.npz", "image.npy"], "modules": []} | change
+    report = {"same": True, "opened": ["net.npz", "image.npy"], "modules": [], "attacks": 18} | change
     assert rules.alone_it_does_the_same(report, "net").verdict == verdict
