@@ -118,7 +118,8 @@ def alone_it_does_the_same(report, name) -> Outcome:
         f"{report['attacks']} attacks from {' and '.join(sorted(set(report['opened'])))} alone; "
         f"{'the same bits as' if report['same'] else 'other numbers than'} in this notebook",
         "exact",
-        "No label, no training image and no loss entered. What the attack does need is the derivatives of the logits: "
+        f"{'No label, no training image and no loss' if clean else 'More than network and image'} entered. What the "
+        "attack does need is the derivatives of the logits: "
         "for ten classes ten rows, where the gradient of a loss is one combination of them, so it asks for more "
         "derivatives, not fewer; and a list of all weights, which an attacker does not always have.",
     )
