@@ -33,6 +33,11 @@ def of_kind(networks: Mapping[str, Network], kind: str, first: int | None = None
     return {name: networks[name] for name in names[:first]}
 
 
+def seed_of(name: str) -> int:
+    """Return the seed at the end of a network's name."""
+    return int(name.rpartition("-")[2])
+
+
 def longest_trained(networks: Mapping[str, Network], width: int = 64) -> str:
     """Return the kind, "scratch-64-40", of this width that was trained for most epochs."""
     epochs = {int(match[1]) for name in networks if (match := re.fullmatch(rf"scratch-{width}-(\d+)-\d+", name))}

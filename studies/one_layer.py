@@ -119,19 +119,6 @@ def autodiff(net: Network, file: Path, image) -> dict[str, float]:
     return {name: np.abs(np.reshape(ours, b.shape) - b).max() / np.abs(b).max() for name, ours, b in pairs}
 
 
-def right_everywhere(nets: Mapping[str, Network], x, labels) -> np.ndarray:
-    """Return which images (n, …) all networks classify as labelled, (n,)."""
-    return np.all([net.classify(x) == labels for net in nets.values()], axis=0)
-
-
-def first_of_each(right, labels, digits) -> np.ndarray:
-    """Return the number of the first image of each digit that is right, (digits,)."""
-    found = right & (labels == np.asarray(digits)[:, None])
-    if not found.any(axis=1).all():
-        raise ValueError(f"right: expected an image of each of {list(digits)}, received {list(found.any(axis=1))}")
-    return found.argmax(axis=1)
-
-
 def weight_attacks(nets: Mapping[str, Network], x, labels, *, margin: float, files=None) -> pd.DataFrame:
     """Attack every image (n, …) towards every class but its own, on the weights of every network.
 

@@ -13,6 +13,7 @@ import pandas as pd
 from bea import Network, attack
 from bea.attacks import fgsm, smallest_epsilon
 from bea.measures.diffuseness import distinct_magnitudes, energy_share, participation_ratio
+from bea.networks.leads import other_classes
 from bea.numerics.arrays import flat, image_norms
 from studies.table_2 import with_outputs
 
@@ -177,7 +178,7 @@ def statistics(nets: Mapping[str, Network], x, labels, blank, *, images: int, ma
     for name, net in nets.items():
         right = np.flatnonzero(net.classify(x) == labels)[: max(images // 20, 1) if kept else images]
         single, own = x[right], labels[right]
-        goal = np.concatenate([np.delete(np.arange(net.classes), label) for label in own])
+        goal = other_classes(own, net.classes).ravel()
         many, source = (np.repeat(values, net.classes - 1, axis=0) for values in (single, own))
         first = attack(net, many, goal, on="input", margin=margin)
         best = attack(net, many, goal, on="input", method="converged", margin=margin)

@@ -116,8 +116,9 @@ print(json.dumps({"opened": data, "modules": [name for name in unneeded if name 
 def alone(name: str, net: Network, image, *, margin: float) -> dict:
     """Attack an image in a process of its own, from one file of the network and one of the image.
 
-    Returns whether both attacks towards every other class are the ``same`` as those of this process, bit for bit; which
-    files were ``opened``, sources left out; which ``modules`` of Keras, data and losses were loaded.
+    Returns how many ``attacks`` it made, two towards every other class; whether they are the ``same`` as those of this
+    process, bit for bit; which files were ``opened``, sources left out; which ``modules`` of Keras, data and losses
+    were loaded.
     """
     target = np.delete(np.arange(net.classes), net.classify(image[None])[0])
     images = np.repeat(image[None], len(target), axis=0)
@@ -134,7 +135,8 @@ def alone(name: str, net: Network, image, *, margin: float) -> dict:
         run = subprocess.run(command, cwd=folder, env=outside, capture_output=True, text=True, check=True, timeout=300)
         answer, report = np.load(files[2]), json.loads(run.stdout)
     same = np.array(usual).tobytes() == answer.tobytes()
-    return {"same": same, "opened": [Path(file).name for file in report["opened"]], "modules": report["modules"]}
+    opened = [Path(file).name for file in report["opened"]]
+    return {"same": same, "opened": opened, "modules": report["modules"], "attacks": len(usual) * len(target)}
 
 
 def _row_space(net: Network, image) -> tuple[np.ndarray, Network]:

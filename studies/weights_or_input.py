@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bea import AttackResult, Network, attack
-from bea.networks.leads import lead
+from bea.networks.leads import lead, other_classes
 
 PLACES = {
     "layer 1": (1,), "layer 2": (2,), "all weights": "weights", "input": "input", "layer 1 and input": (1, "input"),
@@ -88,9 +88,9 @@ def on_everything(nets: Mapping[str, Network], counts: Mapping[str, tuple[int, i
         net, pool = nets[name], x[: 20 * images].reshape(-1, *nets[name].input_shape)
         usable = np.flatnonzero(net.classify(pool) == labels[: len(pool)])[:images]
         chosen = np.linspace(0, net.classes - 2, targets).round().astype(int)
-        goals = [np.delete(np.arange(net.classes), label)[chosen] for label in labels[usable]]
+        goals = other_classes(labels[usable], net.classes)[:, chosen].ravel()
         options = {"on": "both", "method": "converged", "margin": margin}
-        found[name] = attack(net, np.repeat(pool[usable], targets, axis=0), np.concatenate(goals), **options)
+        found[name] = attack(net, np.repeat(pool[usable], targets, axis=0), goals, **options)
     return found
 
 

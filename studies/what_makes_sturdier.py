@@ -15,6 +15,7 @@ from bea import Network
 from bea.attacks import fgsm, smallest_epsilon, smallest_pgd
 from lab import by_hand
 from lab.datasets import Dataset
+from lab.trained import seed_of
 
 BEFORE = "(before)"
 VARIANTS = {  # short name → what is added to the training images
@@ -34,11 +35,6 @@ CROSSED += [("scratch", "sturdy")]
 def only(data: Dataset, images: int) -> Dataset:
     """Return the data with its first training images."""
     return replace(data, x_train=data.x_train[:images], y_train=data.y_train[:images])
-
-
-def seed_of(name: str) -> int:
-    """Return the seed at the end of a network's name."""
-    return int(name.rpartition("-")[2])
 
 
 def of_shared_seeds(late: Mapping[str, Network], early: Mapping[str, Network], most: int) -> dict[str, Network]:

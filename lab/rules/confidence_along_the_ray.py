@@ -17,9 +17,10 @@ def kinks_are_changes(
     Every kink is such a change when the two confidences there differ by less than {gap:.0e}, the slopes agree within
     {quotient:.0e} with difference quotients and differ by more than {jump:.0%}, the change of slope in other cells
     falls by more than {fall} whenever the grid is twice as fine, and a search without a grid finds no further change.
-    Reproduced when this holds and confidence is below {near:.0%}, that of a guess, from 0.1 on in every network; with a
-    correction when not in every one; contradicted when it does not hold. The place of the kink belongs to one network
-    and is reported with its spread, and with how many networks have one within {around} of the printed one.
+    Reproduced when this holds and confidence is below {near:.0%}, that of a guess, from the printed step on in every
+    network; with a correction when not in every one; contradicted when it does not hold. The place of the kink belongs
+    to one network and is reported with its spread, and with how many networks have one within {around} of the printed
+    one.
     """
     explained = (
         measured["complete"]

@@ -10,8 +10,9 @@ from lab.rules import Outcome
 
 
 def looks_truncated_normal(
-    laws: pd.DataFrame, tests: pd.DataFrame, families: pd.DataFrame, own: Mapping, spike, *, near, level, most, eye
-) -> Outcome:
+    laws: pd.DataFrame, tests: pd.DataFrame, families: pd.DataFrame, own: Mapping, spike,
+    *, published, near, level, most, eye,
+) -> Outcome:  # fmt: skip
     """Compare the fit by eye, a maximum likelihood fit and rival families by their distance from the empirical curve.
 
     A bootstrap tests the fit; images misclassified at 0 are left out, their share is reported. Reproduced when the
@@ -26,6 +27,7 @@ def looks_truncated_normal(
         values[np.isfinite(values)] if np.isfinite(values).any() else np.zeros(1)
         for values in (laws["mu"], laws["sigma"])
     )
+    width = "wider" if np.median(sigma) > published["sigma"] else "narrower"
     ours = families.set_index("family")["first_aic"]["truncated normal"]
     return Outcome(
         REPRODUCED if as_well and accepted else CORRECTED if printed <= eye and best <= eye else CONTRADICTED,
@@ -37,7 +39,7 @@ def looks_truncated_normal(
         f"It looks like one: best of {len(families)} families for {ours} of {n} seeds by Akaike's criterion, and a "
         f"share of images read from it is wrong by {100 * best:.1f} percentage points at most (median). A test that "
         f"allows for the fitted parameters {'does' if not accepted else 'does not'} tell it from one, on all images "
-        "classified correctly. Largest likelihood asks for a wider law than the trial; the report's own printed mean "
-        f"and standard deviation give μ = {own['mu']:.3f}, σ = {own['sigma']:.3f}. With the misclassified images at 0, "
-        f"the distance is at least their share, {np.median(spike):.1%}.",
+        f"classified correctly. Largest likelihood asks for a {width} law than the trial; the report's own printed "
+        f"mean and standard deviation give μ = {own['mu']:.3f}, σ = {own['sigma']:.3f}. With the misclassified images "
+        f"at 0, the distance is at least their share, {np.median(spike):.1%}.",
     )

@@ -37,9 +37,10 @@ def forward_by_backward(trials: pd.DataFrame, *, rounding, second_order) -> Outc
     """
     plain = trials.plain.to_numpy()
     excess, forward = trials.ratio.to_numpy()[plain] - 1, trials.forward.to_numpy()[plain]
+    second = bool((excess <= second_order * forward).all())
     if not plain.any():
         verdict = REPRODUCED
-    elif not trials.rigorous.any() and (excess <= second_order * forward).all():
+    elif not trials.rigorous.any() and second:
         verdict = CORRECTED
     else:
         verdict = CONTRADICTED
@@ -49,7 +50,8 @@ def forward_by_backward(trials: pd.DataFrame, *, rounding, second_order) -> Outc
         f"with the denominator; relative to x̂, {trials.computed.sum()}",
         label="exact",
         because="The paper does not say relative to what. Where the inequality fails, the excess is at most "
-        f"{np.max(excess / forward, initial=0):.2f} times the forward error itself: an effect of second order.",
+        f"{np.max(excess / forward, initial=0):.2f} times the forward error itself: "
+        f"{'an effect' if second else 'no effect'} of second order.",
     )
 
 

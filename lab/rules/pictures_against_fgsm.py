@@ -9,10 +9,10 @@ from lab.rules import Outcome
 def stains_show(ones, visible, *, published, factor) -> Outcome:
     """Attacked images are shown in order of their relative norm, with the brightest change on the black background.
 
-    A change of 10% of the full scale (the parameter `visible`) is taken as just visible. The norm at which an attack
-    passes that level is extrapolated along its own pattern. Reproduced when, for every network, the median of these
-    norms lies within a factor of {factor:g} of the published one, contradicted otherwise; what a person would read
-    remains the reader's judgement and is said to be so.
+    A change by the parameter `visible`, a share of the full scale, is taken as just visible. The norm at which an
+    attack passes that level is extrapolated along its own pattern. Reproduced when, for every network, the median of
+    these norms lies within a factor of {factor:g} of the published one, contradicted otherwise; what a person would
+    read remains the reader's judgement and is said to be so.
     """
     passed, said, shows = visible * ones.norm / ones.brightest, published["visible"], ones.brightest >= visible
     by_net, small = passed.groupby(ones.net).median(), ones.norm < said
@@ -46,8 +46,8 @@ def each_wins_somewhere(wins, reached) -> Outcome:
         "linearised",
         f"Without the walk along the ray, the first-order attack reaches its target in {reached.sum()} of "
         f"{len(reached)} cases and is smaller in {first['ours'].sum()} of the {first['both'].sum()} that FGSM reaches "
-        f"too; after convergence it reaches all and FGSM is smaller in {converged['theirs'].sum()}. How the paper "
-        "chose its steps, and its norms, we do not know.",
+        f"too; after convergence it reaches it in {converged['reached'].sum()} and FGSM is smaller in "
+        f"{converged['theirs'].sum()}. How the paper chose its steps, and its norms, we do not know.",
     )
 
 
@@ -64,16 +64,17 @@ def optimal_by_construction(duels, reached, above, ended, *, by) -> Outcome:
     smaller = {key: int((beaten == key).sum()) for key in ("one", "first", "ray", "converged", "stay")}
     after = smaller["one"] == smaller["converged"] == smaller["stay"] == 0
     before = smaller["first"] == 0 and reached.all()
+    local = smaller["converged"] == smaller["stay"] == 0
     return Outcome(
         CONTRADICTED if not after else REPRODUCED if before else CORRECTED,
         f"attacks with a loss gradient that are smaller: one layer {smaller['one']}; two layers, first-order "
         f"{smaller['first']}, along its ray {smaller['ray']}, converged {smaller['converged']}; SLSQP started "
         f"elsewhere ends below the converged attack in {np.sum(ended < 1 - by)} of {len(ended)}",
         "locally optimal",
-        "One affine layer: optimal, exactly. Two layers, by construction: no, the first-order attack misses in "
-        f"{(~reached).sum()} of {len(reached)} cases, and where it succeeds its norm is {above:.2f} times the "
-        "converged one (median). After convergence it is optimal among its neighbours, which is not the same as "
-        "smallest.",
+        f"One affine layer: {'not optimal' if smaller['one'] else 'optimal, exactly'}. Two layers, by construction: "
+        f"{'yes' if before else 'no'}, the first-order attack misses in {(~reached).sum()} of {len(reached)} cases, "
+        f"and where it succeeds its norm is {above:.2f} times the converged one (median). After convergence it is "
+        f"{'' if local else 'not '}optimal among its neighbours, which is not the same as smallest.",
     )
 
 
@@ -89,7 +90,7 @@ def more_classes_graded(means, patterns, *, times) -> Outcome:
     magnitudes, shares = patterns.magnitudes, patterns.participation
     graded = magnitudes["first-order"] > times * magnitudes["FGSM"]
     spread = {name: f"{v.iloc[0]:.2f} ({v.min():.2f} to {v.max():.2f})" for name, v in means.items()}
-    holds = (first > plain).all() and graded
+    holds, less = (first > plain).all() and graded, shares["first-order"] < shares["FGSM"]
     return Outcome(
         CONTRADICTED if not holds else REPRODUCED if (first > targeted).all() else CORRECTED,
         f"classes per image: FGSM {spread['FGSM']}, targeted FGSM {spread['targeted FGSM']}, first-order "
@@ -97,9 +98,10 @@ def more_classes_graded(means, patterns, *, times) -> Outcome:
         f"against {magnitudes['first-order']:.0f}; participation ratio {shares['FGSM']:.0%} against "
         f"{shares['first-order']:.0%}",
         "linearised",
-        f"More classes than FGSM without a target; than targeted FGSM on {np.sum(first > targeted)} of {len(first)} "
-        "networks; converged attacks reach all nine. The pattern is graded where FGSM has one strength; in the sense "
-        "of being spread over more pixels it is the less diffuse of the two.",
+        f"More classes than FGSM without a target on {np.sum(first > plain)} of {len(first)} networks, than targeted "
+        f"FGSM on {np.sum(first > targeted)}; converged attacks reach {means['converged'].min():g} or more. The "
+        f"pattern is {'' if graded else 'not '}graded where FGSM has one strength; in the sense of being spread over "
+        f"more pixels it is the {'less' if less else 'more'} diffuse of the two.",
     )
 
 
@@ -113,10 +115,11 @@ def alone_it_does_the_same(report, name) -> Outcome:
     clean = set(report["opened"]) <= {f"{name}.npz", "image.npy"} and not report["modules"]
     return Outcome(
         REPRODUCED if report["same"] and clean else CONTRADICTED,
-        f"{2 * 9} attacks from {' and '.join(sorted(set(report['opened'])))} alone; "
+        f"{report['attacks']} attacks from {' and '.join(sorted(set(report['opened'])))} alone; "
         f"{'the same bits as' if report['same'] else 'other numbers than'} in this notebook",
         "exact",
-        "No label, no training image and no loss entered. What the attack does need is the derivatives of the logits: "
+        f"{'No label, no training image and no loss' if clean else 'More than network and image'} entered. What the "
+        "attack does need is the derivatives of the logits: "
         "for ten classes ten rows, where the gradient of a loss is one combination of them, so it asks for more "
         "derivatives, not fewer; and a list of all weights, which an attacker does not always have.",
     )

@@ -13,14 +13,14 @@ def _within(values, number: float) -> bool:
     return bool(np.min(values) <= number <= np.max(values))
 
 
-def counts_add_up(numbers: pd.DataFrame, images: int, *, published, within) -> Outcome:
+def counts_add_up(numbers: pd.DataFrame, images: int, *, published, within, rounding) -> Outcome:
     """Compare the two printed numbers with each other and with the counts of one-epoch networks from several seeds.
 
-    Reproduced when they add up and the printed count lies within our range, or within {within:.0%} of the images of
-    our median; contradicted otherwise.
+    Reproduced when they add up to one, within {rounding:.0e}, and the printed count lies within our range, or within
+    {within:.0%} of the images of our median; contradicted otherwise.
     """
     wrong, count = numbers["wrong"].to_numpy(), published["misclassified"]
-    adds_up = abs(1 - count / published["images"] - published["accuracy"]) < 1e-9  # rounding
+    adds_up = abs(1 - count / published["images"] - published["accuracy"]) < rounding
     near = np.abs(np.median(wrong) - count) / published["images"] <= within
     return Outcome(
         REPRODUCED if adds_up and (near or _within(wrong, count)) else CONTRADICTED,
@@ -48,7 +48,8 @@ def methods_agree(agreement: Mapping, largest, *, published) -> Outcome:
         "exact",
         f"{fooled} of {agreement['pairs']} pairs of network and image are fooled before ε = 1; bisection differs from "
         f"the exact value for {agreement['apart']} of them. The published {said} lies "
-        f"{'within' if inside else 'outside'} our range; the largest of ten thousand values belongs to a single image.",
+        f"{'within' if inside else 'outside'} our range; the largest of {agreement['pairs'] // len(largest)} values "
+        "belongs to a single image.",
     )
 
 
@@ -88,8 +89,8 @@ def share_in_range(numbers: pd.DataFrame, *, published) -> Outcome:
         f"{middle['near_right']:.2%} of the images correct at the start ({right.min():.2%} to {right.max():.2%} over "
         f"{len(right)} seeds), which are {middle['near']:.2%} of all",
         "exact",
-        "The printed share cannot count those misclassified from the start: with them it would be near "
-        f"{middle['near_all']:.0%}. Of the images correct at the start it lies "
+        f"The printed share {'may' if inside['near_all'] else 'cannot'} count those misclassified from the start: with "
+        f"them ours is near {middle['near_all']:.0%}. Of the images correct at the start it lies "
         f"{'within' if inside['near_right'] else 'outside'} our range, of all images "
         f"{'within' if inside['near'] else 'outside'} it.",
     )
@@ -107,6 +108,7 @@ def moments_in_range(numbers: pd.DataFrame, *, published, within) -> Outcome:
     }
     middle = numbers.median()
     close = max(abs(middle[name] / published[name] - 1) for name in ("mean", "std"))
+    gaps = {which: abs(middle[name] - published["mean"]) for which, name in (("without", "mean"), ("with", "mean_all"))}
     mean, std = (
         f"{middle[name]:.4f} ({numbers[name].min():.4f} to {numbers[name].max():.4f})" for name in ("mean", "std")
     )
@@ -114,7 +116,7 @@ def moments_in_range(numbers: pd.DataFrame, *, published, within) -> Outcome:
         REPRODUCED if any(fits.values()) else CORRECTED if close <= within else CONTRADICTED,
         f"mean {mean}, standard deviation {std} over {len(numbers)} seeds, images correct at the start",
         "exact",
-        "Of the two readings the one without the zeros is meant: with them the mean is "
+        f"Of the two readings the one {min(gaps, key=gaps.get)} the zeros comes nearer: with them the mean is "
         f"{middle['mean_all']:.4f}. The published pair lies {'within' if fits[''] else 'outside'} our range; our "
         f"medians are within {close:.0%} of it.",
     )
@@ -154,7 +156,7 @@ def passed_by_then(numbers: pd.DataFrame, *, published) -> Outcome:
 
 
 def accurate_is_robust(longer: pd.DataFrame, wider: pd.DataFrame, *, published) -> Outcome:
-    """Follow accuracy, the share fooled at 0.01 and the mean smallest ε over epochs, widths and seeds.
+    """Follow accuracy, the share fooled at the printed step and the mean smallest ε over epochs, widths and seeds.
 
     Only images correct at the start count; medians over seeds. Reproduced when from the fewest to the most epochs
     the share falls and the mean rises, both at every step; with a correction when one of them is better at the end

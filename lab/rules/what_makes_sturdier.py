@@ -22,6 +22,7 @@ def more_examples(
     share, wide = mean.loc["all", "fooled"], half.loc["all", "fooled"]
     fits = fooled.min() <= gap <= fooled.max() and share * gap > 0
     same_accuracy = abs(mean.loc["all", "accuracy"]) <= half.loc["all", "accuracy"]
+    without = mean.loc["random", "fooled"] < -half.loc["random", "fooled"]
     verdict = (REPRODUCED if same_accuracy else CORRECTED) if fits else CONTRADICTED
     before, after = (known.loc[name, "fooled"].mean() for name in ("(before)", "all"))
     return Outcome(
@@ -32,7 +33,8 @@ def more_examples(
         f"The report's change is {100 * gap:+.2f} points, ours with the newly misclassified images only "
         f"{_written(mean, half, 'new', 'fooled')}. The accuracy changes by {_written(mean, half, 'all', 'accuracy')} "
         "points, where the report sees none. Repeating as many unchanged training images, drawn at random, changes "
-        f"the share by {_written(mean, half, 'random', 'fooled')}: the decrease needs no adversarial example.",
+        f"the share by {_written(mean, half, 'random', 'fooled')}"
+        f"{': a decrease needs no adversarial example' if without else ''}.",
     )
 
 

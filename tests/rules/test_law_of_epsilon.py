@@ -25,9 +25,11 @@ def test_the_printed_law(printed, p, verdict):
     laws = pd.DataFrame({"mu": [0.04, np.inf], "sigma": [0.03, np.inf], "report": printed})
     tests = pd.DataFrame({"distance": [0.015, 0.016], "p": p})
     families = pd.DataFrame({"family": ["truncated normal", "gamma"], "first_aic": [2, 0]})
-    outcome = rule(laws, tests, families, {"mu": 0.041, "sigma": 0.035}, np.array([0.1, 0.2]), **thresholds)
+    named = thresholds | {"published": {"sigma": 0.02}}
+    outcome = rule(laws, tests, families, {"mu": 0.041, "sigma": 0.035}, np.array([0.1, 0.2]), **named)
     assert outcome.verdict == verdict
     assert "μ = 0.040 (0.040 to 0.040)" in outcome.ours
+    assert "a wider law than the trial" in outcome.because
 
 
 def test_thresholds_are_printed():

@@ -4,8 +4,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lab.claims import CONTRADICTED, CORRECTED, REPRODUCED
-from lab.rules import pictures_against_fgsm as rules
+from lab.claims import CONTRADICTED, CORRECTED, REPRODUCED, load_claims
+from lab.parameters import ROOT
+from lab.rules import rule_of
+
+CLAIMS = load_claims(ROOT / "book" / "claims.yml")
+
+
+def judge(claim, *tables, **named):
+    """The outcome by the rule and the thresholds of the claims file."""
+    rule, thresholds = rule_of(CLAIMS[claim])
+    return rule(*tables, **named, **thresholds)
 
 
 @pytest.mark.parametrize(
@@ -15,7 +24,7 @@ from lab.rules import pictures_against_fgsm as rules
 def test_stains_show(brightest, verdict):
     """The median of every network decides, not that of all."""
     ones = pd.DataFrame({"net": ["a", "a", "b", "b"], "norm": [0.1, 0.2, 0.1, 0.2], "brightest": brightest})
-    assert rules.stains_show(ones, 0.1, published={"visible": 0.1}, factor=1.5).verdict == verdict
+    assert judge("B15", ones, 0.1, published={"visible": 0.1}).verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -24,9 +33,9 @@ def test_stains_show(brightest, verdict):
 )
 def test_each_wins_somewhere(ours, theirs, verdict):
     """On all networks, on some, on none."""
-    counts = {"ours": np.array(ours), "theirs": np.array(theirs), "both": np.array([4, 4])}
+    counts = {"ours": np.array(ours), "theirs": np.array(theirs), "both": np.array([4, 4]), "reached": np.array([4, 4])}
     wins = dict.fromkeys(("first-order along its ray", "first-order", "converged"), counts)
-    assert rules.each_wins_somewhere(wins, pd.Series([True, False])).verdict == verdict
+    assert judge("B16", wins, pd.Series([True, False])).verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -44,7 +53,7 @@ def test_optimal_by_construction(smaller, reached, verdict):
     """What is smaller decides; a smaller one elsewhere does not, nor does a difference within the threshold."""
     of = ["one", "first", "ray", "converged", "stay", "zero", "elsewhere"]
     duels = pd.DataFrame({"of": of, "ratio": [0.9 if name in smaller else 0.9995 for name in of]})
-    found = rules.optimal_by_construction(duels, pd.Series([True, reached]), 1.2, np.array([0.9, 1.0]), by=1e-3)
+    found = judge("B17", duels, pd.Series([True, reached]), 1.2, np.array([0.9, 1.0]))
     assert found.verdict == verdict
     assert "in 1 of 2" in found.ours
 
@@ -60,7 +69,7 @@ def test_more_classes_graded(first, magnitudes, verdict):
     )
     columns = {"magnitudes": [1, magnitudes], "participation": [0.8, 0.2]}
     patterns = pd.DataFrame(columns, index=["FGSM", "first-order"])
-    assert rules.more_classes_graded(means, patterns, times=10).verdict == verdict
+    assert judge("B18", means, patterns).verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -74,5 +83,5 @@ def test_more_classes_graded(first, magnitudes, verdict):
 )
 def test_alone_it_does_the_same(change, verdict):
     """Other bits, another file, another module: each contradicts."""
-    report = {"same": True, "opened": ["net.npz", "image.npy"], "modules": []} | change
-    assert rules.alone_it_does_the_same(report, "net").verdict == verdict
+    report = {"same": True, "opened": ["net.npz", "image.npy"], "modules": [], "attacks": 18} | change
+    assert judge("B21", report, "net").verdict == verdict

@@ -86,11 +86,17 @@ def test_shares_after_longer_training(case):
 def test_the_smallest_step_is_where_the_class_changes(case):
     nets, x, labels = case
     steps = study.smallest_steps(nets, x, labels, {"first": 5, "second": 0}, [0.9, 0.1])
-    net, row = nets[steps.easiest[0]], steps.iloc[0]
-    direction = fgsm(net, x[5:6], labels[5:6], 1.0).dx
-    scan = [e for e in np.linspace(0.001, 1, 1000) if net.classify(x[5:6] + e * direction)[0] != labels[5]]
-    positive = row.lowest if row.lowest > 0 else scan[0]
-    assert abs(scan[0] - positive) < 0.0011
+    row, grid, scan = steps.iloc[0], np.linspace(0, 1, 1001), {}
+    for name, net in nets.items():
+        moved = x[5] + grid[:, None, None] * fgsm(net, x[5:6], labels[5:6], 1.0).dx
+        wrong = grid[net.classify(moved) != labels[5]]
+        scan[name] = min([*wrong, np.inf])
+    first = np.array(list(scan.values()))
+    np.testing.assert_allclose(
+        [row.lowest, row["median"], row.highest], [first.min(), np.median(first), first.max()], atol=0.0011
+    )
+    assert row.fooled == np.sum((first > 0) & (first <= 0.9)) > 0
+    assert scan[row.easiest] == first[first > 0].min()
     assert study.fooled_most(steps.assign(fooled=[1, 2])).counted == "second"
     assert study.fooled_most(steps.assign(fooled=1, fooled_2=1)).counted == "first"
 

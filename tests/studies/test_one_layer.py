@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 
 import oracles
-from bea import Dense, Network
 from lab.keras_models import save, to_keras
 from studies import one_layer as study
 
@@ -63,17 +62,6 @@ def test_finite_differences_see_the_neglected_product():
 def test_automatic_differentiation_agrees(layer, file):
     net, x, _ = layer
     assert max(study.autodiff(net, file, x[:1].astype("float32")).values()) < 1e-6
-
-
-def test_first_images_of_digits(layer):
-    net, x, labels = layer
-    shifted = Network([*net.layers[:-1], Dense(-net.layers[-1].matrix)], net.input_shape)
-    right = study.right_everywhere({"one": net}, x, labels)
-    assert right.all()
-    assert not study.right_everywhere({"one": net, "other": shifted}, x, labels).any()
-    assert list(study.first_of_each(right, labels, labels[-1:])) == [list(labels).index(labels[-1])]
-    with pytest.raises(ValueError, match="right: expected an image of each"):
-        study.first_of_each(right, labels, [7])
 
 
 def test_weight_attacks_are_the_smallest(layer, file):

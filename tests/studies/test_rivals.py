@@ -62,7 +62,7 @@ def test_alone(toy):
     """The same bits from two files, nothing else opened, no data, no loss."""
     two, _, images = toy
     report = rivals.alone("net", two, images[0], margin=MARGIN)
-    assert report == {"same": True, "opened": ["net.npz", "image.npy"], "modules": []}
+    assert report == {"same": True, "opened": ["net.npz", "image.npy"], "modules": [], "attacks": 6}
 
 
 def test_alone_notices(toy, monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import minimize
 
 from bea.networks.leads import lead_over_others
-from lab.attempts import first_right, to_every_target
+from lab.attempts import first_right, right_for_all, to_every_target
 from oracles import RNG, random_images, random_network
 from studies import table_2 as study
 
@@ -33,6 +33,9 @@ def test_attempts():
     wrong = labels.copy()
     wrong[np.argmax(labels == labels[0])] = (labels[0] + 1) % 4
     assert first_right({"": net}, x, wrong, [labels[0]]) == np.flatnonzero(wrong == labels[0])[0] > 0
+    assert right_for_all({"": net}, x, labels).all()
+    opposite = replace(net, layers=(*net.layers[:-1], net.layers[-1].with_matrix(-net.layers[-1].matrix)))
+    assert not right_for_all({"": net, "other": opposite}, x, labels).any()
     with pytest.raises(ValueError, match="digits: expected"):
         first_right({"": net}, x, (labels + 1) % 4, [0])
     images, source, target = to_every_target(x[:2], labels[:2], 4)
