@@ -21,10 +21,9 @@ from workflow.dataset import decide
 from workflow.dependencies import all_needs
 from workflow.durations import BOOK, expected
 from workflow.editions import needs_copy, run_in
-from workflow.plan import resolve_data_folder
+from workflow.plan import PREFIX, resolve_data_folder
 from workflow.progress import Line, Progress
 
-PREFIX = "companion: "  # how the steps mark what a reader should see
 INTERRUPTED = 130
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
