@@ -51,7 +51,7 @@ for name, needs in NEEDS.items():
         input:
             [f"results/.done/{other}" for other in needs.chapters], ["results/dataset.json"] if needs.dataset else [],
             f"notebooks/{name}.ipynb", needs.files, "workflow/execute.py",
-        priority: FIRST[name]
+        priority: round(FIRST[name])
         threads: workflow.cores if name in ALONE else 1
         params: chapter=name, values=values(name, EDITION), claims=needs.claims
         output: f"results/.done/{name}"

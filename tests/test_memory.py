@@ -100,9 +100,13 @@ def test_a_file_counts_by_its_contents(tmp_path):
 
 @pytest.mark.parametrize("result", [object(), pd.DataFrame({"x": [[1]]})])
 def test_what_cannot_be_kept_is_refused(result):
-    """As an argument and as a result."""
+    """As an argument and as a result, of which nothing is left behind."""
     with pytest.raises(TypeError, match="remember: expected numbers"):
-        memory.key_of(study, (result,), {})
+        memory.remember(study, result)
+    assert not CALLS
+    with pytest.raises(TypeError, match="remember: expected numbers"):
+        memory.remember(lambda: result)
+    assert not [path for path in memory.folder().rglob("*") if path.is_file()]
 
 
 LAZY = """HOMES = {"bea.one": "first"}

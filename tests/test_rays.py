@@ -214,7 +214,7 @@ def test_a_change_at_the_end_of_a_segment_is_found_once(name, edge):
 def test_a_layer_whose_slopes_are_unknown_is_refused():
     """Not taken for an affine one."""
     with pytest.raises(TypeError, match="net: expected layers whose slopes are known here, received a Layer"):
-        along_ray.slope_bounds(Layer(), *np.zeros((6, 1, 1)), np.ones(1))
+        along_ray.slope_bounds(Layer(), *np.zeros((5, 1, 1)), np.ones(1))
 
 
 @pytest.mark.parametrize("name", [*ACTIVATIONS, *PARAMETRIC])
@@ -283,7 +283,7 @@ def test_slopes_between_any_two_points_lie_within_the_bounds(name):
     for layer in (None, *net.layers):
         if layer is not None:
             v, w = layer.forward(y), layer.forward(z)
-            low, high = along_ray.slope_bounds(layer, y, z, v, w, low, high, right - left)
+            low, high = along_ray.slope_bounds(layer, y, z, v, low, high, right - left)
             y, z, values = v, w, [layer.forward(value) for value in values]
         slopes = np.diff(values, axis=0) / column((right - left) / 32, y)
         scale = 1.0 + np.abs(slopes).max()

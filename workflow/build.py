@@ -21,10 +21,9 @@ from workflow.dataset import decide
 from workflow.dependencies import all_needs
 from workflow.durations import BOOK, expected
 from workflow.editions import needs_copy, run_in
-from workflow.plan import resolve_data_folder
+from workflow.plan import PREFIX, resolve_data_folder
 from workflow.progress import Line, Progress
 
-PREFIX = "companion: "  # how the steps mark what a reader should see
 INTERRUPTED = 130
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -173,6 +172,25 @@ def begin(edition: str) -> None:
         sys.exit(f"edition: expected one of {', '.join(EDITIONS)}, received {edition!r}")
 
 
+def command_line(parser: argparse.ArgumentParser, module: str) -> argparse.Namespace:
+    """Return what the command line says; an edition that has a folder of its own goes on there, and this ends with it.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        Gets ``--edition`` and ``--cores`` as well.
+    module : str
+        What is running: ``python -m module`` with the same command line goes on.
+    """
+    parser.add_argument("--edition", default="full")
+    parser.add_argument("--cores", type=whole_number, default=os.cpu_count())
+    arguments = parser.parse_args()
+    begin(arguments.edition)
+    if needs_copy(arguments.edition):
+        sys.exit(run_in(arguments.edition, module, *sys.argv[1:]))
+    return arguments
+
+
 def interruptible(program: Callable[[], None]) -> None:
     """Run a program; an interruption ends it without a traceback."""
     try:
@@ -183,16 +201,9 @@ def interruptible(program: Callable[[], None]) -> None:
 
 def main() -> None:
     """Read the command line and build."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--edition", default="full")
-    parser.add_argument("--cores", default=str(os.cpu_count()))
-    arguments = parser.parse_args()
-    cores = whole_number(arguments.cores)
-    begin(arguments.edition)
-    if needs_copy(arguments.edition):
-        sys.exit(run_in(arguments.edition, "workflow.build", "--edition", arguments.edition, "--cores", str(cores)))
+    arguments = command_line(argparse.ArgumentParser(description=__doc__), "workflow.build")
     with alone() as lock:
-        code = build(arguments.edition, cores, lock)
+        code = build(arguments.edition, arguments.cores, lock)
     if code == 0:
         print(f"Open this page in a browser:\n  {Path('_build/html/index.html').resolve()}")
     sys.exit(code)

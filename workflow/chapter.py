@@ -4,16 +4,14 @@ With other parameters, its results go to ``_build/chapters/NAME`` and leave thos
 """
 
 import argparse
-import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 from lab.parameters import checked, parse
-from workflow.build import alone, begin, build, ended_with, interruptible, whole_number
+from workflow.build import alone, build, command_line, ended_with, interruptible
 from workflow.dependencies import all_needs
-from workflow.editions import needs_copy, run_in
 from workflow.plan import DONE
 from workflow.render import render_alone
 
@@ -61,15 +59,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name")
     parser.add_argument("changes", nargs="*", metavar="NAME=VALUE")
-    parser.add_argument("--edition", default="full")
-    parser.add_argument("--cores", default=str(os.cpu_count()))
-    arguments = parser.parse_args()
-    cores = whole_number(arguments.cores)
-    begin(arguments.edition)
-    if needs_copy(arguments.edition):
-        sys.exit(run_in(arguments.edition, "workflow.chapter", *sys.argv[1:]))
+    arguments = command_line(parser, "workflow.chapter")
     try:
-        sys.exit(make(arguments.name, changes_in(" ".join(arguments.changes)), arguments.edition, cores))
+        sys.exit(make(arguments.name, changes_in(" ".join(arguments.changes)), arguments.edition, arguments.cores))
     except (OSError, RuntimeError, TypeError, ValueError) as error:
         sys.exit(str(error))
 

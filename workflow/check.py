@@ -34,8 +34,8 @@ def compared(results: Path) -> list[Path]:
 def main() -> None:
     """Run the steps, saying which one it is and how long it took."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cores", default="2")
-    cores = str(whole_number(parser.parse_args().cores))
+    parser.add_argument("--cores", type=whole_number, default=2)
+    cores = str(parser.parse_args().cores)
     start = time.monotonic()
     begin(EDITION)
     print("1 of 2 steps: the book with smoke parameters", flush=True)

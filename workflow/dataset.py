@@ -21,8 +21,8 @@ def decide(edition: str) -> None:
     could not be had is asked for again every time.
     """
     resolve_data_folder()
-    asked = common()["dataset"].get(edition, common()["dataset"]["full"])
-    reason = None
+    entry, reason = common()["dataset"], None
+    asked = entry.get(edition, entry["full"])
     try:
         data = datasets.load(asked)
     except datasets.DatasetUnavailableError as error:

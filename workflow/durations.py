@@ -27,8 +27,8 @@ def expected(edition: str, names: Iterable[str]) -> dict[str, float]:
     return {name: known.get(name, middling) for name in names}
 
 
-def chains(seconds: Mapping[str, float], before: Mapping[str, Iterable[str]]) -> dict[str, int]:
-    """Return chapter → whole seconds of the longest chain that begins with it, of those that wait for one another.
+def chains(seconds: Mapping[str, float], before: Mapping[str, Iterable[str]]) -> dict[str, float]:
+    """Return chapter → seconds of the longest chain that begins with it, of those that wait for one another.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def chains(seconds: Mapping[str, float], before: Mapping[str, Iterable[str]]) ->
             found[name] = seconds[name] + max(map(chain, after), default=0.0)
         return found[name]
 
-    return {name: round(chain(name)) for name in seconds}
+    return {name: chain(name) for name in seconds}
 
 
 def measured(results: Path, edition: str) -> dict[str, float]:

@@ -11,7 +11,6 @@ import logging
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import nbformat
@@ -24,7 +23,7 @@ from lab.trained import names_of
 from workflow.dataset import decide
 from workflow.dependencies import all_needs, said_by
 from workflow.kernels import AsyncFileKernelManager
-from workflow.plan import DONE, resolve_data_folder
+from workflow.plan import DONE, fail, resolve_data_folder
 
 
 def commit() -> str:
@@ -152,7 +151,7 @@ def main() -> None:
         provenance = {"edition": arguments.edition, "dataset": chosen.get("dataset")}
         execute(arguments.notebook, chosen, provenance, arguments.to)
     except (OSError, RuntimeError, TypeError, ValueError) as error:
-        sys.exit("\n".join(f"companion: {line}" for line in str(error).splitlines()))
+        fail(str(error))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,19 @@
-"""What the steps of the workflow agree on: where the data are, and what the record of a good run is."""
+"""What the steps of the workflow agree on: where the data are, what the record of a good run is, how one fails."""
 
 import hashlib
 import os
 import re
+import sys
 from pathlib import Path
+from typing import NoReturn
 
 DONE = ".done"  # in results: one file a notebook, the checksums of what its last good run made
+PREFIX = "companion: "  # how the steps mark what a reader should see
+
+
+def fail(message: str) -> NoReturn:
+    """End this step with a message for the reader."""
+    sys.exit("\n".join(f"{PREFIX}{line}" for line in message.splitlines()))
 
 
 def resolve_data_folder() -> None:

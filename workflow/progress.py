@@ -5,6 +5,8 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 
+from workflow.durations import chains
+
 EVERY = 60.0  # seconds between two lines where lines cannot be rewritten
 
 
@@ -57,15 +59,7 @@ class Progress:
         rest |= {
             job: max(pace * self.seconds.get(job, 0.0) - (now - start), 1.0) for job, start in self.running.items()
         }
-        ends: dict[str, float] = {}
-
-        def end(job: str) -> float:
-            if job not in ends:
-                ends[job] = rest[job]  # ends a circle, which Snakemake reports
-                ends[job] += max((end(other) for other in self.before.get(job, ()) if other in rest), default=0.0)
-            return ends[job]
-
-        return max([sum(rest.values()) / self.cores, *map(end, rest)], default=0.0)
+        return max(sum(rest.values()) / self.cores, *chains(rest, self.before).values(), 0.0)
 
     def text(self, now: float) -> str:
         """Return all of it in a line."""

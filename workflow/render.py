@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from workflow.plan import fail
+
 JUPYTER_BOOK = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
 
 
@@ -53,8 +55,7 @@ def main() -> None:
     if code:
         lines = log.read_text(encoding="utf-8").splitlines()
         important = [line for line in lines if "WARNING" in line or "ERROR" in line or "rror:" in line]
-        report = ["jupyter-book build failed:", *(important or lines)[-30:], f"all of it: {log}"]
-        sys.exit("\n".join(f"companion: {line}" for line in report))
+        fail("\n".join(["jupyter-book build failed:", *(important or lines)[-30:], f"all of it: {log}"]))
 
 
 if __name__ == "__main__":

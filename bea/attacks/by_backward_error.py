@@ -104,8 +104,7 @@ def _in_range(net, x, aims, changes, lengths, margin):
         shorter = length < size[some]
         best[some[shorter]], size[some[shorter]] = dx[shorter], length[shorter]
 
-    for rank in range(aims.shape[1]):
-        order = np.argsort(lengths, axis=1)[:, rank]
+    for rank, order in enumerate(np.argsort(lengths, axis=1).T):
         some = np.flatnonzero((lengths[np.arange(len(x)), order] < size) | (rank == 0))
         improve(some, aims[some, order[some]], np.nan_to_num(changes[some, order[some]]))
     # Where the range stands between, a search from another side may get there.

@@ -112,7 +112,7 @@ class Rays:
         low, high = self._first_slopes(samples, left, right)
         for layer in self.layers[:-1]:
             v, w = layer.forward(y), layer.forward(z)
-            low, high = slope_bounds(layer, y, z, v, w, low, high, right - left)
+            low, high = slope_bounds(layer, y, z, v, low, high, right - left)
             y, z = v, w
         last = self.layers[-1]
         v, w = last.forward(y), last.forward(z)

@@ -11,7 +11,7 @@ from bea.attacks.ray_segments import BLOCK_NUMBERS, NARROWEST, Rays, isolate, lo
 from bea.networks.network import Network
 from bea.networks.pixels import check_clip
 from bea.numerics.arrays import column
-from bea.numerics.blocks import block_size, blocks, side_by_side
+from bea.numerics.blocks import block_size, blocks, join, side_by_side
 from bea.numerics.checks import check_positive
 
 PIECES = 4  # segments of a ray to start from
@@ -100,7 +100,7 @@ def changes(net: Network, x, direction, aim, *, largest=1.0, clip=False, toleran
         return sample, after[order], leads[0], np.bincount(unresolved, minlength=len(samples))
 
     size = block_size(net.layers, net.input_shape, numbers=BLOCK_NUMBERS)
-    return RayChanges(*map(np.concatenate, zip(*side_by_side(part, blocks(len(x), size)), strict=True)))
+    return RayChanges(*join(list(side_by_side(part, blocks(len(x), size)))))
 
 
 def sampled_changes(net: Network, x, direction, radii) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

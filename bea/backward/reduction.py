@@ -214,8 +214,12 @@ def reduce(net: Network, x, changing: Changing, block: int, black=0.0) -> Reduct
         y = in_blocks(before, block, x)
         tail = Tail(net.layers[position:], y, None, tuple(alphas[first:]))
         return Reduction(tail, net, x, changing, first, None, None)
-    values = in_blocks(lambda part: layer.forward(before(part)), block, x)
-    lengths = in_blocks(lambda part: image_norms(layer.augment(before(part))), block, x)
+
+    def enter(part):
+        y = before(part)
+        return layer.forward(y), image_norms(layer.augment(y))
+
+    values, lengths = in_blocks(enter, block, x)
     tail = Tail(net.layers[position + 1 :], values, alphas[first] * lengths, tuple(alphas[first + 1 :]))
     return Reduction(tail, net, x, changing, first + 1, layer, None)
 

@@ -27,7 +27,7 @@ def value_bounds(y, z, low, high, width) -> tuple[np.ndarray, np.ndarray]:
     return np.where(turns, np.minimum(dip, least), least), np.where(turns, np.maximum(peak, most), most)
 
 
-def slope_bounds(layer, y, z, v, w, low, high, width) -> tuple[np.ndarray, np.ndarray]:
+def slope_bounds(layer, y, z, v, low, high, width) -> tuple[np.ndarray, np.ndarray]:
     """Return bounds of the slope of a layer's output along a segment.
 
     Parameters
@@ -35,8 +35,8 @@ def slope_bounds(layer, y, z, v, w, low, high, width) -> tuple[np.ndarray, np.nd
     layer : Layer
     y, z : arrays (m, *shape)
         Its input at the two ends.
-    v, w : arrays (m, *output shape)
-        Its output there.
+    v : array (m, *output shape)
+        Its output at the first.
     low, high : arrays (m, *shape)
         Bounds of the slope of its input.
     width : array (m,)

@@ -33,7 +33,7 @@ from bea.bounds.rounding import error_of
 from bea.networks.layers import Dense
 from bea.networks.leads import lead_over_each
 from bea.networks.network import Network
-from bea.numerics.blocks import blocks, side_by_side
+from bea.numerics.blocks import in_blocks
 
 ACCURACY = 5e-4  # of the radius, relative: between one with a positive bound and one without
 FARTHEST = 1e4  # no larger radius is tried
@@ -70,8 +70,7 @@ def local_bound(net: Network, x) -> tuple[np.ndarray, np.ndarray]:
     ball = Ball.of(stages)
     largest = max(ball.rows.shape[1], *(len(stage.kernel) for stage in stages))
     size = max(8, PAIR_NUMBERS // largest**2)
-    parts = side_by_side(lambda part: _search(ball, net, x[part]), blocks(len(x), size))
-    return tuple(map(np.concatenate, zip(*parts, strict=True)))
+    return in_blocks(lambda part: _search(ball, net, part), size, x)
 
 
 def descend(ball: Ball, v, d, r, start, steps=10):

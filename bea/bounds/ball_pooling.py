@@ -25,7 +25,7 @@ from bea.bounds.pooling_front import Front, take_apart
 from bea.bounds.rounding import error_of
 from bea.networks.leads import lead_over_each
 from bea.networks.network import Network
-from bea.numerics.blocks import blocks, side_by_side
+from bea.numerics.blocks import in_blocks
 
 ROUNDING = 1e-9  # of the sum of all terms of a bound, far above what their rounding can be
 WIDTHS = (0.1, 0.2)  # w of the parabolas, in units of the largest t
@@ -59,8 +59,7 @@ def convolutional_bound(net: Network, x) -> tuple[np.ndarray, np.ndarray]:
     """
     front = take_apart(net)
     x = net.check_images(x)
-    found = side_by_side(lambda part: _search(front, net, x[part]), blocks(len(x), IMAGES))
-    return tuple(map(np.concatenate, zip(*found, strict=True)))
+    return in_blocks(lambda part: _search(front, net, part), IMAGES, x)
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,7 +22,7 @@ from bea.networks.layers import Dense
 from bea.networks.leads import lead_over_each
 from bea.networks.network import Network
 from bea.networks.windows import Convolution
-from bea.numerics.blocks import block_size, blocks, side_by_side
+from bea.numerics.blocks import block_size, in_blocks
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,9 +82,7 @@ def lower_bound(net: Network, x, label=None, *, method="lipschitz", curvature=0.
         raise ValueError(f"curvature: expected none for the method {method!r}, received {curvature!r}")
     x = net.check_images(x)
     label = None if label is None else net.check_classes(label, len(x), "label")
-    each = METHODS[method](net, curvature)
-    parts = blocks(len(x), block_size(net.layers, net.input_shape))
-    layers, rival, own = map(np.concatenate, zip(*side_by_side(lambda part: each(x[part]), parts), strict=True))
+    layers, rival, own = in_blocks(METHODS[method](net, curvature), block_size(net.layers, net.input_shape), x)
     if label is not None:
         layers[own != label] = 0.0
     return LowerBound(layers[:, 0].copy(), layers, rival)

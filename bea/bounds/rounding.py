@@ -17,7 +17,7 @@ from bea.bounds.lipschitz import gamma, lipschitz_constant, overlap
 from bea.networks.layers import Activation, Dense, Flatten
 from bea.networks.radial import RadialBasis
 from bea.networks.windows import AveragePool, Convolution, MaxPool
-from bea.numerics.arrays import flat
+from bea.numerics.arrays import image_norms
 
 FUNCTION = 16  # units of relative error of an elementwise function: sigmoid has the most operations
 UNDERFLOW = 1e-290  # more than all products that underflow can add up to
@@ -43,8 +43,9 @@ def error_of(net, values) -> np.ndarray:
     """Return the same for what ``Network.trace`` returned: the input and the output of every layer."""
     error = np.zeros(len(values[0]))
     for layer, y, output in zip(net.layers[:-1], values, values[1:], strict=False):
-        error = lipschitz_constant(layer, y.shape[1:]) * error * (1.0 + gamma(8)) + _local(layer, _norm(y), y, output)
-    last, norm = net.layers[-1], _norm(values[-2])[:, None]
+        passed = lipschitz_constant(layer, y.shape[1:]) * error * (1.0 + gamma(8))
+        error = passed + _local(layer, image_norms(y), y, output)
+    last, norm = net.layers[-1], image_norms(values[-2])[:, None]
     rows, bias = np.linalg.norm(last.kernel, axis=1), np.abs(last.matrix[:, -1]) * last.bias
     return 1.01 * rows * error[:, None] + gamma(last.matrix.shape[1] + 1) * (rows * norm + bias) + UNDERFLOW
 
@@ -64,7 +65,7 @@ def _(layer: Flatten | MaxPool, norm, y, output):
 def _(layer: Activation, norm, y, output):
     if layer.name in ("linear", "relu"):
         return 0.0
-    return gamma(FUNCTION) * _norm(output) + UNDERFLOW
+    return gamma(FUNCTION) * image_norms(output) + UNDERFLOW
 
 
 @_local.register
@@ -95,8 +96,3 @@ def _(layer: RadialBasis, norm, y, output):
     # Cancellation in ‖y - c‖² leaves an error of (‖y‖ + ‖c‖)²; e⁻ᵗ has no slope above one, and t e⁻ᵗ ≤ 1.
     squares = (norm[:, None] + np.linalg.norm(layer.centres, axis=1)) ** 2
     return np.linalg.norm(gamma(y.shape[1] + 8) * layer.sharpness * squares + gamma(FUNCTION), axis=1)
-
-
-def _norm(y):
-    y = flat(y)
-    return np.sqrt(np.vecdot(y, y))

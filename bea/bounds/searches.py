@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bea.networks.layers import Dense
-from bea.numerics.arrays import image_norms
+from bea.numerics.arrays import column, image_norms
 from bea.numerics.quadratic import smallest_feasible
 
 
@@ -72,16 +72,15 @@ def farthest_move(layers: Sequence, y, r, steps: int) -> tuple[np.ndarray, np.nd
     moved : array (n,)
         How far it moves the output.
     """
-    shape = (-1,) + (1,) * (r.ndim - 1)
-    radius, start = image_norms(r).reshape(shape), values_of(layers, y)[-1]
+    radius, start = column(image_norms(r), r), values_of(layers, y)[-1]
     best, farthest = r, np.full(len(r), -np.inf)
     for step in range(steps + 1):
         found = values_of(layers, y + r)
         moved = image_norms(found[-1] - start)
-        best = np.where((moved > farthest).reshape(shape), r, best)
+        best = np.where(column(moved > farthest, r), r, best)
         farthest = np.maximum(moved, farthest)
         if step < steps:
             g = pull_back(layers, found, (found[-1] - start)[:, None])[:, 0]
-            size = image_norms(g).reshape(shape)
+            size = column(image_norms(g), g)
             r = np.where(size > 0, g * (radius / np.where(size > 0, size, 1)), r)
     return best, farthest

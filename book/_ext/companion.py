@@ -174,7 +174,7 @@ class Scorecard(FromMarkdown):
 
 
 class Runs(FromMarkdown):
-    """``{runs}`` lists the notebooks of this book: when they depend on what, how long they took, at which commit."""
+    """``{runs}`` lists the notebooks of this book: how long they took, on which data, at which commit, with what."""
 
     def run(self):
         """Return the table."""
@@ -272,7 +272,7 @@ def tie_cells(app, doctree) -> None:
         logger.warning("%s was not executed by this book's workflow; run `make book`", path.name)
         return
     labels, foot = app.env.domaindata["std"], []
-    for cell in list(doctree.findall(lambda node: node.get("nb_element") == "cell_code" if _element(node) else False)):
+    for cell in [node for node in doctree.findall(nodes.container) if node.get("nb_element") == "cell_code"]:
         tags = cell["cell_metadata"].get("tags", [])
         if "injected-parameters" in tags:
             cell.parent.remove(cell)
@@ -296,12 +296,8 @@ def tie_cells(app, doctree) -> None:
     page.append(nodes.raw("", "</details>", format="html"))
 
 
-def _element(node) -> bool:
-    return isinstance(node, nodes.Element)
-
-
 def _run_line(provenance: dict) -> nodes.paragraph:
-    """Return the line that says when the notebook of a page ran, and on what."""
+    """Return the line that says how long the notebook of a page ran, and on what."""
     data = f" on {provenance['dataset']}" if provenance["dataset"] else ""
     text = (
         f"Executed in {provenance['seconds']} s{data} (edition {provenance['edition']}, commit {provenance['commit']})."
@@ -377,5 +373,4 @@ def setup(app) -> dict:
     app.connect("config-inited", take_scripts_of_notebooks)
     app.connect("doctree-read", tie_cells)
     app.connect("html-page-context", stay_offline, priority=900)
-    # env_version: raised when pages that were read before would be wrong, as when scripts move; then all are read anew
-    return {"version": "1", "env_version": 1, "parallel_read_safe": True, "parallel_write_safe": True}
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

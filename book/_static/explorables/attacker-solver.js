@@ -1,7 +1,7 @@
 /* The mathematics behind the page "Attack the classifier": paper B's eqs. (5) and (6) for a network of two dense
- * layers with tanh between them, one image at a time. It does what bea/reduction.py, bea/quadratic.py,
- * bea/sequential.py and bea/search.py do for batches of any network, with the same constants, so that it ends in the
- * same points; each part below names its model. No page is touched here.
+ * layers with tanh between them, one image at a time. It does what bea.backward and bea.numerics do for batches of any
+ * network, with the same constants, so that it ends in the same points; each part below names its model. No page is
+ * touched here.
  *
  * Vectors and matrices are Float64Arrays, matrices row by row. Needs network.js before it, of which it takes the forward
  * pass, and defines window.explorables.solver. */
@@ -10,11 +10,11 @@
 {
   const E = window.explorables, { layer, ACTIVATIONS, times, timesTransposed, continueFrom, outputs } = E.network;
   const CONSTANTS = {
-    // bea.search
+    // bea.backward.search
     TOLERANCE: 1e-7, MAX_ITERATIONS: 200, REPAIRS: 20,
-    // bea.sequential
+    // bea.numerics.sequential
     DIFFERENCE: 1e-6, PRODUCTS: 6, REDUCTION: 0.01, SUFFICIENT: 1e-4, HALVINGS: 10, SHIFT: 1e-12, SPARE: 1, STRAIGHT: 4, HEAVIEST: 20,
-    // bea.quadratic
+    // bea.numerics.quadratic
     FEASIBLE: 1e-9,
   };
   const C = CONSTANTS;
@@ -120,7 +120,7 @@
     return left2 ? plus(logits, dot(right2, augmented(y)), left2) : logits;
   }
 
-  // ---- the reduced problem: bea.reduction ------------------------------------
+  // ---- the reduced problem: bea.backward.reduction ---------------------------
 
   /** What follows the first change as a function of few unknowns tau.
    *  "weights": t2 and s, the change of the hidden layer's pre-activation. "input": s. "both": t1, t2 and s.
@@ -231,7 +231,7 @@
     return found;
   }
 
-  /** The constraints "target minus other minus margin ≥ 0": bea.search.Lead. */
+  /** The constraints "target minus other minus margin ≥ 0": bea.backward.search.LeadConstraints. */
   function constraints(tail, target, margin) {
     const others = Array.from({ length: tail.classes }, (_, k) => k).filter((k) => k !== target);
     const difference = (j) => { const row = new Float64Array(tail.classes); row[target] = 1; row[others[j]] = -1; return row; };
@@ -250,7 +250,7 @@
     };
   }
 
-  // ---- the quadratic programme: bea.quadratic ---------------------------------
+  // ---- the quadratic programme: bea.numerics.quadratic ------------------------
 
   /** min ½ λᵀKλ - cᵀλ over λ ≥ 0 by Goldfarb and Idnani's dual active set: { multipliers, solved, iterations }. */
   function smallestFeasible(K, c, guess) {
@@ -317,7 +317,7 @@
     return K;
   };
 
-  // ---- sequential quadratic programming: bea.sequential -------------------------
+  // ---- sequential quadratic programming: bea.numerics.sequential ----------------
 
   const violation = (g) => g.reduce((most, v) => Math.max(most, -v), 0);
   const largest = (v) => v.reduce((most, a) => Math.max(most, Math.abs(a)), 0);
@@ -438,7 +438,7 @@
     return null;
   }
 
-  // ---- the search: bea.search -----------------------------------------------------
+  // ---- the search: bea.backward.search --------------------------------------------
 
   const everything = (lead) => lead.others.map((_, j) => j);
   const wins = (lead, tau, allowed) => violation(lead.value(tau).g) <= allowed;
@@ -457,7 +457,7 @@
     return { tau, won, iterations: solution.iterations, kkt: solution.kkt };
   }
 
-  /** The point found from zero, as bea.search.search has it with starts=1; `known`: images to start from where the
+  /** The point found from zero, as bea.backward.search has it with starts=1; `known`: images to start from where the
    *  target does not win there. */
   function search(lead, allowed, known) {
     const { tail } = lead, zero = new Float64Array(tail.size);

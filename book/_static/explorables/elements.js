@@ -190,7 +190,7 @@
     if (value === 0) return "0";
     const size = Math.abs(value);
     const text = size < 1e-3 || size >= 1e5
-      ? value.toExponential(digits - 1).replace("e+", "e")
+      ? value.toExponential(digits - 1)
       : size >= 10 ** digits ? String(Math.round(value)) : value.toPrecision(digits);
     return text.replace("e+", "e").replace(/^-/, "−");
   }
