@@ -14,7 +14,7 @@ import yaml
 from packaging.requirements import Requirement
 
 from lab.claims import OPEN, VERDICTS, load_claims, shown
-from lab.parameters import check_tree, read
+from lab.parameters import assigned, check_tree, common, declared, read
 from lab.rules import explained, rule_of
 from workflow.dependencies import all_needs, opens
 from workflow.readme import BLOCK, README
@@ -173,6 +173,10 @@ def test_chapters_have_their_parts(notebook):
 def test_parameters_have_one_home():
     """Cells and params.yml say the same, everything has a meaning, and every number a range."""
     check_tree(ROOT)
+    for chapter in NOTEBOOKS:
+        entries = common(ROOT) | declared(chapter, ROOT)
+        cell = assigned(ROOT / "notebooks" / f"{chapter}.ipynb")
+        assert cell == {name: entries[name]["full"] for name in cell}, chapter
     for chapter, entries in read(ROOT).items():
         for name, entry in entries.items():
             if entry["type"] in ("int", "float", "list[int]", "list[float]"):
