@@ -15,6 +15,11 @@ def tidy(value, form=".0e") -> str:
     )
 
 
+def counted(count: int, word: str) -> str:
+    """Return a number with its noun, "1 seed" or "3 seeds"."""
+    return f"{count} {word}" + "s" * (count != 1)
+
+
 def span(values, form: str) -> str:
     """Return the lowest and the highest value: "91.5% to 92.3%"; one alone where they are written alike."""
     low, high = format(min(values), form), format(max(values), form)

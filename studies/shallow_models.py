@@ -18,11 +18,6 @@ from lab.witnesses import keras_classes
 TITLES = {"tanh": "tanh", "tanh-tanh": "tanh, tanh", "relu": "ReLU"}
 
 
-def counted(count: int, word: str = "epoch") -> str:
-    """Return a number with its noun."""
-    return f"{count} {word}" + "s" * (count != 1)
-
-
 def pair_of(data: Dataset) -> Dataset:
     """Return the 3s and 7s of a dataset, as classes 0 and 1."""
     parts = {}
@@ -86,6 +81,12 @@ def errors(nets: Mapping[str, Network], x, labels, epsilon: float) -> pd.DataFra
             row[key] = np.mean(fooled)
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def recipes_near(medians: pd.DataFrame, limits: Mapping[str, float], keys, within: float) -> str:
+    """Name the recipes, rows of ``medians``, of which these ``keys`` are all less than ``within`` off the limits."""
+    near = [(100 * medians[key] - 100 * limits[key]).abs() < 100 * within for key in keys]
+    return ", ".join(medians.index[np.all(near, axis=0)]) or "none"
 
 
 def share_fooled(table: pd.DataFrame, grid) -> np.ndarray:

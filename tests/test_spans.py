@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from lab.chapter import Chapter
-from lab.wording import spans, tidy_span
+from lab.wording import counted, spans, tidy_span
 
 
 def test_ends_are_written_once_where_alike_and_exponents_as_on_paper():
@@ -12,6 +12,11 @@ def test_ends_are_written_once_where_alike_and_exponents_as_on_paper():
     assert tidy_span([3e-7, 2e-6], ".0e") == "3·10⁻⁷ to 2·10⁻⁶"
     assert tidy_span(np.array([0.501, 0.502]), ".2f") == "0.50"
     assert tidy_span([], ".2f") == "not computed"
+
+
+def test_one_of_a_thing_has_no_plural():
+    """None and several have."""
+    assert [counted(n, "seed") for n in (0, 1, 2)] == ["0 seeds", "1 seed", "2 seeds"]
 
 
 def test_spans_of_groups_take_columns_that_go_on_with_a_blank():
