@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 from bea import Dense, Flatten, Network, attack
 from bea.attacks import fgsm, pgd, smallest_change, smallest_epsilon, worst_change
 from lab.datasets import Dataset
+from lab.shares import shares_up_to
 from lab.witnesses import keras_classes
 
 TITLES = {"tanh": "tanh", "tanh-tanh": "tanh, tanh", "relu": "ReLU"}
@@ -91,8 +92,7 @@ def recipes_near(medians: pd.DataFrame, limits: Mapping[str, float], keys, withi
 
 def share_fooled(table: pd.DataFrame, grid) -> np.ndarray:
     """Return the share of images fooled by steps up to every size of a grid, (models, sizes), of some ``steps``."""
-    ordered = [np.sort(own.epsilon) for _, own in table.groupby("net", sort=False)]
-    return np.array([np.searchsorted(own, grid, side="right") / len(own) for own in ordered])
+    return shares_up_to([own.epsilon for _, own in table.groupby("net", sort=False)], grid)
 
 
 def lead(net: Network, x, labels) -> np.ndarray:

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from lab.chapter import Chapter
+from lab.shares import shares_up_to
 from lab.wording import counted, spans, tidy_span
 
 
@@ -38,3 +39,11 @@ def test_tables_leave_out_what_is_no_number(tmp_path, monkeypatch):
     assert "| 1.2·10⁻⁷ |" in shown[0]
     assert "nan" not in shown[0]
     assert "1.25e-07" in (tmp_path / "tables" / "toy-cell.csv").read_text()
+
+
+def test_the_share_up_to_a_point_counts_the_point_itself():
+    """And never what is infinite or no number."""
+    samples = [[3.0, 1.0, 2.0, np.inf], [1.0, np.nan]]
+    np.testing.assert_array_equal(
+        shares_up_to(samples, [0.5, 1.0, 2.5, 9.0]), [[0, 0.25, 0.5, 0.75], [0, 0.5, 0.5, 0.5]]
+    )
