@@ -1,6 +1,7 @@
 """How numbers are written in prose and tables."""
 
 import re
+from collections.abc import Mapping
 from statistics import median
 
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -39,13 +40,17 @@ def tidy_span(values, form: str) -> str:
     return " to ".join(dict.fromkeys(ends))
 
 
-def spans(frame, by: str, groups, **forms: str) -> dict[str, dict[str, str]]:
-    """Return group → name → ``tidy_span`` of the column of this name, and of all called "name …", in its rows."""
+def spans(frame, by: str, groups, **forms: str | Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Return group → name → ``tidy_span`` of the column of this name, and of all called "name …", in its rows.
+
+    A form may differ from group to group.
+    """
+    columns = {key: [c for c in frame if c == key or c.startswith(f"{key} ")] for key in forms}
     found = {}
     for group in groups:
         own = frame[frame[by] == group]
-        columns = {key: [c for c in frame if c == key or c.startswith(f"{key} ")] for key in forms}
-        found[group] = {key: tidy_span(own[columns[key]].to_numpy().ravel(), forms[key]) for key in forms}
+        wanted = {key: form if isinstance(form, str) else form[group] for key, form in forms.items()}
+        found[group] = {key: tidy_span(own[columns[key]].to_numpy().ravel(), form) for key, form in wanted.items()}
     return found
 
 

@@ -27,6 +27,8 @@ def test_spans_of_groups_take_columns_that_go_on_with_a_blank():
         "a": {"short": "1 to 4"},
         "c": {"short": "not computed"},
     }
+    forms = {"a": ".1f", "b": ".0f"}
+    assert spans(pd.DataFrame(rows), "set", "ab", shorter=forms) == {"a": {"shorter": "7.0"}, "b": {"shorter": "7"}}
 
 
 def test_tables_leave_out_what_is_no_number(tmp_path, monkeypatch):
