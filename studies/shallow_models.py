@@ -290,6 +290,33 @@ def converged_changes(nets: Mapping[str, Network], files: Mapping[str, Path], x,
     return pd.concat(frames, ignore_index=True)
 
 
+def beside_shallow(changes: pd.DataFrame, base: str, deeper) -> tuple[pd.DataFrame, pd.Series]:
+    """Compare the lengths of changes image by image, in the median over the networks of a title.
+
+    Parameters
+    ----------
+    changes : DataFrame
+        One row a network and image, in the order of the images: ``net``, ``title``, ``relative``.
+    base : str
+        Title of the shallow networks.
+    deeper : iterable of str
+        Titles of the others.
+
+    Returns
+    -------
+    DataFrame
+        By title of the others: ``ratio`` to the shallow ones' length (median over the images), ``nearer`` (share of the
+        images on which the shallow ones' is the shorter), ``median`` length.
+    Series
+        The shallow ones' length, image by image.
+    """
+    image = changes.groupby("net", sort=False).cumcount().rename("image")
+    typical = changes.groupby([changes.title, image], sort=False).relative.median().unstack("image")
+    own, others = typical.loc[base], typical.loc[list(deeper)]
+    columns = {"ratio": (others / own).median(axis=1), "nearer": (others > own).mean(axis=1)}
+    return pd.DataFrame(columns | {"median": others.median(axis=1)}), own
+
+
 def nearest_image(data: Dataset, x, labels) -> np.ndarray:
     """Return the distance to the nearest training image of another class, over ‖x‖, (n,)."""
     train = data.x_train.reshape(len(data.x_train), -1)

@@ -126,6 +126,15 @@ def test_tiles_and_panels(pair):
     assert study.stepped(nets["main/0"], x, labels, 0.1).shape == x.shape
 
 
+def test_deeper_networks_are_compared_image_by_image():
+    """The median over the seeds first, then over the images."""
+    lengths = {"a": ("flat", [1.0, 2.0]), "b": ("flat", [3.0, 2.0]), "c": ("deep", [1.0, 6.0])}
+    frames = [pd.DataFrame({"net": net, "title": title, "relative": own}) for net, (title, own) in lengths.items()]
+    found, base = study.beside_shallow(pd.concat(frames, ignore_index=True), "flat", ["deep"])
+    assert base.tolist() == [2.0, 2.0]
+    assert found.loc["deep"].tolist() == [1.75, 0.5, 3.5]
+
+
 def test_the_nearest_image_of_another_class():
     """Over the norm of the image."""
     data = SimpleNamespace(x_train=np.array([[[0.0, 2.0]], [[3.0, 0.0]]]), y_train=np.array([1, 0]))
