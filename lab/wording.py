@@ -1,6 +1,7 @@
 """How numbers are written in prose and tables."""
 
 import re
+from collections.abc import Mapping
 from statistics import median
 
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -13,6 +14,11 @@ def tidy(value, form=".0e") -> str:
     return re.sub(
         r"e([-+])0*(\d+)$", lambda m: f"·10{(m[1] + m[2]).lstrip('+').translate(SUPERSCRIPTS)}", format(value, form)
     )
+
+
+def counted(count: int, word: str) -> str:
+    """Return a number with its noun, "1 seed" or "3 seeds"."""
+    return f"{count} {word}" + "s" * (count != 1)
 
 
 def span(values, form: str) -> str:
@@ -34,13 +40,17 @@ def tidy_span(values, form: str) -> str:
     return " to ".join(dict.fromkeys(ends))
 
 
-def spans(frame, by: str, groups, **forms: str) -> dict[str, dict[str, str]]:
-    """Return group → name → ``tidy_span`` of the column of this name, and of all called "name …", in its rows."""
+def spans(frame, by: str, groups, **forms: str | Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Return group → name → ``tidy_span`` of the column of this name, and of all called "name …", in its rows.
+
+    A form may differ from group to group.
+    """
+    columns = {key: [c for c in frame if c == key or c.startswith(f"{key} ")] for key in forms}
     found = {}
     for group in groups:
         own = frame[frame[by] == group]
-        columns = {key: [c for c in frame if c == key or c.startswith(f"{key} ")] for key in forms}
-        found[group] = {key: tidy_span(own[columns[key]].to_numpy().ravel(), forms[key]) for key in forms}
+        wanted = {key: form if isinstance(form, str) else form[group] for key, form in forms.items()}
+        found[group] = {key: tidy_span(own[columns[key]].to_numpy().ravel(), form) for key, form in wanted.items()}
     return found
 
 

@@ -13,7 +13,7 @@ from bea import Activation, Dense, Network, lower_bound
 from bea.attacks import backward_error_attack, smallest_epsilon
 from bea.bounds.minorants import minorant
 from lab.witnesses import keras_classes
-from lab.wording import tidy_span
+from lab.wording import spans
 
 BOUNDS = {"published": "peck", "repaired": "lipschitz", "tight": "local"}
 ROUNDING = 1e-9  # relative: proven bounds are rounded down
@@ -161,11 +161,8 @@ def _error(values: pd.Series, n: int | None = None) -> float:
 
 
 def ranges(nets: pd.DataFrame, kinds, column, form) -> dict[str, str]:
-    """Return kind → smallest and largest number of its networks, as text; ``form`` may be given kind by kind."""
-    return {
-        kind: tidy_span(nets[column][nets.kind == kind], form if isinstance(form, str) else form[kind])
-        for kind in kinds
-    }
+    """Return kind → smallest and largest number of its networks, as text."""
+    return {kind: text[column] for kind, text in spans(nets, "kind", kinds, **{column: form}).items()}
 
 
 def rank_correlations(table: pd.DataFrame, kinds) -> dict[str, float]:

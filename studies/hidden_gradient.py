@@ -30,7 +30,7 @@ PARTS = {  # name in the prose → attack and column
     "plain": (BARE, "fooled"), "rounded": (BEHIND, "fooled"), "factor": ("stretched", "factor"),
     "stretched": ("stretched", "fooled"), "length": ("stretched", "length"), "nearest": (NEAREST, "length"),
     "original": (BEHIND, "length"), "greedy": (GREEDY, "fooled"), "greedy_length": (GREEDY, "length"),
-    "greedy_before": ("greedy on f", "length"), "greedy_pixels": ("greedy on f", "pixels"),
+    "greedy_pixels": ("greedy on f", "pixels"),
     "labels": (OUTPUTS, "fooled"), "labels_length": (OUTPUTS, "length"),
     "noise": ("noise of that length", "fooled"), "quotient": (NEAREST, "quotient"),
 }  # fmt: skip

@@ -213,7 +213,7 @@ def counts(around: Mapping[str, Surroundings]) -> dict[str, int]:
     every = around.values()
     return {
         "early": sum(np.sum(radius < one.sound * (1 - 1e-9)) for one in every for radius in one.left.values()),
-        "total": sum(4 * len(one.sound) for one in every),
+        "total": sum(len(one.walks) * len(one.sound) for one in every),
         "missed": sum(np.sum(np.isnan(one.lengths["FGS"]) & np.isfinite(one.left["FGS"])) for one in every),
     }
 

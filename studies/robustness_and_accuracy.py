@@ -11,6 +11,7 @@ from bea.attacks import backward_error_attack, lbfgs_attack
 from bea.attacks.by_backward_error import nearest_classes
 from lab import by_hand
 
+WIDE = 128  # units of a layer beyond which a tight bound takes long
 PARTS = 5  # of a pass, after each of which the weights shrink
 RECIPE = {"rate": 0.1, "batch_size": 32, "a": 0.1}
 BOUNDS = {"share": "tight", "layerwise": "repaired", "printed": "as printed"}
@@ -73,7 +74,7 @@ def enclosed(nets: Mapping[str, Network], x, *, margin: float, candidates: int, 
     margin, candidates
         Of the converged attack: lead of the new class in logits, and classes that are tried.
     wide : int
-        Images with a tight bound where a layer has more than 128 units.
+        Images with a tight bound where a layer has more than ``WIDE`` units.
 
     Returns
     -------
@@ -84,7 +85,7 @@ def enclosed(nets: Mapping[str, Network], x, *, margin: float, candidates: int, 
     frames = []
     with threadpool_limits(1, "blas"):
         for name, net in nets.items():
-            n = wide if max(len(layer.matrix) for layer in net.weighted) > 128 else len(x)
+            n = wide if max(len(layer.matrix) for layer in net.weighted) > WIDE else len(x)
             found = backward_error_attack(net, x, net.classify(x), margin=margin, candidates=candidates)
             repaired = lower_bound(net, x, method="lipschitz").radius
             tight = np.full(len(x), np.nan)

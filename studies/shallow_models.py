@@ -13,14 +13,10 @@ from threadpoolctl import threadpool_limits
 from bea import Dense, Flatten, Network, attack
 from bea.attacks import fgsm, pgd, smallest_change, smallest_epsilon, worst_change
 from lab.datasets import Dataset
+from lab.shares import shares_up_to
 from lab.witnesses import keras_classes
 
 TITLES = {"tanh": "tanh", "tanh-tanh": "tanh, tanh", "relu": "ReLU"}
-
-
-def counted(count: int, word: str = "epoch") -> str:
-    """Return a number with its noun."""
-    return f"{count} {word}" + "s" * (count != 1)
 
 
 def pair_of(data: Dataset) -> Dataset:
@@ -88,10 +84,15 @@ def errors(nets: Mapping[str, Network], x, labels, epsilon: float) -> pd.DataFra
     return pd.DataFrame(rows)
 
 
+def recipes_near(medians: pd.DataFrame, limits: Mapping[str, float], keys, within: float) -> str:
+    """Name the recipes, rows of ``medians``, of which these ``keys`` are all less than ``within`` off the limits."""
+    near = [(100 * medians[key] - 100 * limits[key]).abs() < 100 * within for key in keys]
+    return ", ".join(medians.index[np.all(near, axis=0)]) or "none"
+
+
 def share_fooled(table: pd.DataFrame, grid) -> np.ndarray:
     """Return the share of images fooled by steps up to every size of a grid, (models, sizes), of some ``steps``."""
-    ordered = [np.sort(own.epsilon) for _, own in table.groupby("net", sort=False)]
-    return np.array([np.searchsorted(own, grid, side="right") / len(own) for own in ordered])
+    return shares_up_to([own.epsilon for _, own in table.groupby("net", sort=False)], grid)
 
 
 def lead(net: Network, x, labels) -> np.ndarray:
@@ -287,6 +288,33 @@ def converged_changes(nets: Mapping[str, Network], files: Mapping[str, Path], x,
         columns = {"net": name, "relative": lengths[best] / sizes, "success": success.all(axis=1), "keras": keras}
         frames.append(pd.DataFrame(columns))
     return pd.concat(frames, ignore_index=True)
+
+
+def beside_shallow(changes: pd.DataFrame, base: str, deeper) -> tuple[pd.DataFrame, pd.Series]:
+    """Compare the lengths of changes image by image, in the median over the networks of a title.
+
+    Parameters
+    ----------
+    changes : DataFrame
+        One row a network and image, in the order of the images: ``net``, ``title``, ``relative``.
+    base : str
+        Title of the shallow networks.
+    deeper : iterable of str
+        Titles of the others.
+
+    Returns
+    -------
+    DataFrame
+        By title of the others: ``ratio`` to the shallow ones' length (median over the images), ``nearer`` (share of the
+        images on which the shallow ones' is the shorter), ``median`` length.
+    Series
+        The shallow ones' length, image by image.
+    """
+    image = changes.groupby("net", sort=False).cumcount().rename("image")
+    typical = changes.groupby([changes.title, image], sort=False).relative.median().unstack("image")
+    own, others = typical.loc[base], typical.loc[list(deeper)]
+    columns = {"ratio": (others / own).median(axis=1), "nearer": (others > own).mean(axis=1)}
+    return pd.DataFrame(columns | {"median": others.median(axis=1)}), own
 
 
 def nearest_image(data: Dataset, x, labels) -> np.ndarray:

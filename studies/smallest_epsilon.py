@@ -16,6 +16,7 @@ from bea import Network
 from bea.attacks import rays
 from bea.attacks.epsilon_search import smallest_epsilon
 from bea.attacks.loss import loss_gradient
+from lab.shares import shares_up_to
 from lab.witnesses import keras_classes
 
 TITLES = {"one_layer": "one layer", "rbf": "radial basis", "sturdy": "adversarially trained"}
@@ -108,7 +109,7 @@ class Curves:
 def distribution_curves(epsilon, top: float, wrong: Mapping, largest: Mapping, near: Mapping, late: Mapping) -> Curves:
     """Hold the distribution functions of ε_min (networks, n) up to ``top`` against what D9, D10, D12, D21 print."""
     grid = np.linspace(0, top, 400)
-    share = np.array([np.searchsorted(np.sort(e), grid, side="right") / len(e) for e in epsilon])
+    share = shares_up_to(epsilon, grid)
     start = wrong["misclassified"] / wrong["images"]
     points = np.array([
         (0, start), (near["epsilon"], start + near["share"] * (1 - start)), (largest["largest"], 1.0)

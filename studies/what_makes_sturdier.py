@@ -15,6 +15,7 @@ from bea import Network
 from bea.attacks import fgsm, smallest_epsilon, smallest_pgd
 from lab import by_hand
 from lab.datasets import Dataset
+from lab.shares import shares_up_to
 from lab.trained import seed_of
 
 BEFORE = "(before)"
@@ -305,8 +306,7 @@ def _median(values) -> float:
 
 def cumulative(epsilon, grid) -> np.ndarray:
     """Return the share of images, in per cent, with ε up to each point of a grid, (networks, points)."""
-    each = [np.searchsorted(np.sort(own), grid, "right") / len(own) for own in epsilon]
-    return 100 * np.array(each)
+    return 100 * shares_up_to(epsilon, grid)
 
 
 def by_seed(attacks: pd.DataFrame, kind: str, against: str, method: str, stage: str = "late") -> np.ndarray:

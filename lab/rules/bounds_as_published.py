@@ -1,4 +1,4 @@
-"""How the claims of the chapter on the printed lower bounds are judged, from tables of ``studies.lower_bounds``."""
+"""How the claims of the chapter on the printed lower bounds are judged, from tables of its study."""
 
 import numpy as np
 

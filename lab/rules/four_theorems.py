@@ -1,4 +1,4 @@
-"""How the claims on the theorems behind the printed bound are judged, from tables of ``studies.audit``."""
+"""How the claims on the theorems behind the printed bound are judged, from tables of ``studies.four_theorems``."""
 
 from lab.claims import CONTRADICTED, CORRECTED, REPRODUCED
 from lab.rules import Outcome
@@ -88,9 +88,9 @@ def pooling_layer(pooling, side, *, rounding) -> Outcome:
         f"{violations} violations in {len(pooling)} kinds of pooling; the printed factor is {slack.min():.0f} to "
         f"{slack.max():.0f} times the proven constant",
         "exact",
-        f"The proven constants are {'nowhere' if slack.min() > 1 - 1e-6 else 'somewhere'} above the printed factors. "
-        f"For LeNet's maximum over windows that do not overlap the constant is 1, and the theorem says t, {side} in "
-        "the first pooling layer.",
+        f"The proven constants are {'nowhere' if slack.min() >= 1 - rounding else 'somewhere'} above the printed "
+        "factors. For LeNet's maximum over windows that do not overlap the constant is 1, and the theorem says t, "
+        f"{side} in the first pooling layer.",
     )
 
 

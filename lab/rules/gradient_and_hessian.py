@@ -28,11 +28,12 @@ def second_order(minima, seeds, *, longer, converged) -> Outcome:
 
     Reproduced when, on every network and every seed of smooth ReLU, its distances are at most {longer:g} times those of
     gradient descent (median) and it converges for at least {converged:.0%} of the images; contradicted otherwise;
-    undecided where the attack succeeds on no image of some network. Iterations are reported, and time beside them.
+    undecided where the attack succeeds on no image of some network or seed. Iterations are reported, and time beside
+    them.
     """
     every = [minima, seeds]
     close = all((table.quotient <= longer).all() and (table.converged >= converged).all() for table in every)
-    known = (minima.won > 0).all() and (seeds.won > 0).any()
+    known = all(len(table) and (table.won > 0).all() for table in every)
     steps = "; ".join(f"{one.net}: {one.newton:.0f} steps against {one.gradient:.0f}" for one in minima.itertuples())
     return Outcome(
         UNDECIDED if not known else REPRODUCED if close else CONTRADICTED,

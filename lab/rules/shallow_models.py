@@ -1,8 +1,10 @@
 """What is judged about models of one affine map."""
 
+import pandas as pd
+
 from lab.claims import CONTRADICTED, CORRECTED, REPRODUCED
 from lab.rules import Outcome
-from lab.wording import spread
+from lab.wording import counted, spread
 
 PUBLISHED = {"error": "error", "step": "error_adversarial", "clipped": "error_adversarial"}
 
@@ -17,19 +19,18 @@ def step_is_worst(errors, gaps, harm, *, main, published, points, rounding) -> O
     when it is exact and those of another recipe do; contradicted otherwise.
     """
     exact = max(gaps["closed"], gaps["clipped"], harm["programme"]) < rounding and not harm["better"] + harm["differs"]
-    off = {key: (errors[key] - published[name]).abs() for key, name in PUBLISHED.items()}
-    furthest = errors[["recipe"]].assign(off=[max(row) for row in zip(*off.values(), strict=True)])
-    worst = furthest.groupby("recipe", sort=False).off.max()
+    limits = pd.Series({key: published[name] for key, name in PUBLISHED.items()})
+    off = (errors[limits.index] - limits).abs().max(axis=1)
+    worst = off.groupby(errors.recipe, sort=False).max()
     others = [name for name, value in worst.items() if value <= points + 1e-12]
     own = errors[errors.recipe == main]
-    seeds = f"{len(own)} seed" + "s" * (len(own) != 1)
     return Outcome(
         REPRODUCED if exact and main in others else CORRECTED if exact and others else CONTRADICTED,
         f"{spread(own.error, '.1%')} error, {spread(own.step, '.2%')} after the step, {spread(own.clipped, '.2%')} "
-        f"clipped; {seeds}",
+        f"clipped; {counted(len(own), 'seed')}",
         "exact",
-        f"The error furthest from its published value is {100 * worst[main]:.2f} percentage points away, one is "
-        "allowed, and "
+        f"The error furthest from its published value is {100 * worst[main]:.2f} percentage points away, "
+        f"{100 * points:g} allowed, and "
         + (
             "no perturbation of the box does more harm, by proof and by "
             if exact
@@ -46,11 +47,10 @@ def shallow_is_vulnerable(fooled, medians, ratios, *, agree, asked, small, share
     images are fooled by perturbations that are small beside the image, and Keras confirms all of them; contradicted
     otherwise.
     """
-    seeds = f"{len(fooled)} seed" + "s" * (len(fooled) != 1)
     return Outcome(
         REPRODUCED if min(fooled) > share and agree == asked else CONTRADICTED,
-        f"{spread(fooled, '.0%')} of the images fooled by less than {small:.0%} of their norm; {seeds}; median length "
-        f"{spread(medians, '.1%')}",
+        f"{spread(fooled, '.0%')} of the images fooled by less than {small:.0%} of their norm; "
+        f"{counted(len(fooled), 'seed')}; median length {spread(medians, '.1%')}",
         "exact",
         f"The smallest changes are known in closed form; {agree} of {asked} are confirmed by Keras. Deeper networks "
         f"need {min(ratios):.2f} to {max(ratios):.2f} times as much (locally optimal, medians).",

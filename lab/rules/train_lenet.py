@@ -2,6 +2,7 @@
 
 from lab.claims import CONTRADICTED, REPRODUCED, UNDECIDED
 from lab.rules import Outcome
+from lab.wording import counted
 
 
 def accuracies(legs, *, published, points, titles, note) -> Outcome:
@@ -25,13 +26,13 @@ def accuracies(legs, *, published, points, titles, note) -> Outcome:
     ]
     return Outcome(
         REPRODUCED if holds else CONTRADICTED if fails else UNDECIDED,
-        f"{', '.join(spreads)}, mean and range over {len(over)} seed{'s' * (len(over) > 1)}",
+        f"{', '.join(spreads)}, mean and range over {counted(len(over), 'seed')}",
         "exact",
         f"{over.sum()} of {len(over)} trainings exceed {published['mnist']:.0%} on MNIST; "
         + (
             "there is no CIFAR-10 on this machine."
             if near is None
-            else f"{near.sum()} of {len(near)} come within five points of {published['cifar10']:.0%} on CIFAR-10 "
-            f"({note})."
+            else f"{near.sum()} of {len(near)} come within {100 * points:g} points of {published['cifar10']:.0%} on "
+            f"CIFAR-10 ({note})."
         ),
     )

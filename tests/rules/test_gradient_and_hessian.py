@@ -29,6 +29,8 @@ def minima(quotient=1.0, converged=1.0, won=9):
         (minima(quotient=1.01), minima(), CONTRADICTED),
         (minima(), minima(converged=0.9), CONTRADICTED),
         (minima(won=0), minima(), UNDECIDED),
+        (minima(), minima(quotient=float("nan"), won=0), UNDECIDED),
+        (minima(), minima()[:0], UNDECIDED),
     ],
 )
 def test_second_order(networks, seeds, verdict):

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.optimize import minimize
 
@@ -40,6 +41,15 @@ def test_errors_and_curves_count_the_same(pair):
         curve = study.share_fooled(steps[steps["clip"] == clip], [0.0, 0.2])
         np.testing.assert_allclose(curve[:, 1], errors[key])
         np.testing.assert_allclose(curve[:, 0], errors.error)
+
+
+def test_recipes_are_named_that_meet_all_numbers():
+    """In every key asked for; none is said so."""
+    medians = pd.DataFrame({"error": [0.016, 0.03], "step": [0.99, 0.99]}, ["a", "b"])
+    limits = {"error": 0.018, "step": 0.992}
+    assert study.recipes_near(medians, limits, ("error", "step"), 0.005) == "a"
+    assert study.recipes_near(medians, limits, ("step",), 0.005) == "a, b"
+    assert study.recipes_near(medians, limits, ("error", "step"), 0.001) == "none"
 
 
 def test_the_penalised_solution_is_that_of_a_general_optimiser():
@@ -116,8 +126,16 @@ def test_tiles_and_panels(pair):
     assert study.stepped(nets["main/0"], x, labels, 0.1).shape == x.shape
 
 
+def test_deeper_networks_are_compared_image_by_image():
+    """The median over the seeds first, then over the images."""
+    lengths = {"a": ("flat", [1.0, 2.0]), "b": ("flat", [3.0, 2.0]), "c": ("deep", [1.0, 6.0])}
+    frames = [pd.DataFrame({"net": net, "title": title, "relative": own}) for net, (title, own) in lengths.items()]
+    found, base = study.beside_shallow(pd.concat(frames, ignore_index=True), "flat", ["deep"])
+    assert base.tolist() == [2.0, 2.0]
+    assert found.loc["deep"].tolist() == [1.75, 0.5, 3.5]
+
+
 def test_the_nearest_image_of_another_class():
     """Over the norm of the image."""
     data = SimpleNamespace(x_train=np.array([[[0.0, 2.0]], [[3.0, 0.0]]]), y_train=np.array([1, 0]))
     assert study.nearest_image(data, np.array([[[0.0, 1.0]]]), np.array([0]))[0] == pytest.approx(1.0)
-    assert study.counted(1) == "1 epoch"
