@@ -5,6 +5,7 @@
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from lab.witnesses import keras_logits_perturbed
 
 FORMS = {"outputs": True, "logits": False}  # form → whether the constraints are on activated outputs
 METHODS = ("first-order", "converged")
-CENTRING, TO_BOUNDARY = 0.1, 0.99  # of the interior-point method
+CENTRING, TO_BOUNDARY, FINISHED = 0.1, 0.99, 1e-14  # of the interior-point method
 IDLE = -1e30  # right-hand side of a constraint that is not looked at
 
 
@@ -38,25 +39,36 @@ def saturation(nets: Mapping[str, Network], x, labels) -> pd.DataFrame:
 def both_forms(nets: Mapping[str, Network], x, source, target, *, margin: float) -> pd.DataFrame:
     """Attack every image (n, …) on the weights of every network in both forms, to first order and converged.
 
-    Columns, a row an attack: ``net``, ``form``, ``method``, then those of ``judged``; ``kkt`` (violation of the
-    conditions of optimality), ``keras`` (for first-order attacks, whether the target's output is the largest when Keras
-    computes the perturbed network in single precision) and ``half`` (half the lead of the present class over the
-    target, in logits).
+    Columns, a row an attack: ``net``, ``form``, ``method``, then those of ``judged``; ``objective`` (eq. 5), ``kkt``
+    (violation of the conditions of optimality), ``keras`` (for first-order attacks, whether the target's output is the
+    largest when Keras computes the perturbed network in single precision), ``ratio`` (what ``predicted`` says).
     """
     frames = []
     for name, net in nets.items():
-        rows, z = np.arange(len(x)), net(x)
-        half = (z[rows, source] - z[rows, target]) / 2
+        ratio = predicted(net(x), source, target)
         for form, activated in FORMS.items():
             for method in METHODS:
-                found = attack(net, x, target, method=method, margin=margin, activated=activated)
-                frame = judged(net, found.perturbation, source, target, activated)
+                found = attack(net, x, target, method=method, margin=margin, activated=activated, starts=1)
+                p = found.perturbation
+                frame = judged(net, p, source, target, activated).assign(ratio=ratio, objective=found.objective)
                 if method == "first-order":
-                    outputs = keras_logits_perturbed(None, net, found.perturbation, activated=True)
+                    outputs = keras_logits_perturbed(None, net, p, activated=True)
                     frame["keras"] = (lead(outputs, target) > 0).astype(float)
-                about = {"net": name, "form": form, "method": method, "kkt": found.kkt_residual, "half": half}
-                frames.append(frame.assign(**about))
+                frames.append(frame.assign(net=name, form=form, method=method, kkt=found.kkt_residual))
     return pd.concat(frames, ignore_index=True)
+
+
+def predicted(z, source, target) -> np.ndarray:
+    """Return how many times the norm that logits ask for outputs should ask for, (n,), from the logits z alone.
+
+    Of two classes c and j, of which weights change the logits independently and equally, outputs ask for a norm of
+    ``(y_c - y_j) / √(s_c² + s_j²)`` and logits for one of ``(z_c - z_j) / √2``, in the same unit; y = tanh z, s = 1 - y².
+    For z_c = t = -z_j the ratio is sinh 2t / 2t.
+    """
+    rows = np.arange(len(z))
+    own, other = z[rows, source], z[rows, target]
+    steep = np.hypot(*(1 - np.tanh(each) ** 2 for each in (own, other)))
+    return np.sqrt(2) * (np.tanh(own) - np.tanh(other)) / (steep * (own - other))
 
 
 def judged(net: Network, p: Perturbation, source, target, activated: bool) -> pd.DataFrame:
@@ -161,6 +173,7 @@ def interior_point(gram, D, missing, steps: int):
         with np.errstate(divide="ignore"):
             room = np.concatenate([np.where(ds < 0, -s / ds, np.inf), np.where(dlam < 0, -lam / dlam, np.inf)], axis=1)
         length = np.minimum(1.0, TO_BOUNDARY * room.min(axis=1, keepdims=True))
+        length[centre < FINISHED] = 0  # nothing is left to gain, and the system becomes singular
         d, s, lam = d + length * step, s + length * ds, lam + length * dlam
         yield np.matvec(H, d) / size[:, :, 0]
 
@@ -175,3 +188,40 @@ def active_set(gram, D, missing, steps: int):
         looked_at[rows, worst] |= slack[rows, worst] < 0
         multipliers = smallest_feasible(K, np.where(looked_at, missing, IDLE))[0]
         yield np.vecmat(multipliers, D)
+
+
+def gaps(nets: Mapping[str, Network], x, target, sizes, *, margin: float) -> pd.DataFrame:
+    """Compare the change that linearising promises with the one attained, along every first-order attack.
+
+    Columns, a row an attack and size: ``net``, ``form``, ``attack``, ``size`` (to which the attack is scaled: the larger
+    relative norm; ``sizes``, and the attack's own), ``whole`` (whether it is its own), ``gap`` (of outputs or logits:
+    attained less promised, relative to all the change that is needed).
+    """
+    frames = []
+    for name, net in nets.items():
+        for form, activated in FORMS.items():
+            problem = first_order(net, x, "weights", activated=activated)
+            p = attack(net, x, target, margin=margin, activated=activated).perturbation
+            promised, before = problem.push_forward(p.dA, None), problem.linearisation.logits
+            own = p.relative_norms.max(axis=1)
+            for size in (*sizes, own):
+                t = size / own
+                reached = net.perturbed_logits(_scaled(p, t))
+                missing = (net.activate(reached) if activated else reached) - before - t[:, None] * promised
+                gap = np.linalg.norm(missing, axis=1) / np.linalg.norm(promised, axis=1)
+                columns = {"net": name, "form": form, "attack": np.arange(len(x)), "size": size, "gap": gap}
+                frames.append(pd.DataFrame(columns).assign(whole=size is own))
+    return pd.concat(frames, ignore_index=True)
+
+
+def exponents(table: pd.DataFrame) -> pd.DataFrame:
+    """Return, a row an attack, ``net``, ``form``, ``slope`` (exponent fitted to its gaps) and ``at_one`` (its own gap)."""
+    small = table[~table.whole].pivot(index="size", columns=["net", "form", "attack"], values="gap")
+    fitted = np.polyfit(np.log(small.index), np.log(small.to_numpy()), 1)[0]
+    at_one = table[table.whole].set_index(["net", "form", "attack"]).gap
+    return pd.DataFrame({"slope": fitted, "at_one": at_one[small.columns]}).reset_index()
+
+
+def _scaled(p: Perturbation, t) -> Perturbation:
+    """Multiply every ΔA of sample i by t_i."""
+    return replace(p, dA=[(left * t[:, None], right) for left, right in p.dA])

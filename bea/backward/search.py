@@ -104,7 +104,10 @@ def search(reduction: Reduction, target, margin, allowed, *, starts=None, exampl
     lead = LeadConstraints(reduction.tail, margin, lead_over_others(np.eye(reduction.tail.classes)[None], target))
     zero = np.broadcast_to(0.0, (len(target), sum(reduction.tail.sizes)))
     block = block_size(reduction.tail.layers, reduction.tail.x.shape[1:], zero.shape[1])
-    best, again = _descend(lead, zero, allowed, block)
+    start = zero
+    if lead.tail.output is not None:  # from where the logits lead: farther out saturated outputs show no way
+        start = _descend(replace(lead, tail=replace(lead.tail, output=None)), zero, allowed, block)[0].tau
+    best, again = _descend(lead, start, allowed, block)
     if starts:
         again = np.arange(len(target))
     farther, rng = FARTHER * np.linalg.norm(best.tau, axis=1, keepdims=True), np.random.default_rng(seed)
@@ -115,7 +118,8 @@ def search(reduction: Reduction, target, margin, allowed, *, starts=None, exampl
         best.improve(again, _descend(lead.take(again), start, allowed[again], block, known)[0])
     by_input = partial(_change_input, reduction=reduction, examples=examples)
     for propose, always in ((_change_last_layer, False), (by_input, examples is not None)):
-        lost = np.flatnonzero(always | ~best.won)
+        stuck = best.kkt_residual > TOLERANCE if lead.tail.output is not None else False
+        lost = np.flatnonzero(always | ~best.won | stuck)
         if len(lost):
             some = lead.take(lost)
             start, feasible = propose(some, zero[lost], allowed[lost])
