@@ -16,6 +16,7 @@ from bea.backward.closed_form import first_order
 from bea.networks.leads import lead, lead_over_others
 from bea.numerics.quadratic import smallest_feasible
 from lab.witnesses import keras_logits_perturbed
+from studies.saturation import FORMS
 
 
 def attacks(nets: Mapping[str, Network], x, target, *, margin: float, **options) -> dict[str, AttackResult]:
@@ -115,6 +116,21 @@ def readings(nets: Mapping[str, Network], forms: Mapping) -> pd.DataFrame:
                 columns = {"form": form, "size": size, "net": name, "norm": norms, "objective": found[name].objective}
                 frames.append(pd.DataFrame(columns))
     return pd.concat(frames, ignore_index=True)
+
+
+def levels(nets: Mapping[str, Network], x, target, *, margin: float) -> pd.DataFrame:
+    """Return mean norms of first-order attacks under four readings, constraints on the outputs and on the logits.
+
+    Columns: ``blocks`` of (6) ("scaled" or "as printed"), ``size`` (the norm of A_i, see ``readings``), and one a form.
+    """
+    means = {}
+    for form, activated in FORMS.items():
+        found = {
+            "scaled": perturbations(attacks(nets, x, target, margin=margin, activated=activated)),
+            "as printed": as_printed(nets, x, target, margin=margin, activated=activated),
+        }
+        means[form] = readings(nets, found).groupby(["form", "size"], sort=False).norm.mean()
+    return pd.DataFrame(means).rename_axis(["blocks", "size"]).reset_index()
 
 
 def margins(net: Network, file: Path | None, x, target, values) -> pd.DataFrame:

@@ -78,6 +78,11 @@ def test_readings(toy):
     one, other = (both[both["size"] == size].norm.to_numpy() for size in ("Frobenius", "spectral"))
     np.testing.assert_allclose(one, study.norms(nets, linearised).norm)
     assert ((other >= one) & (other <= np.sqrt(5) * one)).all()
+    level = study.levels(nets, x, target, margin=MARGIN).set_index(["blocks", "size"])
+    np.testing.assert_allclose(level.logits["scaled", "Frobenius"], one.mean())
+    printed = study.readings(nets, {"": study.as_printed(nets, x, target, margin=MARGIN, activated=True)})
+    expected = printed[printed["size"] == "spectral"].norm.mean()
+    np.testing.assert_allclose(level.outputs["as printed", "spectral"], expected)
 
 
 def test_the_table(toy):
