@@ -31,7 +31,7 @@ def some_fail(axis, *, published, points, factor, spread) -> Outcome:
         agrees = close & (own.won > 0) & (own.won < own.attempts) & _within(own["mean"], mean, factor)
         like, free = agrees & _within(own.spread, wide, spread), own.penalty == 0
         verdicts[form] = REPRODUCED if like[free].all() else CORRECTED if agrees.any() else CONTRADICTED
-        few = own[close]
+        few = own[close] if close.any() else own
         said.append(
             f"constraints on the {form}: {span(few.won, 'd')} of {own.attempts.iloc[0]} win, mean norms "
             f"{tidy_span(few['mean'], '.1e')}; {agrees.sum()} of {len(own)} networks agree with Table 2, "

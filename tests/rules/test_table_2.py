@@ -49,6 +49,7 @@ def axis(free=None, penalised=None, logits=None):
         (axis(free={"mean": 1e3}, penalised={"won": 4}), CONTRADICTED),
         (axis(free={"won": 0}, penalised={"accuracy": 0.9}), CONTRADICTED),
         (axis(free={"mean": 0.01}, penalised={"mean": 0.2}), CONTRADICTED),
+        (axis().assign(accuracy=0.9), CONTRADICTED),
     ],
 )
 def test_some_fail(table, verdict):
