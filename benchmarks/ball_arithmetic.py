@@ -1,0 +1,81 @@
+"""Radii of the tight bound confirmed in ball arithmetic, or lowered until they are.
+
+Run with ``.venv/bin/python -m benchmarks.ball_arithmetic`` after ``make book``; ``--to`` writes the table to a file.
+``lower_bound(method="local")`` computes in float64 and subtracts allowances for rounding, which are generous but no
+proof. Here each radius is proved again, in balls of 128 bits, by the same theorems and other code (see
+``benchmarks.ball_proofs`` and ``benchmarks.ball_pooling``). Where that fails, the radius is lowered until it succeeds,
+and the table says by how much.
+"""
+
+import argparse
+import math
+from pathlib import Path
+
+import numpy as np
+
+from bea import Convolution, Dense, Network, lower_bound
+from benchmarks.ball_pooling import PooledProof
+from benchmarks.ball_proofs import Affine, Proof, recorded
+from benchmarks.shared import NETWORKS, timed
+from lab import datasets
+
+NAMES = (
+    *("one_layer-0", "tanh-0", "tanh-tanh-0", "relu-0", "scratch-64-12-0", "scratch-128-1-0", "sturdy-0"),
+    *("lenet-mnist-0",),
+)
+LEAST, STEPS = 1e-9, 6  # first lowering that is tried, and how often the interval that holds it is halved
+
+
+def claimed(net: Network, x) -> tuple[np.ndarray, object]:
+    """Return the radii of the tight bound (n,), and what proves them: ``proves(image, radius)`` says whether it can."""
+    with recorded() as touched:
+        radius = lower_bound(net, x, method="local").radius
+    if any(isinstance(layer, Convolution) for layer in net.layers):
+        return radius, PooledProof.of(net)
+    return radius, Affine(net) if sum(isinstance(layer, Dense) for layer in net.layers) == 1 else Proof.of(net, touched)
+
+
+def lowering(proof, image, radius: float) -> float:
+    """Return the share by which a radius must be less to be proved, to a factor of 1.04; 1 where that is over 0.1."""
+    if proof.proves(image, radius):
+        return 0.0
+    high = LEAST
+    while not proof.proves(image, radius * (1.0 - high)):
+        if high >= 0.1:
+            return 1.0
+        high *= 10.0
+    low = high / 10.0
+    for _ in range(STEPS):
+        middle = math.sqrt(low * high)
+        low, high = (low, middle) if proof.proves(image, radius * (1.0 - middle)) else (middle, high)
+    return high
+
+
+def main() -> None:
+    """Print and, if asked, write one row a network."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("networks", nargs="*", default=NAMES)
+    parser.add_argument("--images", type=int, default=200)
+    parser.add_argument("--to", type=Path, metavar="FILE", help="write the table there, too")
+    options = parser.parse_args()
+    data = datasets.load("mnist")
+    lines = ["| network | images | confirmed | lowered | largest lowering | seconds |", "|---|---|---|---|---|---|"]
+    print(*lines, sep="\n", flush=True)
+    for name in options.networks:
+        net = Network.load(NETWORKS / f"{name}.npz")
+        x = data.x_test[: options.images].astype(float).reshape(-1, *net.input_shape)
+        radius, proof = claimed(net, x)
+
+        def examine(x=x, radius=radius, proof=proof):
+            return np.array([lowering(proof, image, r) for image, r in zip(x, radius.tolist(), strict=True)])
+
+        less, seconds = timed(examine)
+        kept = int(np.sum(less == 0.0))
+        lines.append(f"| {name} | {len(x)} | {kept} | {len(x) - kept} | {less.max():.1e} | {seconds:.0f} |")
+        print(lines[-1], flush=True)
+    if options.to:
+        options.to.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
