@@ -13,8 +13,8 @@ from flint import arb, arb_mat, ctx
 
 from bea.bounds.pooling_front import Front, take_apart
 from bea.networks.network import Network
-from benchmarks.ball_proofs import affine, layerwise_reach, leads_apart
-from benchmarks.balls import BITS, dot, floats, is_positive, matrix, root
+from benchmarks.ball_layerwise import affine, layerwise_reach, leads_apart
+from benchmarks.balls import BITS, difference, dot, floats, framed, is_positive, matrix, root
 
 WIDTHS, SHARES, TYPICAL = (0.1, 0.2), np.geomspace(0.03, 1.0, 12), 1.0 / 15  # as in ``bea.bounds.ball_pooling``
 
@@ -143,7 +143,7 @@ class PooledProof:
         """
         r, rows = arb(radius), self.front.last.kernel
         d = [arb(a) - arb(b) for a, b in zip(rows[own].tolist(), rows[rival].tolist(), strict=True)]
-        on = [float(number) > 0.0 for number in v]
+        on = [bool(number > 0) for number in v]
         q = (arb_mat([[a if o else arb(0) for a, o in zip(d, on, strict=True)]]) * self.hidden).entries()
         # A unit of which the sign is not known may lose what it has.
         lost = dot([abs(a) for a in d], [abs(number).upper() if number.contains(0) else arb(0) for number in v])
@@ -155,8 +155,12 @@ class PooledProof:
         reach = arb(self.front.reach) * r
         distance = [arb(number.abs_lower()) for number in v]
         farthest = [root(self.products[i][i]) * reach for i in range(len(v))]
-        units = [i for i, a in enumerate(d) if a < 0 and not farthest[i] < distance[i]]
-        weight, distance, farthest = [-d[i] for i in units], [distance[i] for i in units], [farthest[i] for i in units]
+        units = [i for i, a in enumerate(d) if not a >= 0 and not farthest[i] < distance[i]]
+        weight, distance, farthest = (
+            [(-d[i]).upper() for i in units],
+            [distance[i] for i in units],
+            [farthest[i] for i in units],
+        )
         crude = dot(weight, [(far - near).max(arb(0)) for far, near in zip(farthest, distance, strict=True)])
         if lost + crude < enough or not units:
             return lost + crude
@@ -171,16 +175,9 @@ class PooledProof:
         """Return an upper bound of what the units lose that may switch (step 1)."""
         w = [near.max(arb(share * float(far))) for near, far in zip(distance, farthest, strict=True)]
         scale = [(a / (4 * b)).sqrt() for a, b in zip(weight, w, strict=True)]
-        together = [
-            [a * self.products[i][j] * b for j, b in zip(units, scale, strict=True)]
-            for i, a in zip(units, scale, strict=True)
-        ]
-        together = arb_mat(together)
+        together = framed(scale, arb_mat([[self.products[i][j] for j in units] for i in units]))
         largest = arb(float(np.linalg.eigvalsh(floats(together))[-1]) * (1.0 + 1e-9))
-        rest = -together
-        for i in range(len(units)):
-            rest[i, i] += largest
-        if not is_positive(rest):
+        if not is_positive(difference([largest] * len(units), together)):
             return arb("inf")
         return dot(weight, [a - b for a, b in zip(w, distance, strict=True)]) + largest * reach * reach
 
@@ -237,7 +234,7 @@ def _shared(lines, length: float) -> arb:
     multiplier = arb(min(SHARES * scale, key=lambda number: value(number) + number * length**2))
     total = multiplier * whole * whole
     for first, second in zip(lines[::2], lines[1::2], strict=True):
-        if any(b + a * whole > 0 or not b + a * whole <= 0 for _, a, b in (first, second)):
+        if not all(b + a * whole <= 0 for _, a, b in (first, second)):
             gains = [w * b + (w * a) ** 2 / (4 * multiplier) for w, a, b in (first, second)]
             total += gains[0].max(gains[1]).max(arb(0))
     return total

@@ -7,104 +7,20 @@ image being exact. Instead of an orthonormal basis of the rows of A_1 there is `
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from unittest import mock
 
 import numpy as np
 from flint import arb, arb_mat, ctx
-from scipy.optimize import minimize_scalar
 
-from bea.bounds import ball_dense
 from bea.bounds.ball_ranges import Stage, hidden_stages
-from bea.bounds.lipschitz import lipschitz_constant
 from bea.networks.network import Network
-from benchmarks.balls import (
-    BITS,
-    Curve,
-    band,
-    column,
-    dot,
-    floats,
-    is_positive,
-    matrix,
-    parabolas,
-    root,
-    root_above,
-    sector,
-    times,
-)
+from benchmarks.ball_curves import Curve, band, parabolas, sector
+from benchmarks.ball_duality import least_in_ball, through
+from benchmarks.ball_layerwise import affine, layerwise_reach, leads_apart
+from benchmarks.balls import BITS, dot, floats, matrix, root, times
 
 # (push, part) as in ``bea.bounds.ball_quadratic``: how far parabolas touch from a kink, and the part of δ̂.
 TRIES = {"bent": ((0.15, 1.0), (0.3, 1.0)), "smooth": ((0.0, 1.0), (0.0, 0.6))}
-
-
-def leads_apart(layer, logits: list[arb], own: int, moved: arb) -> bool:
-    """Return whether the own class leads all others wherever the input of the last layer has moved so far at most."""
-    for rival, rows in enumerate(layer.kernel.tolist()):
-        row = [arb(a) - arb(b) for a, b in zip(layer.kernel[own].tolist(), rows, strict=True)]
-        if rival != own and not logits[own] - logits[rival] > root(dot(row, row)) * moved:
-            return False
-    return True
-
-
-def layerwise_reach(net: Network) -> arb:
-    """Return how far the input of the last layer moves at most where the image moves by one, a constant a layer.
-
-    The constants are those of ``bea.bounds.lipschitz``, which proves them by Cholesky factorisations in float64.
-    """
-    reach, shape = arb(1), net.input_shape
-    for layer in net.layers[:-1]:
-        reach *= arb(lipschitz_constant(layer, shape))
-        shape = layer.output_shape(shape)
-    return reach
-
-
-def affine(kernel: arb_mat, layer, y: list[arb]) -> list[arb]:
-    """Return what a dense layer gives."""
-    bias = layer.matrix[:, -1] if layer.bias else np.zeros(len(layer.matrix))
-    return [number + arb(b) for number, b in zip(times(kernel, y), bias.tolist(), strict=True)]
-
-
-@dataclass(frozen=True, eq=False)
-class Affine:
-    """A network of one dense layer: the lead of the own class falls by ‖d‖ r at most."""
-
-    net: Network
-
-    @ctx.workprec(BITS)
-    def proves(self, image, radius: float) -> bool:
-        """Return whether the class of an image (input_shape) is proved to lead all others within the radius."""
-        layer, own = self.net.layers[-1], int(self.net.classify(image[None])[0])
-        logits = affine(matrix(layer.kernel), layer, image.ravel().tolist())
-        return not radius > 0.0 or leads_apart(layer, logits, own, arb(radius))
-
-
-@dataclass(frozen=True, eq=False)
-class Touched:
-    """Where a bound of the lead ``constant + d·h`` was tight as it held: at ``A_1ᵀ w``, v being the first inputs."""
-
-    v: np.ndarray
-    d: np.ndarray
-    w: np.ndarray
-
-
-@contextmanager
-def recorded() -> Iterator[list[Touched]]:
-    """Record where every bound is tight that holds meanwhile, as ``local_bound`` returns its radius alone.
-
-    These points prove nothing; they are where a proof is looked for first.
-    """
-    found, original = [], ball_dense.least_lead
-
-    def spy(ball, v, d, constant, r, point, **options):
-        bound = original(ball, v, d, constant, r, point, **options)
-        for i in np.flatnonzero(bound > 0.0):
-            found.append(Touched(v[i], d[i], np.linalg.lstsq(ball.rows.T, point[i])[0]))
-        return bound
-
-    with mock.patch.object(ball_dense, "least_lead", spy):
-        yield found
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,15 +31,16 @@ class Proof:
     ----------
     stages : list of Stage
         Its hidden layers.
-    kernels, biases : lists of arb_mat and of lists
-        Theirs.
+    kernels, biases : lists
+        Theirs, in balls.
     products : arb_mat
         G.
     guess : array (rows, rows)
         G in float64.
     last : array (classes, units)
     offset : array (classes,)
-    touched : list of Touched
+    touched : list of (v, d, w)
+        Where the bound was tight as it held, for the first inputs v and a difference d of last rows: at ``A_1ᵀ w``.
     """
 
     net: Network
@@ -134,11 +51,11 @@ class Proof:
     guess: np.ndarray
     last: np.ndarray
     offset: np.ndarray
-    touched: list[Touched]
+    touched: list[tuple[np.ndarray, np.ndarray, np.ndarray]]
 
     @classmethod
     @ctx.workprec(BITS)
-    def of(cls, net: Network, touched: list[Touched]):
+    def of(cls, net: Network, touched: list[tuple[np.ndarray, np.ndarray, np.ndarray]]):
         """Return that of a network with a hidden layer, or raise ``ValueError`` for another one."""
         stages = hidden_stages(net)
         if not stages:
@@ -227,16 +144,10 @@ class At:
         found = [Known(low, high, self.first, unit, None)]
         forms, image = [(self.first, unit, [arb(0)] * size)] * 2, self.first
         for number, stage in enumerate(proof.stages[1:], 1):
-            curve, kernel, bias = (
-                Curve.of(proof.stages[number - 1].activation),
-                proof.kernels[number],
-                proof.biases[number],
-            )
-            absolute = matrix(np.abs(stage.kernel))
-            slopes = (
-                [_chord(curve, a, b) for a, b in zip(low, high, strict=True)],
-                [_exact(curve.slope(v)) for v in image],
-            )
+            curve = Curve.of(proof.stages[number - 1].activation)
+            kernel, bias, absolute = proof.kernels[number], proof.biases[number], matrix(np.abs(stage.kernel))
+            chords = [_chord(curve, a, b) for a, b in zip(low, high, strict=True)]
+            slopes = chords, [_exact(curve.slope(v)) for v in image]
             image = _plus(times(kernel, [curve.value(v) for v in image]), bias)
             sides, passed, boxes = [], [], []
             for (centre, linear, spread), slope in zip(forms, slopes, strict=True):
@@ -298,7 +209,7 @@ class At:
             quadratic = below.c
             if above is not None:
                 sectors = [sector(curve, v, a, b) for v, a, b in zip(at, here.low, here.high, strict=True)]
-                quadratic = _through(above, sectors, floats(here.high) - floats(here.low))
+                quadratic = through(above, sectors, floats(here.high) - floats(here.low))
                 for i, c in enumerate(below.c):
                     quadratic[i, i] += c
             if number > 0:
@@ -306,48 +217,17 @@ class At:
                 weight = (arb_mat([g]) * kernel).entries()
                 lead -= dot(weight, outputs[number - 1])
                 above = kernel.transpose() * _scaled(quadratic, kernel)
-        return self._least(lead, g, quadratic, moved, radius)
-
-    def _least(self, lead: arb, g: list[arb], quadratic, moved: list[arb], radius: float) -> arb:
-        """Return a lower bound of ``lead + gᵀv' - v'ᵀQv'``, ``v' = A_1 δ - moved``, where ‖δ‖ ≤ radius (step 4)."""
-        products, r = self.proof.products, arb(radius)
-        if isinstance(quadratic, list):
-            roots = [c.sqrt() for c in quadratic]
-            turned = [c * y for c, y in zip(quadratic, moved, strict=True)]
-            inner = arb_mat(
-                [
-                    [a * e * b for e, b in zip(row, roots, strict=True)]
-                    for a, row in zip(roots, products.tolist(), strict=True)
-                ]
-            )
-        else:
-            C = root_above(quadratic)
-            turned = times(C.transpose(), times(C, moved))
-            inner = C * products * C.transpose()
-        lead -= dot(g, moved) + dot(moved, turned)
-        p = [a + 2 * b for a, b in zip(g, turned, strict=True)]
-        Gp = times(products, p)
-        square = dot(p, Gp)
-        q = [a * b for a, b in zip(roots, Gp, strict=True)] if isinstance(quadratic, list) else times(C, Gp)
-        mu = arb(_best_multiplier(float(square), floats(inner), floats(q), radius))
-        rest = _minus_from(mu, inner)
-        if not is_positive(rest):
-            return arb("-inf")
-        solved = rest.solve(column(q)).entries()
-        return (lead - mu * r * r - (square + dot(q, solved)) / (4 * mu)).lower()
+        return least_in_ball(proof.products, lead, g, quadratic, moved, radius)
 
     def points(self, rival: int, radius: float) -> Iterator[np.ndarray]:
         """Return one w after the other for which the lead is small at ``A_1ᵀ w`` (step 2, in float64).
 
-        The last two at which the bound held, if they were recorded; then what steps along the gradient find, from the image and from shorter and longer changes.
+        The last two at which the bound held, if they were recorded; then what steps along the gradient find, from the
+        image and from shorter and longer changes.
         """
         d = self.proof.last[self.own] - self.proof.last[rival]
-        held = [
-            touched.w
-            for touched in self.proof.touched
-            if np.array_equal(touched.d, d) and np.allclose(touched.v, self.guess, rtol=0, atol=1e-9)
-        ]
-        yield from held[:-3:-1]
+        near = [w for v, e, w in self.proof.touched if np.array_equal(e, d) and np.allclose(v, self.guess, atol=1e-9)]
+        yield from near[:-3:-1]
         for factors in ((1.0,), (0.5, 0.8, 0.95, 1.0), (2.0, 1.4, 1.1, 1.0)):
             w = np.zeros(len(self.guess))
             for factor in factors:
@@ -395,50 +275,3 @@ def _scaled(quadratic, kernel):
     if not isinstance(quadratic, list):
         return quadratic * kernel
     return arb_mat([[c * entry for entry in row] for c, row in zip(quadratic, kernel.tolist(), strict=True)])
-
-
-def _minus_from(number, matrix):
-    """Return the number times the unit matrix, less a matrix."""
-    rest = -matrix
-    for i in range(rest.nrows()):
-        rest[i, i] += number
-    return rest
-
-
-def _through(N: arb_mat, sectors: list[tuple[arb, arb]], width: np.ndarray) -> arb_mat:
-    """Return Q with ``h'ᵀN h' ≤ v'ᵀQv'`` where every h' is v' times a number of its sector (step 3).
-
-    ``Q = S (N + N (T - N)⁻¹ N) S + T half²`` for a diagonal T that exceeds N: ``Σ_j |N_ij| size_j < T_i size_i``.
-    """
-    middle, half = [a for a, _ in sectors], [b for _, b in sectors]
-    size = (floats(half) + 1e-9) * np.maximum(width, 1e-9)
-    T = 2.0 * (np.abs(floats(N)) @ size) / size
-    T = [arb(number) for number in (T + 1e-280).tolist()]
-    rest = -N
-    for i, number in enumerate(T):
-        rest[i, i] += number
-    for row, number, own in zip(N.tolist(), T, size.tolist(), strict=True):
-        if not dot([abs(entry) for entry in row], [arb(s) for s in size.tolist()]) < number * arb(own):
-            raise ArithmeticError("T does not exceed N")
-    whole = N + N * rest.solve(N)
-    Q = arb_mat(
-        [[a * e * b for e, b in zip(row, middle, strict=True)] for a, row in zip(middle, whole.tolist(), strict=True)]
-    )
-    for i, (number, spread) in enumerate(zip(T, half, strict=True)):
-        Q[i, i] += number * spread * spread
-    return Q
-
-
-def _best_multiplier(square, inner, q, radius) -> float:
-    """Return about the μ that makes ``μ r² + (square + qᵀ(μ - inner)⁻¹q)/(4 μ)`` least, in float64."""
-    eigenvalues, vectors = np.linalg.eigh((inner + inner.T) / 2)
-    w, largest = (q @ vectors) ** 2, max(eigenvalues[-1], 0.0)
-    scale = np.sqrt(max(square, 0.0)) / (2.0 * radius) + largest + 1e-280
-
-    def value(log):
-        mu = largest + np.exp(log)
-        return mu * radius**2 + (square + np.sum(w / (mu - eigenvalues))) / (4.0 * mu)
-
-    low = np.log(largest * 1e-7 + scale * 1e-9)
-    found = minimize_scalar(value, bounds=(low, np.log(4.0 * scale)), method="bounded", options={"xatol": 1e-7})
-    return float(largest + np.exp(found.x))

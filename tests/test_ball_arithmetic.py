@@ -13,10 +13,11 @@ from bea.bounds.ball_ranges import Ball, hidden_stages
 from bea.bounds.minorants import minorant
 from bea.bounds.pooling_front import take_apart
 from bea.networks.windows import MaxPool
-from benchmarks import ball_arithmetic, balls
+from benchmarks import ball_arithmetic, ball_curves
 from benchmarks.ball_arithmetic import claimed, lowering
+from benchmarks.ball_curves import Curve, band, parabolas, sector
 from benchmarks.ball_proofs import Proof
-from benchmarks.balls import BITS, Curve, band, dominated, floats, is_positive, matrix, parabolas, root_above, sector
+from benchmarks.balls import BITS, dominated, floats, is_positive, matrix, root_above
 from oracles import random_convolution, random_images, random_network
 
 RNG = np.random.default_rng
@@ -119,14 +120,14 @@ def test_parabolas_are_below_and_bend_as_little_as_those_of_the_bound(name, push
 @pytest.mark.parametrize("name", ["relu", "sigmoid", "tanh", "smooth relu 0.01"])
 def test_a_parabola_that_bends_too_little_is_lowered(name, monkeypatch):
     """With four fifths of the bend, by what it is above the function at least."""
-    choices = balls.choices
+    choices = ball_curves.choices
 
     def mutant(*arguments):
         t, c, p = choices(*arguments)
         return t, 0.8 * c, p
 
     activation, curve, numbers = ACTIVATIONS[name], Curve.of(ACTIVATIONS[name]), ranges(200)
-    monkeypatch.setattr(balls, "choices", mutant)
+    monkeypatch.setattr(ball_curves, "choices", mutant)
     with ctx.workprec(BITS):
         found = below(activation, 0.3, *numbers)
         touching = [w * curve.value(t) for w, t in zip(numbers[0], found.t, strict=True)]
