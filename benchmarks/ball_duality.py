@@ -4,7 +4,7 @@ import numpy as np
 from flint import arb, arb_mat
 from scipy.optimize import minimize_scalar
 
-from benchmarks.balls import column, difference, dot, floats, framed, is_positive, root_above, times
+from benchmarks.balls import difference, dot, floats, framed, inverse_form, root_above, times
 
 
 def least_in_ball(
@@ -39,11 +39,7 @@ def least_in_ball(
     square = dot(p, Gp)
     q = [a * b for a, b in zip(roots, Gp, strict=True)] if isinstance(quadratic, list) else times(C, Gp)
     mu = arb(_best_multiplier(float(square), floats(inner), floats(q), radius))
-    rest = difference([mu] * len(q), inner)
-    if not is_positive(rest):
-        return arb("-inf")
-    solved = rest.solve(column(q)).entries()
-    return (lead - mu * r * r - (square + dot(q, solved)) / (4 * mu)).lower()
+    return (lead - mu * r * r - (square + inverse_form(difference([mu] * len(q), inner), q)) / (4 * mu)).lower()
 
 
 def through(N: arb_mat, sectors: list[tuple[arb, arb]], width: np.ndarray) -> arb_mat:

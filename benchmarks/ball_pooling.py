@@ -14,7 +14,7 @@ from flint import arb, arb_mat, ctx
 from bea.bounds.pooling_front import Front, take_apart
 from bea.networks.network import Network
 from benchmarks.ball_layerwise import affine, layerwise_reach, leads_apart
-from benchmarks.balls import BITS, difference, dot, floats, framed, is_positive, matrix, root
+from benchmarks.balls import BITS, difference, dot, floats, framed, least_eigenvalue, matrix, root
 
 WIDTHS, SHARES, TYPICAL = (0.1, 0.2), np.geomspace(0.03, 1.0, 12), 1.0 / 15  # as in ``bea.bounds.ball_pooling``
 
@@ -177,7 +177,7 @@ class PooledProof:
         scale = [(a / (4 * b)).sqrt() for a, b in zip(weight, w, strict=True)]
         together = framed(scale, arb_mat([[self.products[i][j] for j in units] for i in units]))
         largest = arb(float(np.linalg.eigvalsh(floats(together))[-1]) * (1.0 + 1e-9))
-        if not is_positive(difference([largest] * len(units), together)):
+        if not least_eigenvalue(difference([largest] * len(units), together)) > 0:
             return arb("inf")
         return dot(weight, [a - b for a, b in zip(w, distance, strict=True)]) + largest * reach * reach
 

@@ -5,6 +5,8 @@ comparison is true only if it holds for all members. What is chosen, and not com
 exact. So what is proved here holds in real arithmetic, whatever NumPy did to find the choices.
 """
 
+import functools
+
 import numpy as np
 from flint import arb, arb_mat
 
@@ -57,23 +59,42 @@ def root(number: arb) -> arb:
     return number.upper().max(arb(0)).sqrt().upper()
 
 
-def dominated(matrix: arb_mat) -> bool:
-    """Return whether every diagonal entry exceeds the sum of the others of its row: then the matrix is positive."""
-    for i, row in enumerate(matrix.tolist()):
-        if not row[i] - sum((abs(entry) for j, entry in enumerate(row) if j != i), arb(0)) > 0:
-            return False
-    return True
+def dominance(matrix: arb_mat) -> arb:
+    """Return by how much every diagonal entry exceeds the sum of the others of its row at least.
+
+    No eigenvalue of a symmetric matrix is less (Gershgorin).
+    """
+    rows = matrix.tolist()
+    least = [row[i] - sum((abs(entry) for j, entry in enumerate(row) if j != i), arb(0)) for i, row in enumerate(rows)]
+    return functools.reduce(arb.min, least).lower()
 
 
-def is_positive(symmetric: arb_mat) -> bool:
-    """Return whether a matrix is proved positive definite: it exceeds an L Lᵀ, found in float64, by a dominated one."""
+def least_eigenvalue(symmetric: arb_mat) -> arb:
+    """Return a lower bound of the least eigenvalue of a matrix: where it is positive, the matrix is positive definite.
+
+    The matrix exceeds an L Lᵀ, found in float64, by one whose eigenvalues are bounded. Minus infinity if there is none.
+    """
     middle = floats(symmetric)
     try:
         lower = np.linalg.cholesky(middle - 1e-12 * np.trace(middle) / len(middle) * np.eye(len(middle)))
     except np.linalg.LinAlgError:
-        return False
+        return arb("-inf")
     lower = matrix(lower)
-    return dominated(symmetric - lower * lower.transpose())
+    return dominance(symmetric - lower * lower.transpose())
+
+
+def inverse_form(symmetric: arb_mat, q: list[arb]) -> arb:
+    """Return an upper bound of ``qᵀM⁻¹q``, M positive definite, or infinity where M is not proved to be so.
+
+    For every s it is ``2 qᵀs - sᵀMs + eᵀM⁻¹e`` with ``e = q - M s``; s is found in float64.
+    """
+    least = least_eigenvalue(symmetric)
+    if not least > 0:
+        return arb("inf")
+    s = [arb(number) for number in np.linalg.solve(floats(symmetric), floats(q)).tolist()]
+    product = times(symmetric, s)
+    error = [a - b for a, b in zip(q, product, strict=True)]
+    return 2 * dot(q, s) - dot(s, product) + dot(error, error) / least
 
 
 def root_above(symmetric: arb_mat) -> arb_mat:
@@ -86,6 +107,6 @@ def root_above(symmetric: arb_mat) -> arb_mat:
         except np.linalg.LinAlgError:
             continue
         upper = matrix(upper)
-        if dominated(upper.transpose() * upper - symmetric):
+        if dominance(upper.transpose() * upper - symmetric) > 0:
             return upper
     raise ArithmeticError("no root of the matrix was found")

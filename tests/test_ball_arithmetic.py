@@ -17,7 +17,7 @@ from benchmarks import ball_arithmetic, ball_curves
 from benchmarks.ball_arithmetic import claimed, lowering
 from benchmarks.ball_curves import Curve, band, parabolas, sector
 from benchmarks.ball_proofs import Proof
-from benchmarks.balls import BITS, dominated, floats, is_positive, matrix, root_above
+from benchmarks.balls import BITS, dominance, floats, inverse_form, least_eigenvalue, matrix, root_above
 from oracles import random_convolution, random_images, random_network
 
 RNG = np.random.default_rng
@@ -161,13 +161,19 @@ def test_a_matrix_that_is_not_positive_is_never_proved_so():
             values = np.append(least, 1.0 + np.arange(7.0))
             turned = matrix(basis)
             symmetric = turned.transpose() * matrix(np.diag(values)) * turned
-            assert is_positive(symmetric) == (least > 0.0)
+            proved = least_eigenvalue(symmetric)
+            assert (proved > 0) == (least > 0.0)
+            assert not proved > least
             if least >= 0.0:
                 root = root_above(symmetric)
                 rest = root.transpose() * root - symmetric
-                assert dominated(rest)
+                assert dominance(rest) > 0
                 assert np.abs(floats(rest)).max() < 1e-10
-        assert not dominated(matrix([[1.0, 1.0], [1.0, 1.0]]))
+            if least > 1e-6:
+                q = RNG(11).standard_normal(8)
+                exact_form = np.sum((basis @ q) ** 2 / values)
+                np.testing.assert_allclose(float(inverse_form(symmetric, [arb(a) for a in q])), exact_form, rtol=1e-9)
+        assert not dominance(matrix([[1.0, 1.0], [1.0, 1.0]])) > 0
 
 
 @pytest.mark.parametrize("name", NETWORKS)
