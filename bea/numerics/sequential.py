@@ -153,7 +153,8 @@ def _step(constraints, state: _State, allowed, *, tolerance, last, curved) -> _S
     np.put_along_axis(multipliers, chosen, some, axis=1)
     going = ((residual > tolerance) | (_violation(g) > allowed)) & np.isfinite(projected).all(axis=1) & (not last)
     enough = 1.5 * multipliers.sum(axis=1)
-    penalty = np.clip(state.penalty, enough, HEAVIEST * enough)
+    # Where nothing is active the last penalty stays: with none, a step could go back to where the search came from.
+    penalty = np.where(enough > 0, np.clip(state.penalty, enough, HEAVIEST * enough), state.penalty)
     result = _State(tau, multipliers, state.iterations, residual, penalty, going)
     if not going.any():
         return result
