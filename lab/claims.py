@@ -43,7 +43,7 @@ def scorecard(claims: dict[str, dict], folder) -> list[dict]:
     """Return every claim with its verdict, from the result files of all notebooks in ``folder``.
 
     Each row is the claim's entry with ``verdict``, ``ours``, ``label``, ``because``, ``notebook``, ``cell`` and
-    ``standing`` added; the verdict is "not yet examined" and the others are None for a claim that no notebook has judged.
+    ``standing`` added; the verdict is "not yet examined" and the others are None for a claim that nobody has judged.
     """
     judged = {}
     for path in sorted(Path(folder).glob("*.json")):

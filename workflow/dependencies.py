@@ -24,7 +24,12 @@ from lab.parameters import assigned
 from lab.sources import files_reached
 
 COUNTS = ("rule", "data", "shown", "place", "published", "by_definition")  # of a claim, for the chapter that judges it
-CLAIMED = {"judge": 1, "record": 1, "published": 0, "threshold": 0}  # method → where the claim stands among its arguments
+CLAIMED = {
+    "judge": 1,
+    "record": 1,
+    "published": 0,
+    "threshold": 0,
+}  # method → where the claim stands among its arguments
 FAMILIES = {"networks": None, "keep": 1}  # method → how many of its arguments are families; None for all
 WATCHED = {*CLAIMED, *FAMILIES, "found", "inputs"}
 
@@ -127,8 +132,8 @@ def said_by(path: Path) -> Said:
     Raises
     ------
     ValueError
-        Naming the cell, for code that is not Python, a family, a chapter or a claim that is not literal text, and a ``chapter``
-        that is handed on.
+        Naming the cell, for code that is not Python, a family, a chapter or a claim that is not literal text, and a
+        ``chapter`` that is handed on.
     """
     networks, keeps, reads, claims, code = [], [], [], [], []
     trees = list(_trees(path))
