@@ -1,12 +1,13 @@
 """Results, verdicts and the scorecard."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import yaml
 
-from lab import figures
+from lab import Chapter, figures
 from lab.claims import (
     BY_DEFINITION,
     CONTRADICTED,
@@ -43,6 +44,15 @@ def test_numbers_come_back_as_they_were_saved(tmp_path, claims):
     results.save("cell", a=np.float64(0.1), b=np.arange(3), c=[np.int64(2), "x"], d={"e": 1 / 3})
     content = json.loads((tmp_path / "some.json").read_text())
     assert content["cells"]["cell"] == {"a": 0.1, "b": [0, 1, 2], "c": [2, "x"], "d": {"e": 1 / 3}}
+
+
+def test_another_chapter_reads_what_a_cell_has_saved(tmp_path, claims):
+    """By the names of the chapter and the cell; one that has not run is named."""
+    Results("some", tmp_path, claims).save("cell", a=1)
+    reader = SimpleNamespace(inputs=tmp_path)
+    assert Chapter.found(reader, "some", "cell") == {"a": 1}
+    with pytest.raises(FileNotFoundError, match=r"results of 'other': expected other.json in .*; run that chapter"):
+        Chapter.found(reader, "other", "cell")
 
 
 def test_numbers_that_are_not_finite_are_refused(tmp_path, claims):
