@@ -7,7 +7,17 @@ import pytest
 import yaml
 
 from lab import figures
-from lab.claims import CONTRADICTED, OPEN, REPRODUCED, UNDECIDED, scorecard, shown, summary, summary_table
+from lab.claims import (
+    BY_DEFINITION,
+    CONTRADICTED,
+    OPEN,
+    REPRODUCED,
+    UNDECIDED,
+    scorecard,
+    shown,
+    summary,
+    summary_table,
+)
 from lab.results import Results
 from lab.rules import Outcome
 
@@ -65,6 +75,21 @@ def test_claims_nobody_judged_are_not_yet_examined(tmp_path, claims):
     assert counts[OPEN] == {"B": 1, "all": 1}
     assert counts[REPRODUCED] == {"B": 1, "all": 1}
     assert "| claims" in summary_table(rows).splitlines()[-1]
+
+
+@pytest.mark.parametrize(("verdict", "stands"), [(REPRODUCED, BY_DEFINITION), (CONTRADICTED, CONTRADICTED)])
+def test_what_holds_by_definition_is_counted_apart(tmp_path, claims, verdict, stands):
+    """In the scorecard and in its counts; the mark saves no claim that fails."""
+    entries = yaml.safe_load(claims.read_text())
+    entries[0]["by_definition"] = True
+    claims.write_text(yaml.safe_dump(entries))
+    results = Results("some", tmp_path, claims, dataset="mnist")
+    judge(results, "B1", verdict)
+    judge(results, "B2")
+    rows = scorecard(results.claims, tmp_path)
+    assert [row["standing"] for row in rows] == [stands, REPRODUCED]
+    assert summary(rows)[stands]["all"] == 1
+    assert json.loads((tmp_path / "some.json").read_text())["claims"]["B1"]["verdict"] == verdict
 
 
 def test_two_verdicts_on_one_claim_are_an_error(tmp_path, claims):

@@ -166,13 +166,13 @@ class Scorecard(FromMarkdown):
             link = ""
             if row["notebook"]:
                 link = f" [{row['notebook']}, cell {row['cell']}](cell-{row['notebook']}-{row['cell']})"
-            ours = f"{row['ours']} ({row['label']})" if row["ours"] else "–"
+            ours = (row["ours"] or "–") + (f" ({row['label']})" if row["label"] else "")
             because = f" {row['because']}" if row["because"] else ""
             judged = explained(row) if "rule" in row else row["judged"].strip()  # a claim that nobody has examined
             told = (judged + history(register[row["id"]])).replace("|", PIPE)
             criterion = f"<details><summary>How it is judged</summary>{told}</details>"
             claim = f"**{row['id']}** {row['place']}. {row['statement'].strip()} {criterion}"
-            lines.append(f"| {claim} | {shown(row)} | {ours} | **{row['verdict']}**.{because}{link} |")
+            lines.append(f"| {claim} | {shown(row)} | {ours} | **{row['standing']}**.{because}{link} |")
         return self.parse("\n".join(lines), "scorecard")
 
 
