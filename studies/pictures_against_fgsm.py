@@ -15,7 +15,6 @@ from bea.attacks import fgsm, smallest_epsilon
 from bea.measures.diffuseness import distinct_magnitudes, energy_share, participation_ratio
 from bea.networks.leads import other_classes
 from bea.numerics.arrays import flat, image_norms
-from studies.table_2 import with_outputs
 
 METHODS = ["FGSM", "targeted FGSM", "first-order", "converged"]
 VERSIONS = [
@@ -82,7 +81,7 @@ def pairs(nets: Mapping[str, Network], first, converged, source, *, margin: floa
         result, best, p = first[name], converged[name], first[name].perturbation
         x, target = p.x, result.target
         factor = smallest_factor(net, x, p.dx, target, np.geomspace(0.1, 10, 300))
-        printed = attack(with_outputs({"": net})[""], x, target, on="input", margin=margin)
+        printed = attack(net, x, target, on="input", margin=margin, activated=True)
         literal, won = printed.perturbation, printed.success
         shorter = smallest_factor(net, x, literal.dx, target, np.geomspace(1e-6, 1, 500))
         free, fast = gradient_norms(net, x, source, target)
