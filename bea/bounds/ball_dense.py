@@ -164,10 +164,14 @@ class Pairs:
         lead = lead_over_each(logits, own) - doubt
         return cls(ball, v, own, last.kernel[own][:, None] - last.kernel, bias[own][:, None] - bias - doubt, lead)
 
+    def gradients(self):
+        """Return the gradients of the leads over every class at the image, (n, classes, k), in the ball's basis."""
+        slopes = _run(self.ball, self.v, np.zeros((len(self.v), self.ball.rows.shape[1])))[1]
+        return _back(self.ball, [slope[:, None] for slope in slopes], self.d)
+
     def first_order(self):
         """Return how far every class is to first order, (n, classes), NaN for the own one."""
-        slopes = _run(self.ball, self.v, np.zeros((len(self.v), self.ball.rows.shape[1])))[1]
-        rows = _back(self.ball, [slope[:, None] for slope in slopes], self.d)
+        rows = self.gradients()
         with np.errstate(divide="ignore", invalid="ignore"):
             distance = np.maximum(self.lead, 0.0) / np.sqrt(np.vecdot(rows, rows))
         distance = np.where(self.lead > 0.0, distance, 0.0)

@@ -39,12 +39,17 @@ def least_lead(ball: Ball, v, d, constant, r, point, *, tries=None):
 
 def _one_bound(ball, v, d, constant, r, point, push):
     known = inputs_in_ball(ball, v, r)
-    reached, outputs = [v + point @ ball.rows.T], []
+    quadratic = quadratic_below(ball, known, *inputs_and_outputs(ball, v + point @ ball.rows.T), d, push)
+    return _least(constant, *quadratic, ball, point, r)
+
+
+def inputs_and_outputs(ball, first):
+    """Return the inputs of all activations and the outputs of all but the last, from the first inputs (n, rows)."""
+    reached, outputs = [first], []
     for before, stage in zip(ball.stages, ball.stages[1:], strict=False):
         outputs.append(before.activation.forward(reached[-1]))
         reached.append(outputs[-1] @ stage.kernel.T + stage.bias)
-    quadratic = _quadratic_below(ball, known, reached, outputs, d, push)
-    return _least(constant, *quadratic, ball, point, r)
+    return reached, outputs
 
 
 def _least(constant, terms, g, Q, ball, point, r):
@@ -57,7 +62,7 @@ def _least(constant, terms, g, Q, ball, point, r):
     return ball_minimum(k - ROUNDING * size, lin + 2.0 * turned, H, r)
 
 
-def _quadratic_below(ball, known, reached, outputs, d, push):
+def quadratic_below(ball, known, reached, outputs, d, push):
     """Return (terms, g, Q) with ``d·h ≥ Σ terms + gᵀv' - v'ᵀQv'``, v' as in ``_least`` (step 3)."""
     terms, weight, above = [], d, None
     for number in range(len(ball.stages) - 1, -1, -1):
