@@ -106,39 +106,37 @@ def distance_enclosure(net: Network, x, *, margin=0.0, along_ray=False) -> Dista
 
 
 def curvature_in_ball(ball: Ball, v, d, r):
-    """Bound by how much ``g(δ) = d·h`` leaves its tangent at the image where ‖δ‖ ≤ r (step 1).
+    """Bound by how much ``g(δ) = d·h`` falls below its tangent at the image where ‖δ‖ ≤ r (step 1).
 
     Parameters
     ----------
     v : array (n, rows)
         Inputs of the first activation at the image.
     d : array (n, inputs of the last layer)
+        Its negative bounds by how much g rises above the tangent.
     r : array (n,)
 
     Returns
     -------
-    down, up : arrays (n,)
-        ``g(0) + g'ᵀδ - down/2 ‖δ‖² ≤ g(δ) ≤ g(0) + g'ᵀδ + up/2 ‖δ‖²``. Infinite where a ReLU is at its kink.
+    curvature : array (n,)
+        M with ``g(δ) ≥ g(0) + g'ᵀδ - M/2 ‖δ‖²``. Infinite where a ReLU is at its kink.
     size : array (n,)
         Sum of the absolute values of the terms whose rounding counts.
     """
-    known = inputs_in_ball(ball, v, r)
-    bends = []
-    for signed in (d, -d):
-        terms, Q, kinked = _about_image(ball, known, v, signed)
-        bends.append(_curvature(np.linalg.eigvalsh(ball.rows.T @ Q @ ball.rows)[:, -1], kinked))
-    return *bends, sum(np.abs(term).sum(axis=1) for term in terms)
+    terms, Q, kinked = _about_image(ball, inputs_in_ball(ball, v, r), v, d)
+    bend = np.linalg.eigvalsh(ball.rows.T @ Q @ ball.rows)[:, -1]
+    return _curvature(bend, kinked), sum(np.abs(term).sum(axis=1) for term in terms)
 
 
 def curvature_on_ray(ball: Ball, v, d, r, direction):
-    """Return the number that takes the place of ``up`` for ``δ = s · direction`` with 0 ≤ s ≤ r only, (n,).
+    """Return M (n,) of ``curvature_in_ball`` for ``δ = s · direction`` with 0 ≤ s ≤ r only.
 
     The segment is a ball in one dimension, about its middle. ``direction`` (n, k) has unit length or is zero.
     """
     rows = direction @ ball.rows.T
     middle = v + 0.5 * r[:, None] * rows
     known = inputs_in_ball(Ball(ball.stages, rows[:, :, None]), middle, 0.5 * r)
-    _, Q, kinked = _about_image(ball, known, v, -d)
+    _, Q, kinked = _about_image(ball, known, v, d)
     return _curvature(np.vecdot(rows, (Q @ rows[:, :, None])[:, :, 0]), kinked)
 
 
@@ -197,22 +195,17 @@ def _one_rival(ball, v, d, gradient, gap, doubt, along_ray):
     slope = np.sqrt(np.vecdot(gradient, gradient))
     direction = -gradient / np.maximum(slope, 1e-300)[:, None]
     steep, gentle = slope * (1.0 + RELATIVE), slope * (1.0 - RELATIVE)
-
-    def upwards(some, r):
-        if along_ray:
-            return curvature_on_ray(ball, v[some], d[some], r, direction[some])
-        return np.maximum(*curvature_in_ball(ball, v[some], d[some], r)[:2])
-
     with np.errstate(divide="ignore"):
         r = np.minimum(np.where(gap > 0.0, gap / slope, 0.0) * (1.0 + RELATIVE), FARTHEST)
-    down, up, size = curvature_in_ball(ball, v, d, r)
-    down, up = (down, upwards(slice(None), r)) if along_ray else (np.maximum(down, up),) * 2
+    fits = r.copy()
+    down, size = curvature_in_ball(ball, v, d, r)
+    if along_ray:
+        first = curvature_on_ray(ball, v, -d, r, direction)
+    else:
+        first = down = np.maximum(down, curvature_in_ball(ball, v, -d, r)[0])
+    up = first.copy()
     slack = doubt + ROUNDING * size
     least, most = np.maximum(gap - slack, 0.0), gap + slack
-    # What is proved in the ball says nothing outside.
-    known = np.isfinite(down)
-    lower = fully_connected_bound(least, steep, 1, np.where(known, down, 0.0))
-    lower = np.where(known, np.minimum(lower, r) * (1.0 - RELATIVE), 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         h = np.where(slope > 0.0, up * most / gentle**2, np.inf)
     upper = np.full(len(v), np.inf)
@@ -226,7 +219,16 @@ def _one_rival(ball, v, d, gradient, gap, doubt, along_ray):
         rest, end = rest[~inside], end[~inside]
         r[rest] = end + BEYOND * (end - r[rest])
         rest = rest[r[rest] <= FARTHEST]
-        up[rest] = upwards(rest, r[rest])
+        if along_ray:
+            up[rest] = curvature_on_ray(ball, v[rest], -d[rest], r[rest], direction[rest])
+        else:
+            sides = (curvature_in_ball(ball, v[rest], sign * d[rest], r[rest])[0] for sign in (1.0, -1.0))
+            up[rest] = np.maximum(*sides)
         h[rest] = up[rest] * most[rest] / gentle[rest] ** 2
         rest = rest[h[rest] <= 0.5]
-    return lower, upper, h
+    if not along_ray:  # one M for both ends, or a smaller one that holds where the lower one is
+        down = np.where(np.isfinite(upper), np.minimum(up, first), first)
+    known = np.isfinite(down)
+    lower = fully_connected_bound(least, steep, 1, np.where(known, down, 0.0))
+    # What is proved in the ball says nothing outside.
+    return np.where(known, np.minimum(lower, fits) * (1.0 - RELATIVE), 0.0), upper, h
