@@ -1,4 +1,7 @@
-"""The smallest lead of one class over another in a ball, from below: quadratics and duality."""
+"""The smallest lead of one class over another in a ball, from below: quadratics and duality.
+
+Steps D3 to D5 of the tight bound; see ``bea.bounds.ball_dense``, and book/tight_bound.md for the proof.
+"""
 
 import numpy as np
 
@@ -63,7 +66,7 @@ def _least(constant, terms, g, Q, ball, point, r):
 
 
 def quadratic_below(ball, known, reached, outputs, d, push):
-    """Return (terms, g, Q) with ``d·h ≥ Σ terms + gᵀv' - v'ᵀQv'``, v' as in ``_least`` (step 3)."""
+    """Return (terms, g, Q) with ``d·h ≥ Σ terms + gᵀv' - v'ᵀQv'``, v' as in ``_least`` (D4, with D2 and D3)."""
     terms, weight, above = [], d, None
     for number in range(len(ball.stages) - 1, -1, -1):
         stage, here, at = ball.stages[number], known[number], reached[number]
@@ -84,7 +87,7 @@ def quadratic_below(ball, known, reached, outputs, d, push):
 
 
 def _through(N, middle, half, width):
-    """Return Q with ``h'ᵀN h' ≤ v'ᵀQv'`` where every h' is v' times a number off the middle by half at most.
+    """Return Q with ``h'ᵀN h' ≤ v'ᵀQv'`` where every h' is v' times a number off the middle by half at most (D3).
 
     ``h' = S v' + ε`` with |ε| ≤ half |v'|. For every diagonal T ≻ N, the quadratic in ε is completed to
     ``(S v' + ε)ᵀN(S v' + ε) ≤ (S v')ᵀ(N + N (T - N)⁻¹ N)(S v') + εᵀTε``. T is twice a diagonal matrix above N after
@@ -105,7 +108,7 @@ def _diagonal(matrices):
 
 
 def ball_minimum(k, lin, H, r):
-    """Return a lower bound of ``k + linᵀz - zᵀHz`` where ‖z‖ ≤ r, H positive semidefinite, for a batch (step 4).
+    """Return a lower bound of ``k + linᵀz - zᵀHz`` where ‖z‖ ≤ r, H positive semidefinite, for a batch (D5).
 
     The best μ is that with ``‖(μ - H)⁻¹ lin‖ = 2 r``, by Newton's method on the reciprocal of the norm.
     """

@@ -1,4 +1,4 @@
-"""What every hidden unit of a dense network can reach while the input stays in a ball."""
+"""What every hidden unit of a dense network can reach while the input stays in a ball: step D1 of the tight bound."""
 
 from dataclasses import dataclass
 

@@ -1,15 +1,15 @@
 """Upper and lower bounds of the distance to another class from one gradient and one bound of the curvature.
 
-The problem: for the own class and a rival let ``g(δ)`` be the lead, less the margin that the rival shall reach, with the
-gap ``g₀ = g(0) > 0`` and the gradient g' at the image. How long is the shortest δ with ``g(δ) ≤ 0``? Along a line this is
-a root of one function, and Newton's first step to it has the length ``g₀ / ‖g'‖``.
+The problem: for the own class and a rival let ``g(δ)`` be the lead plus the margin by which the rival shall lead, with
+the gap ``g₀ = g(0) > 0`` and the gradient g' at the image. How long is the shortest δ with ``g(δ) ≤ 0``? Newton's first
+step to a root of g has the length ``g₀ / ‖g'‖``.
 
-1. On the ball ‖δ‖ ≤ r the quadratics of ``bea.bounds.ball_dense`` (its steps 1 and 3, about the image) for the lead and
+1. On the ball ‖δ‖ ≤ r the quadratics of ``bea.bounds.ball_dense`` (its steps D1 to D4, about the image) for the lead and
    for its negative say ``|g(δ) - g₀ - g'ᵀδ| ≤ M/2 ‖δ‖²``. Nothing else is needed of g: no second derivative.
 2. From below: ``g(δ) ≥ g₀ - ‖g'‖ s - M s²/2`` where ‖δ‖ = s. So no root is nearer than
    ``(√(‖g'‖² + 2 M g₀) - ‖g'‖) / M``, which is theorem 4.1 of paper P for one number; it is less than g₀ / ‖g'‖.
-3. From above: at ``δ = -s g'/‖g'‖`` one has ``g(δ) ≤ g₀ - ‖g'‖ s + M s²/2``. If ``h = M g₀ / ‖g'‖² ≤ ½``, this is zero at
-   ``s = (‖g'‖ - √(‖g'‖² - 2 M g₀)) / M``, Kantorovich's majorant. If s ≤ r, a change of this length is an attack.
+3. From above: at ``δ = -s g'/‖g'‖`` one has ``g(δ) ≤ g₀ - ‖g'‖ s + M s²/2``, Kantorovich's majorant. If
+   ``h = M g₀ / ‖g'‖² ≤ ½``, it is zero at ``s = (‖g'‖ - √(‖g'‖² - 2 M g₀)) / M``. If s ≤ r, this change is an attack.
 4. The nearest rival counts: the distance to another class lies between the least lower and the least upper bound.
 
 In units of Newton's step the two ends are ``2/(1 + √(1 ± 2h))``: from 1 at h = 0 to 0.83 and 2 at h = ½.
