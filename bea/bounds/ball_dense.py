@@ -7,8 +7,8 @@ proof" of the book (book/tight_bound.md) proves them under the same names.
 
 D1. Forwards: in the ball every hidden output is ``h = α + M δ + ε`` with |ε| ≤ ρ, as an activation lies between two
    parallel lines on the range of its input. So each input v of an activation has a range, and is affine up to a box.
-D2. Backwards: ``d f(v)`` is replaced by ``d f(t) + s (v - t) - c (v - t)²`` below it on the range of v, where t is at or
-   near v(δ̂), the input at a point δ̂ of the sphere.
+D2. Backwards: ``d f(v)`` is replaced by ``d f(t) + s (v - t) - c (v - t)²`` below it on the range of v, where t is at
+   or near v(δ̂), the input at a point δ̂ of the sphere.
 D3. The quadratic part in h becomes one in v: with primes for differences from δ̂, h' is v' times numbers between the
    slopes of chords of f from v(δ̂), a sector around S: ``h' = S v' + ε`` with |ε| ≤ κ |v'|.
 D4. Layer by layer, with ``v' = W h'`` and h of the layer before. What is left is ``k + lᵀδ - δᵀHδ``, in the span of the

@@ -6,8 +6,8 @@ no unit switches; what is left counts against it only where it can lower the lea
 names in book/tight_bound.md:
 
 P1. A unit with d < 0 that switches adds ``d (|t| - |v|)₊``, t being what its input v has moved by.
-P2. A parabola lies above, ``(|t| - |v|)₊ ≤ t²/(4w) + w - |v|`` for every w ≥ |v|, and ``Σ c t² ≤ λ_max(√c V Vᵀ √c) ‖Δφ‖²``, φ being the
-   input of the hidden layer V.
+P2. A parabola lies above, ``(|t| - |v|)₊ ≤ t²/(4w) + w - |v|`` for every w ≥ |v|, and
+   ``Σ c t² ≤ λ_max(√c V Vᵀ √c) ‖Δφ‖²``, φ being the input of the hidden layer V.
 P3. A maximum never moves by less than the entry that was the largest, so a window that pulls the lead up loses nothing
    against this entry. One that pulls it down, with q, loses q times what it rises by more than a mean of its largest
    entries, bounded by straight lines in the length of what its entries have moved by, their common part left out.
@@ -203,7 +203,7 @@ def mean_weights(gap, q, typical):
 
 
 def shared_loss(q, offset, slope, length) -> np.ndarray:
-    """Return an upper bound of ``Σ_w q_w max(offset + slope t_w)₊`` where ``Σ t_w² ≤ length²``, (n,), by duality (P4)."""
+    """Return an upper bound of ``Σ_w q_w max(offset + slope t_w)₊`` where ``Σ t_w² ≤ length²``, (n,), by step P4."""
     reached = (offset + slope * length[:, None]).max(axis=0) > 0.0
     q, steep = np.where(reached, q, 0.0), slope.max(axis=0)
     best_without = np.sqrt(np.sum((q * steep) ** 2, axis=1)) / np.maximum(2.0 * length, 1e-100)

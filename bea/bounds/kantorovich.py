@@ -4,8 +4,8 @@ The problem: for the own class and a rival let ``g(δ)`` be the lead plus the ma
 the gap ``g₀ = g(0) > 0`` and the gradient g' at the image. How long is the shortest δ with ``g(δ) ≤ 0``? Newton's first
 step to a root of g has the length ``g₀ / ‖g'‖``.
 
-1. On the ball ‖δ‖ ≤ r the quadratics of ``bea.bounds.ball_dense`` (its steps D1 to D4, about the image) for the lead and
-   for its negative say ``|g(δ) - g₀ - g'ᵀδ| ≤ M/2 ‖δ‖²``. Nothing else is needed of g: no second derivative.
+1. On the ball ‖δ‖ ≤ r the quadratics of ``bea.bounds.ball_dense`` (its steps D1 to D4, about the image) for the lead
+   and for its negative say ``|g(δ) - g₀ - g'ᵀδ| ≤ M/2 ‖δ‖²``. Nothing else is needed of g: no second derivative.
 2. From below: ``g(δ) ≥ g₀ - ‖g'‖ s - M s²/2`` where ‖δ‖ = s. So no root is nearer than
    ``(√(‖g'‖² + 2 M g₀) - ‖g'‖) / M``, which is theorem 4.1 of paper P for one number; it is less than g₀ / ‖g'‖.
 3. From above: at ``δ = -s g'/‖g'‖`` one has ``g(δ) ≤ g₀ - ‖g'‖ s + M s²/2``, Kantorovich's majorant. If

@@ -1,7 +1,8 @@
 """Straight lines and parabolas around the activations, on the range that their input has in a ball.
 
-``bea.bounds.ball_dense`` makes its bounds of them: ``band`` serves step D1, ``minorant`` D2 and ``sector`` D3. Every constant is in closed form: the largest quotient of what an
-activation leaves over its tangent, by the square of the step, is attained at one known place for each of them.
+``bea.bounds.ball_dense`` makes its bounds of them: ``band`` serves step D1, ``minorant`` D2 and ``sector`` D3. Every
+constant is in closed form: the largest quotient of what an activation leaves over its tangent, by the square of the
+step, is attained at one known place for each of them.
 """
 
 import numpy as np
