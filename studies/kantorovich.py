@@ -81,11 +81,11 @@ def decided(table: pd.DataFrame) -> pd.DataFrame:
     ``… decided`` and its ``… share``, the median of ``… lower`` and ``… upper`` over Newton's step where decided, and
     the numbers of contradictions: ``… outside`` (attack not between the two), ``… against`` (tight bound above the
     upper end), ``… kept`` (changes of the upper end that leave the class as it is); ``least``, ``middle`` and ``most``
-    (attack over Newton's step, all images).
+    (attack over Newton's step, where it succeeds).
     """
     rows = []
     for kind, m in table.groupby("kind", sort=False):
-        ratio = m.attack / m.newton
+        ratio = (m.attack / m.newton)[np.isfinite(m.attack)]
         row = {"kind": kind, "networks": m.net.nunique(), "images": len(m)}
         for form in FORMS:
             some = m[np.isfinite(m[f"{form} upper"])]

@@ -149,7 +149,7 @@ def test_the_ends_are_those_of_the_majorant(name, along_ray):
         assert (found.h[~some] > 0).all()
         if not along_ray:
             assert (found.lower[some] >= step * 2 / (1 + np.sqrt(1 + 2 * h)) * (1 - 1e-6)).all()
-        # The M of a smaller ball would not do; more layers give one that need not rise with the ball throughout.
+        # The M of a smaller ball would not do. With more layers it need not rise with the ball throughout.
         own, kernel = net.classify(x[some]), net.layers[-1].kernel
         stages = hidden_stages(net)
         v, d = x[some] @ stages[0].kernel.T + stages[0].bias, kernel[own] - kernel[1 - own]
@@ -160,7 +160,8 @@ def test_the_ends_are_those_of_the_majorant(name, along_ray):
             there = curvature_on_ray(ball, v, -d, found.upper[some], unit(found.dx[some]) @ coordinates.T)
         else:
             there = np.maximum(*(curvature_in_ball(ball, v, sign * d, found.upper[some])[0] for sign in (1, -1)))
-        assert (there * step / slope <= h * (1 + 1e-2) + 1e-9).all()
+        more = 1e-6 if len(NETWORKS[name]) == 1 else 0.1
+        assert (there * step / slope <= h * (1 + more) + 1e-9).all()
     assert applied >= 3
 
 

@@ -195,7 +195,7 @@ def _one_rival(ball, v, d, gradient, gap, doubt, along_ray):
     slope = np.sqrt(np.vecdot(gradient, gradient))
     direction = -gradient / np.maximum(slope, 1e-300)[:, None]
     steep, gentle = slope * (1.0 + RELATIVE), slope * (1.0 - RELATIVE)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         r = np.minimum(np.where(gap > 0.0, gap / slope, 0.0) * (1.0 + RELATIVE), FARTHEST)
     fits = r.copy()
     down, size = curvature_in_ball(ball, v, d, r)
