@@ -107,10 +107,14 @@ def majorant(h) -> tuple[np.ndarray, np.ndarray]:
     return 2 / (1 + np.sqrt(1 + 2 * h)), 2 / (1 + np.sqrt(1 - 2 * h))
 
 
-def example(table: pd.DataFrame, form: str, h: float) -> pd.Series:
-    """Return the row that is decided and whose h is nearest to a value."""
-    some = table[np.isfinite(table[f"{form} upper"])]
-    return some.loc[(some[f"{form} h"] - h).abs().idxmin()]
+def example(table: pd.DataFrame, h: float) -> pd.Series:
+    """Return the row, decided in the ball, whose h is nearest to a value, and whose ends are those of one rival."""
+    some = table[np.isfinite(table["ball upper"])]
+    ends = np.stack(majorant(some["ball h"]))
+    found = some[["ball lower", "ball upper"]].to_numpy().T / some.newton.to_numpy()
+    same = (np.abs(found / ends - 1) < [[0.02], [1e-6]]).all(axis=0)
+    some = some[same] if same.any() else some
+    return some.loc[(some["ball h"] - h).abs().idxmin()]
 
 
 def along_gradient(net: Network, x, *, margin: float, points: int) -> pd.DataFrame:
