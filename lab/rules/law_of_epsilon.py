@@ -41,8 +41,8 @@ def looks_truncated_normal(
         f"It {'looks' if looks else 'does not look'} like one: best of {len(families)} families for {first} of {n} "
         f"seeds by Akaike's criterion, and a share of images read from it is wrong by {100 * best:.1f} percentage "
         f"points at most (median). As a law it is {'not ' if accepted else ''}rejected by a test that allows for the "
-        f"fitted parameters. The printed parameters {'fit' if fits else 'do not fit'} the report's own sample: mean and "
-        f"standard deviation of their law are {100 * off['mean']:+.0f}% and {100 * off['std']:+.0f}% off those it "
+        f"fitted parameters. The printed parameters {'fit' if fits else 'do not fit'} the report's own sample: mean "
+        f"and standard deviation of their law are {100 * off['mean']:+.0f}% and {100 * off['std']:+.0f}% off those it "
         f"prints, which ask for μ = {own['mu']:.3f}, σ = {own['sigma']:.3f} if they leave out the images at 0. With "
         f"these, the distance is at least their share, {np.median(spike):.1%} here.",
     )
