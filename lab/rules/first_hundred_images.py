@@ -116,14 +116,14 @@ def demonstration_possible(steps: pd.DataFrame, way, *, published, share) -> Out
     its own network cannot be contradicted by others.
     """
     part = way.fooled / way.networks
-    how = "for a fair share" if part >= share else "but only for a few" if part > 0 else "but did not for any"
+    how = "can happen, on a fair share" if part >= share else "can happen, on a few" if part else "happened on none"
     both = zip(published["epsilons"], (way.fooled, way.fooled_2), strict=True)
     return Outcome(
         REPRODUCED if part >= share else UNDECIDED,
         f"smallest ε of the image {way.counted}: {way['median']:.4f} ({way.lowest:.4f} to {way.highest:.4f} over "
         f"{way.networks} seeds); " + ", ".join(f"fooled at {epsilon:g}: {n} of {way.networks}" for epsilon, n in both),
         "sampled",
-        f"It can happen, {how} of our networks. Counted the other way the image is fooled at "
+        f"It {how} of our networks. Counted the other way the image is fooled at "
         f"{published['epsilons'][0]:g} for {steps.fooled.min()} of them. The report's example belongs to its own "
         f"network, which we do not have{'' if part >= share else '; most of ours need a larger step'}.",
     )

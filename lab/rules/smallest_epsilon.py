@@ -195,7 +195,7 @@ def accurate_is_robust(longer: pd.DataFrame, wider: pd.DataFrame, *, published) 
     """Follow accuracy, the share fooled at the printed step and the mean smallest ε over epochs, widths and seeds.
 
     Only images correct at the start count; medians over seeds. From the fewest to the most epochs the share should
-    fall and the mean rise. Reproduced when both do so at every step, and more epochs gain more accuracy than more
+    fall and the mean rise. Reproduced when both do, without a step back, and more epochs gain more accuracy than more
     units; with a correction, of the measure or of the steps for which it holds, when one of the two is better at the
     end than at the beginning, or both but not so; contradicted when neither is.
     """
