@@ -56,12 +56,12 @@ def brought_by(claim: str, own: str, root: Path = ROOT) -> str | None:
     """Return the commit since which the rule of a claim has had the fingerprint ``own``; None if not committed yet."""
     found, module = None, module_of(load_claims(root / CLAIMS)[claim]["rule"])
     for commit in _git(root, "log", "--format=%h", "--", CLAIMS, str(module)).split():
-        rules = {entry["id"]: entry.get("rule") for entry in yaml.safe_load(_git(root, "show", f"{commit}:{CLAIMS}"))}
+        then = {entry["id"]: entry for entry in yaml.safe_load(_git(root, "show", f"{commit}:{CLAIMS}"))}
         try:
-            source = _git(root, "show", f"{commit}:{module_of(rules[claim]).as_posix()}")
-            if fingerprint(rules[claim], source) != own:
+            source = _git(root, "show", f"{commit}:{module_of(then[claim]['rule']).as_posix()}")
+            if fingerprint(then[claim], source) != own:
                 break
-        except (LookupError, TypeError, ValueError, subprocess.CalledProcessError):  # there was no such rule then
+        except (LookupError, ValueError, subprocess.CalledProcessError):  # there was no such rule then
             break
         found = commit
     return found
