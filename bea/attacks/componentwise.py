@@ -29,10 +29,12 @@ from bea.numerics.blocks import in_blocks
 from bea.numerics.checks import check_count, check_positive
 from bea.numerics.smallest_maximum import smallest_maximum
 
-WIDTHS = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001)  # of smooth ReLUs and of τ, relative, one search after the other
+# Widths of smooth ReLUs and of τ, relative, one search after the other; once more from zero where kinks are near.
+WIDTHS, FINE = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001), (0.01, 0.003, 0.001)
+PLAIN = (0.0, 0.0)  # where nothing is rounded off
 TOLERANCE = 1e-4  # of the last search: the part of ε that its linear programme still promises to save
 LOOSE = 1e-2  # of the searches before
-ITERATIONS = (15, 60)  # linear programmes at most, of the searches before and of the last
+ITERATIONS = (30, 100)  # linear programmes at most, of the searches before and of the last
 REACH = 0.1  # of ‖v‖∞: the first step of every search but the first
 PROMISING = (3.0, 1.2)  # times the least ε of an image, to first order and after a search: other classes are given up
 STRETCHES = (1.0, 1.0 + 1e-4, 1.01, 1.1, 1.5, 2.0)  # of what was found, until it succeeds
@@ -118,16 +120,33 @@ def componentwise_attack(
 
 def _search(every, aim, targeted, margin, clip, candidates):
     """Return the best v of every image, (n, unknowns), NaN for none, and its residual."""
-    image, rival = _pairs(every, aim, targeted, margin, candidates)
+    pairs = _pairs(every, aim, targeted, margin, candidates)
+    rounded = RELU in every.net.layers or targeted
+    best, left = np.full((len(aim), sum(every.sizes)), np.nan), np.full(len(aim), np.nan)
+    least = np.full(len(aim), np.inf)
+    for widths in (WIDTHS, FINE) if rounded else (PLAIN,):
+        image, rival, v, residual = _descend(every, aim, *pairs, targeted, margin, clip, widths)
+        v = _on_its_ray(every.take(image), v, aim[image], targeted, margin, clip)
+        size = np.abs(v).max(axis=1)
+        shortest = _least(size, image, len(aim))
+        first = np.flatnonzero((size == shortest[image]) & (size < least[image]))
+        best[image[first]], left[image[first]], least[image[first]] = v[first], residual[first], size[first]
+    return best, left
+
+
+def _descend(every, aim, image, rival, targeted, margin, clip, widths):
+    """Search for every pair of an image and a rival, with kinks rounded off by each width after the other.
+
+    Returns the pairs that were not given up, their v (pairs, unknowns), and the residual (pairs,).
+    """
     kinked = RELU in every.net.layers
     scale = np.maximum(np.abs(lead(every.net(every.x), aim)), margin)
-    widths = WIDTHS if kinked or targeted else (None, None)
     v, reach = np.zeros((len(image), sum(every.sizes))), None
     for number, width in enumerate(widths, 1):
         last = number == len(widths)
         layers = round_off_relus(every.net.layers, width, relative=True) if kinked else every.net.layers
         rounded = replace(every.take(image), net=replace(every.net, layers=layers))
-        lead_of = _lead_of(aim[image], rival, targeted, width and width * scale[image])
+        lead_of = _lead_of(aim[image], rival, targeted, width * scale[image])
 
         def constraint(some, v, rounded=rounded, lead_of=lead_of):
             here = rounded.take(some)
@@ -138,16 +157,10 @@ def _search(every, aim, targeted, margin, clip, candidates):
         options = {"tolerance": TOLERANCE if last else LOOSE, "max_iterations": ITERATIONS[last]}
         found = smallest_maximum(constraint, v, *rounded.limits(clip), reach=reach, **options)
         size = np.where(found.met, np.abs(found.v).max(axis=1), np.nan)
-        kept = ~(size > PROMISING[1] * _least(size, image, len(aim))[image])
-        image, rival, v, residual = image[kept], rival[kept], found.v[kept], found.residual[kept]
-        reach = REACH * np.abs(v).max(axis=1)
-
-    v = _on_its_ray(every.take(image), v, aim[image], targeted, margin, clip)
-    size = np.abs(v).max(axis=1)
-    best, left = np.full((len(aim), v.shape[1]), np.nan), np.full(len(aim), np.nan)
-    first = np.flatnonzero(size == _least(size, image, len(aim))[image])
-    best[image[first]], left[image[first]] = v[first], residual[first]
-    return best, left
+        # A network rounded off widely may take an image for another class as it is.
+        kept = ~(size > PROMISING[1] * _least(size, image, len(aim))[image]) | (width > FINE[0])
+        image, rival, v, reach = image[kept], rival[kept], found.v[kept], REACH
+    return image, rival, v, found.residual[kept]
 
 
 def _pairs(every, aim, targeted, margin, candidates):

@@ -52,7 +52,9 @@ class RelativeChanges:
         low, high = np.full(shape, -np.inf), np.full(shape, np.inf)
         pixels = self.x.reshape(len(self.x), self.sizes[-1])
         for room, limit in zip((low, high), self.net.input_range, strict=True):
-            room[:, -pixels.shape[1] :] = np.where(pixels == 0.0, 0.0, (limit - pixels) / np.maximum(np.abs(pixels), TINY))
+            room[:, -pixels.shape[1] :] = np.where(
+                pixels == 0.0, 0.0, (limit - pixels) / np.maximum(np.abs(pixels), TINY)
+            )
         return low, high
 
     def perturbation(self, v) -> tuple[list[np.ndarray | None], np.ndarray | None]:

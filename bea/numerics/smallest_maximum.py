@@ -71,8 +71,9 @@ def smallest_maximum(
         Where to start.
     low, high : array (n, unknowns) or float
         Limits, not positive and not negative.
-    reach : array (n,), optional
-        Δ of the first step; by default what the first programme without Δ needs.
+    reach : float, optional
+        Δ of the first step, relative to ‖v‖∞, or what the first programme without Δ needs if that is more; by default
+        the latter.
     tolerance : float
         A sample is done when its residual is no larger, and its constraint is missed by no more than this part of what
         it was missed by at v = 0, as the linearisation at the start has it.
@@ -84,7 +85,8 @@ def smallest_maximum(
     asked = np.maximum(np.abs(np.vecdot(G, v) - f), TINY)
     slopes = np.maximum(np.abs(G).sum(axis=1), TINY)
     size, rho = np.abs(v).max(axis=1), PENALTY / slopes
-    reach = asked / slopes if reach is None else reach.copy()
+    needed = np.maximum(-f, 0.0) / slopes
+    reach = asked / slopes if reach is None else np.maximum(reach * size, needed)
     iterations, renewals = np.zeros(n, int), np.zeros(n, int)
     going = np.flatnonzero((slopes > TINY) & np.isfinite(slopes))
     for _ in range(max_iterations):
