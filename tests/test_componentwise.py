@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog, minimize
 
-from bea import Dense, Flatten, Network
-from bea.attacks import componentwise_attack
+from bea import Dense
+from bea.attacks import componentwise, componentwise_attack
 from bea.backward.closed_form import changing
 from bea.backward.componentwise import class_error, oettli_prager
 from bea.backward.relative_changes import RelativeChanges
@@ -152,7 +152,7 @@ def test_the_change_attains_the_margin_within_epsilon(seed, kind):
     target = (label + 1) % 4 if kind == "target" else None
     found = class_error(net, x, label, on="input" if kind == "input" else "weights", target=target, margin=MARGIN)
     known = np.isfinite(found.epsilon)
-    matrix, every = net.layers[-1].matrix, np.arange(len(x))
+    matrix = net.layers[-1].matrix
     changed = matrix if found.dA is None else matrix + found.dA
     h = np.column_stack([(x if found.dx is None else x + found.dx).reshape(len(x), -1), np.ones(len(x))])
     logits = np.matvec(changed, h)[known]
@@ -163,9 +163,8 @@ def test_the_change_attains_the_margin_within_epsilon(seed, kind):
     np.testing.assert_allclose(ahead, MARGIN, atol=1e-12 * (1 + np.abs(logits).max(initial=0)))
     for change, size in ((found.dA, matrix), (found.dx, x)):
         if change is not None:
-            assert (np.abs(change) <= (found.epsilon[every] * (1 + 1e-12)).reshape(-1, 1, 1) * np.abs(size))[
-                known
-            ].all()
+            room = np.broadcast_to(np.abs(size), (len(x), *size.shape[-2:]))[known]
+            assert (np.abs(change[known]) <= (1 + 1e-12) * found.epsilon[known, None, None] * room).all()
 
 
 def test_a_class_that_is_wrong_already_needs_nothing_and_a_black_image_cannot_change():
@@ -290,8 +289,14 @@ def by_slsqp(net, image, label, rival, starts):
 
         inside = [{"type": "ineq", "fun": lambda z, way=way: z[-1] - way * z[:-1]} for way in (1, -1)]
         start = np.append(s, np.abs(s).max())
-        found = minimize(lambda z: z[-1], start, constraints=[{"type": "ineq", "fun": ahead}, *inside],
-                         jac=lambda z: np.eye(len(z))[-1], method="SLSQP", options={"maxiter": 300, "ftol": 1e-12})  # fmt: skip
+        found = minimize(
+            lambda z: z[-1],
+            start,
+            constraints=[{"type": "ineq", "fun": ahead}, *inside],
+            jac=lambda z: np.eye(len(z))[-1],
+            method="SLSQP",
+            options={"maxiter": 300, "ftol": 1e-12},
+        )
         if ahead(found.x) >= -1e-9:
             best = min(best, np.abs(found.x[:-1]).max())
     return best
@@ -299,7 +304,7 @@ def by_slsqp(net, image, label, rival, starts):
 
 @pytest.mark.parametrize("hidden", [[(5, "tanh")], [(7, "sigmoid"), (5, "tanh")]], ids=["two", "three"])
 def test_no_optimiser_improves_on_it_from_where_it_ends(hidden):
-    """Smooth networks: SLSQP, started at our change, saves less than a thousandth; from elsewhere it is seldom better."""
+    """Smooth networks: SLSQP, started at our change, saves less than a thousandth; elsewhere it is seldom better."""
     net, x, label = case(1, hidden, n=12)
     found = componentwise_attack(net, x, label, margin=MARGIN)
     assert found.success.all()
@@ -349,23 +354,27 @@ def pieces(net, image, label):
     return min(every.values()), touching
 
 
-def test_with_relus_it_is_nearly_always_the_best_of_all_pieces():
-    """One hidden layer of five: 32 pieces. Never below their least ε, within 1 % of it but for a few, and nowhere could
-    a piece that touches where it ends save more than 1 %.
+@pytest.mark.parametrize("thorough", [True, False])
+def test_with_relus_it_is_the_best_of_all_pieces(monkeypatch, thorough):
+    """One hidden layer of five: 32 pieces. Within 1 % of the least ε of all of them if no rival is given up early, and
+    then nowhere could a piece that touches where it ends save more; of twenty images one may miss it otherwise.
     """
+    if thorough:
+        monkeypatch.setattr(componentwise, "PROMISING", (1e6, 1e6))
     net, x, label = case(2, [(5, "relu")], n=20)
     found = componentwise_attack(net, x, label, margin=MARGIN)
     assert found.success.all()
-    ratios = []
+    ratios, pieces_there = [], []
     for i in range(len(x)):
         least, touching = pieces(net, x[i], label[i])
         ratios.append(found.epsilon[i] / least)
-        assert found.epsilon[i] <= touching(found.dx[i], 1e-3) * 1.01
+        pieces_there.append(found.epsilon[i] / touching(found.dx[i], 1e-3))
     assert min(ratios) >= 1 - 1e-9
-    assert np.mean(np.array(ratios) <= 1.01) >= 0.9
+    for ratio in (ratios, pieces_there):
+        assert np.sum(np.array(ratio) > 1.01) <= (0 if thorough else 1)
 
 
-@PROPERTY
+@settings(PROPERTY, max_examples=20)
 @given(SEEDS, st.booleans(), st.booleans())
 def test_every_success_is_a_witness_and_nothing_changes_by_more_than_its_part(seed, targeted, clip):
     """In the network itself; blank pixels stay blank, and pixels that no unit looks at stay as they are."""

@@ -1,7 +1,7 @@
 """The attack by componentwise backward error: no entry may change by more than its own part ε.
 
-Minimises ε such that ``|Δx| ≤ ε |x|`` entry by entry, and ``|ΔA_i| ≤ ε |A_i|`` where weights may change, and the network
-takes the change for another class. A pixel that is zero stays zero, and one that the network does not look at is left
+Minimises ε such that ``|Δx| ≤ ε |x|`` entry by entry, and ``|ΔA_i| ≤ ε |A_i|`` where weights may change, and the
+network gives another class. A pixel that is zero stays zero, and one that the network does not look at is left
 alone. It is paper B's problem (section 3) in the measure of Oettli and Prager (1964) instead of that of Rigal and
 Gaches; Beerens and D. J. Higham (2023) have attacked images in this measure.
 
@@ -81,7 +81,8 @@ def componentwise_attack(
     margin : float
         By how much, in units of the logits, that class must lead; positive.
     candidates : int, optional
-        How many classes are tried without a target, the nearest to first order; all others unless given.
+        How many classes are tried without a target, the nearest to first order; all others unless given. A class that
+        is three times as far as the nearest to first order is left out, and one that falls behind by a fifth.
 
     Returns
     -------
@@ -125,7 +126,7 @@ def _search(every, aim, targeted, margin, clip, candidates):
     best, left = np.full((len(aim), sum(every.sizes)), np.nan), np.full(len(aim), np.nan)
     least = np.full(len(aim), np.inf)
     for widths in (WIDTHS, FINE) if rounded else (PLAIN,):
-        image, rival, v, residual = _descend(every, aim, *pairs, targeted, margin, clip, widths)
+        image, v, residual = _descend(every, aim, *pairs, targeted, margin, clip, widths)
         v = _on_its_ray(every.take(image), v, aim[image], targeted, margin, clip)
         size = np.abs(v).max(axis=1)
         shortest = _least(size, image, len(aim))
@@ -137,7 +138,7 @@ def _search(every, aim, targeted, margin, clip, candidates):
 def _descend(every, aim, image, rival, targeted, margin, clip, widths):
     """Search for every pair of an image and a rival, with kinks rounded off by each width after the other.
 
-    Returns the pairs that were not given up, their v (pairs, unknowns), and the residual (pairs,).
+    Returns the images of the pairs that were not given up, their v (pairs, unknowns), and the residual (pairs,).
     """
     kinked = RELU in every.net.layers
     scale = np.maximum(np.abs(lead(every.net(every.x), aim)), margin)
@@ -160,11 +161,11 @@ def _descend(every, aim, image, rival, targeted, margin, clip, widths):
         # A network rounded off widely may take an image for another class as it is.
         kept = ~(size > PROMISING[1] * _least(size, image, len(aim))[image]) | (width > FINE[0])
         image, rival, v, reach = image[kept], rival[kept], found.v[kept], REACH
-    return image, rival, v, found.residual[kept]
+    return image, v, found.residual[kept]
 
 
 def _pairs(every, aim, targeted, margin, candidates):
-    """Return numbers of images and, beside each, a class that may win there: all that are near enough to first order."""
+    """Return numbers of images and, beside each, a class that may win there: those that are near to first order."""
     if targeted:
         return np.arange(len(aim)), aim
     rivals = other_classes(aim, every.net.classes)

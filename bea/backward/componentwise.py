@@ -1,9 +1,9 @@
 """Componentwise backward errors in closed form: of a linear system, and of the class that one layer gives.
 
-For ``A x = b`` and a computed solution x̂ with residual ``r = b - A x̂``, Oettli and Prager (1964) found the smallest ε for
-which ``(A + ΔA) x̂ = b + Δb`` with ``|ΔA| ≤ ε E`` and ``|Δb| ≤ ε f`` entry by entry: the largest ``|r_i|/(E |x̂| + f)_i``
-(N. J. Higham, Accuracy and Stability of Numerical Algorithms, Theorem 7.3). With E = |A| and f = |b| an entry that is
-zero stays zero.
+For ``A x = b`` and a computed solution x̂ with residual ``r = b - A x̂``, Oettli and Prager (1964) found the smallest ε
+for which ``(A + ΔA) x̂ = b + Δb`` with ``|ΔA| ≤ ε E`` and ``|Δb| ≤ ε f`` entry by entry: the largest
+``|r_i|/(E |x̂| + f)_i`` (N. J. Higham, Accuracy and Stability of Numerical Algorithms, 2002, Theorem 7.3). With E = |A|
+and f = |b| an entry that is zero stays zero.
 
 A layer ``y = A h``, h being x with a one appended if there is a bias, gives x the class of the largest y. With
 ``g = a_label - a_j``, the lead of the label over j falls by
@@ -37,8 +37,8 @@ def oettli_prager(A, b, x_hat, sizes=None) -> tuple[np.ndarray, np.ndarray, np.n
     b : array (..., m)
     x_hat : array (..., n)
     sizes : pair of array, optional
-        E (..., m, n) and f (..., m), what ΔA and Δb are measured by, not negative; (\\|A\\|, \\|b\\|) when not given.
-        Zero for what must not change.
+        E (..., m, n) and f (..., m), what ΔA and Δb are measured by, not negative; the absolute values of
+        A and b when not given. Zero for what must not change.
 
     Returns
     -------
@@ -105,8 +105,8 @@ def class_error(net: Network, x, label, *, on="input", target=None, margin=0.0) 
         Class to get away from.
     on : {"input", "weights"}
     target : int array (n,), optional
-        Class to reach, with weights alone: a change of the input has to serve all classes at once, and there is no closed
-        form (``bea.attacks.componentwise_attack`` searches).
+        Class to reach, with weights alone: a change of the input has to serve all classes at once, and there is no
+        closed form (``bea.attacks.componentwise_attack`` searches).
     margin : float
         In units of the logits, not negative.
 
@@ -133,8 +133,7 @@ def class_error(net: Network, x, label, *, on="input", target=None, margin=0.0) 
     wanted = margin + lead_over_each(net(x), aim) * (1.0 if target is None else -1.0)
     h, own = layer.augment(flat(x)), np.arange(net.classes) == aim[:, None]
     if on == "input":
-        room = np.abs(layer.kernel[aim][:, None] - layer.kernel) @ np.abs(flat(x))[:, :, None]
-        room = room[:, :, 0]
+        room = np.matvec(np.abs(layer.kernel[aim][:, None] - layer.kernel), np.abs(flat(x)))
     else:
         each = np.abs(h) @ np.abs(layer.matrix).T
         room = np.take_along_axis(each, aim[:, None], 1) + each

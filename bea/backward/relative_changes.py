@@ -1,6 +1,6 @@
-"""Networks whose entries change in proportion to themselves: ``|ΔA_i| ≤ ε |A_i|`` and ``|Δx| ≤ ε |x|``, entry by entry.
+"""Changes measured entry by entry, relative to what changes: ``|ΔA_i| ≤ ε |A_i|`` and ``|Δx| ≤ ε |x|``.
 
-With ``ΔA_i = |A_i| ∘ V_i`` and ``Δx = |x| ∘ s`` the inequalities say that no entry of V_i and s is larger than ε. All of
+With ``ΔA_i = |A_i| ∘ V_i`` and ``Δx = |x| ∘ s`` this says that no entry of V_i and s is larger than ε. All of
 them stand in one vector v a sample, those of the changing layers first, row by row, then those of the input.
 """
 

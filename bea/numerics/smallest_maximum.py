@@ -1,4 +1,4 @@
-"""The smallest change, measured by its largest entry, with which one smooth constraint holds: sequential linear programmes.
+"""Sequential linear programmes for the smallest vector, by its largest entry, that meets one smooth constraint.
 
 For each sample of a batch, minimise ``‖v‖∞`` subject to ``f(v) ≥ 0`` and ``low ≤ v ≤ high``. Linearised at v, and kept
 within Δ of it, this is the linear programme
@@ -11,9 +11,9 @@ is concave, increasing and piecewise linear in ε, and Newton's method finds whe
 finitely many steps. Without limits, ``ε = (G·v - f)/‖G‖₁`` and u is a corner of the box.
 
 What the step brings is measured by ``‖v‖∞ + ρ max(0, -f)``. It is taken if that falls by a part of what the programme
-promises; Δ grows where the promise was kept and shrinks where it was not (Fletcher and Sainz de la Maza's safeguard of
-sequential linear programming). At a solution every entry is as far as ε and its limit let it be, or has G_k = 0: without
-limits, ``G·v = ε ‖G‖₁``. By how much ε could shrink otherwise, to first order and relative to ε, is the residual.
+promises; Δ grows where the promise was kept and shrinks where it was not (a trust region). At a solution every entry is
+as far as ε and its limit let it be, or has G_k = 0: without limits, ``G·v = ε ‖G‖₁``. By how much ε could shrink
+otherwise, to first order and relative to ε, is the residual.
 """
 
 from collections.abc import Callable
