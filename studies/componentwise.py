@@ -1,6 +1,7 @@
 """How little must every pixel change, by its own measure: componentwise backward errors beside norm-wise ones."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,11 @@ from bea.backward.closed_form import changing
 from bea.backward.componentwise import class_error
 from bea.backward.relative_changes import RelativeChanges
 from bea.networks.leads import lead_over_others, other_classes
-from bea.numerics.arrays import flat, image_norms
+from bea.numerics.arrays import flat
 from bea.numerics.smallest_maximum import box_programme
 from lab.witnesses import keras_classes
 
+PLACES = ("input", "weights", "both")
 GREY = 0.5 / 255  # half a grey level: smaller changes are lost when the image is stored
 
 
@@ -41,7 +43,7 @@ def two_measures(
     ``norm`` (‖Δx‖/‖x‖ of the norm-wise attack); ``damped`` (ε by steps of a tenth, see ``damped``); ``blank`` pixels of
     the image, and how many of them the norm-wise attack changes, ``touched`` at all and ``seen`` by half a grey level
     or more, and the componentwise one, ``inked``; classes by bea and by Keras: ``found``, ``keras``, ``norm_found``,
-    ``norm_keras``, ``inside_found``, ``inside_keras``; the share of ``erased`` pixels (ε = 1) is no column: see text.
+    ``norm_keras``, ``inside_found``, ``inside_keras``.
     """
     frames = []
     with threadpool_limits(1, "blas"):  # the matrices are small, and threads would wait for each other
@@ -140,40 +142,66 @@ def one_layer(net: Network, x, labels, *, margin: float) -> pd.DataFrame:
     Returns
     -------
     DataFrame, one row an image classified correctly: ``image``, ``input`` and ``weights`` (ε of the closed form, with
-    the margin), ``searched`` (ε of the search on the input), ``gap`` (relative difference), ``used`` (pixels that the
-    change of the input moves), ``inked`` pixels (not zero), ``dead`` (pixels not zero where no class's weight differs).
+    the margin), ``searched`` (ε of the search on the input), ``gap`` (of ``input`` and it, relative), ``used``
+    (pixels that the change of the input moves), ``inked`` pixels (not zero), ``dead`` ones among these (no class's
+    weight differs there).
     """
     right = np.flatnonzero(net.classify(x) == labels)
     images, aim = x[right], labels[right]
-    exact = class_error(net, images, aim, margin=margin)
-    found = componentwise_attack(net, images, aim, margin=margin)
-    kernel = net.weighted[-1].kernel
+    exact, weights = (class_error(net, images, aim, on=on, margin=margin) for on in ("input", "weights"))
+    found, inked = componentwise_attack(net, images, aim, margin=margin), flat(images) != 0.0
     columns = {
-        "image": right, "input": exact.epsilon, "weights": class_error(net, images, aim, on="weights", margin=margin).epsilon,
-        "searched": found.epsilon, "gap": np.abs(found.epsilon / exact.epsilon - 1), "used": np.sum(flat(exact.dx) != 0, axis=1),
-        "inked": np.sum(flat(images) != 0, axis=1), "dead": np.sum((flat(images) != 0) & ~np.ptp(kernel, axis=0).astype(bool), axis=1),
+        "image": right, "input": exact.epsilon, "weights": weights.epsilon, "searched": found.epsilon,
+        "gap": np.abs(found.epsilon / exact.epsilon - 1), "used": np.sum(flat(exact.dx) != 0.0, axis=1),
+        "inked": inked.sum(axis=1), "dead": np.sum(inked & (np.ptp(net.weighted[-1].kernel, axis=0) == 0.0), axis=1),
     }  # fmt: skip
     return pd.DataFrame(columns)
 
 
-def picture(net: Network, image, label, *, margin: float) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
-    """Attack one image (*input_shape) in both measures.
+def places(nets: Mapping[str, Network], x, labels, *, images: int, margin: float) -> pd.DataFrame:
+    """Let the input change, the weights, or both, for the first images that a network classifies correctly.
 
-    Returns the norm-wise and the componentwise change within the range, and a row a measure: ``measure``, ``norm``
-    (‖Δx‖/‖x‖), ``epsilon`` (largest change of a pixel relative to it; infinite where a blank one changes), ``blank``
-    pixels changed by half a grey level or more, class ``found``.
+    Returns
+    -------
+    DataFrame, one row a network: ``net``, ``images``, medians of ε for ``input``, ``weights`` and ``both``, and the
+    ``won`` attacks of all three.
     """
-    batch, aim = image[None], np.array([label])
-    both = [
-        backward_error_attack(net, batch, aim, margin=margin, clip=True),
-        componentwise_attack(net, batch, aim, margin=margin, clip=True),
-    ]
     rows = []
-    for name, one in zip(("norm-wise", "componentwise"), both, strict=True):
+    for name, net in nets.items():
+        right = np.flatnonzero(net.classify(x) == labels)[:images]
+        found = {on: componentwise_attack(net, x[right], labels[right], on=on, margin=margin) for on in PLACES}
+        medians = {on: np.median(one.epsilon) for on, one in found.items()}
+        won = sum(one.success.sum() for one in found.values())
+        rows.append({"net": name, "images": len(right), **medians, "won": won})
+    return pd.DataFrame(rows)
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """Changes of n images, norm-wise and componentwise, (n, height, width), and ``table``: see ``pictures``."""
+
+    norm_wise: np.ndarray
+    componentwise: np.ndarray
+    table: pd.DataFrame
+
+
+def pictures(net: Network, x, labels, *, margin: float) -> Pictures:
+    """Attack images (n, height, width) in both measures, within the range of the pixels.
+
+    The table has a row an image and measure: ``image``, ``measure``, ``norm`` (‖Δx‖/‖x‖), ``epsilon`` (largest change
+    of a pixel relative to it; infinite where a blank one changes), ``blank`` pixels changed by half a grey level or
+    more, class ``found``.
+    """
+    both = {
+        "norm-wise": backward_error_attack(net, x, labels, margin=margin, clip=True),
+        "componentwise": componentwise_attack(net, x, labels, margin=margin, clip=True),
+    }
+    frames = []
+    for name, one in both.items():
+        change, pixels = np.abs(flat(one.dx)), flat(x)
         with np.errstate(divide="ignore", invalid="ignore"):
-            part = np.where(one.dx[0] == 0.0, 0.0, np.abs(one.dx[0]) / image)
-        rows.append({
-            "measure": name, "norm": image_norms(one.dx)[0] / image_norms(batch)[0], "epsilon": part.max(),
-            "blank": int(np.sum((image == 0.0) & (np.abs(one.dx[0]) >= GREY))), "found": int(one.found[0]),
-        })  # fmt: skip
-    return both[0].dx[0], both[1].dx[0], pd.DataFrame(rows)
+            part = np.where(change == 0.0, 0.0, change / pixels).max(axis=1)
+        blank = np.sum((pixels == 0.0) & (change >= GREY), axis=1)
+        columns = {"measure": name, "norm": one.norm, "epsilon": part, "blank": blank, "found": one.found}
+        frames.append(pd.DataFrame({"image": np.arange(len(x))} | columns))
+    return Pictures(*(one.dx for one in both.values()), pd.concat(frames, ignore_index=True))

@@ -1,7 +1,6 @@
 """Componentwise backward errors beside norm-wise ones, at toy size: inequalities, closed forms, made-up tables."""
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from oracles import RNG, random_images, random_network
@@ -78,18 +77,25 @@ def test_one_layer():
     assert (table.weights > 0).all()
 
 
-def test_picture():
+def test_pictures():
     """The componentwise change leaves blank pixels; both are within the range."""
     net, x, labels = toy([(5, "tanh")])
-    blank = x[3] == 0.0
-    norm_wise, ink, rows = study.picture(net, x[3], labels[3], margin=MARGIN)
-    assert isinstance(rows, pd.DataFrame)
-    assert list(rows.measure) == ["norm-wise", "componentwise"]
+    found = study.pictures(net, x[1:6], labels[1:6], margin=MARGIN)
+    blank, table = x[1:6] == 0.0, found.table.set_index("measure")
     assert blank.any()
-    assert not ink[blank].any()
-    assert rows.blank[1] == 0
-    assert rows.norm[0] <= rows.norm[1]
-    assert (rows.found != labels[3]).all()
-    for change in (norm_wise, ink):
-        assert (x[3] + change >= -1e-12).all()
-        assert (x[3] + change <= 1 + 1e-12).all()
+    assert not found.componentwise[blank].any()
+    ink, norm = table.loc["componentwise"], table.loc["norm-wise"]
+    assert not ink.blank.any()
+    assert (norm.norm.to_numpy() <= ink.norm.to_numpy() * (1 + 1e-3)).all()
+    assert np.isinf(norm.epsilon).any()
+    for change in (found.norm_wise, found.componentwise):
+        assert (x[1:6] + np.nan_to_num(change) >= -1e-12).all()
+        assert (x[1:6] + np.nan_to_num(change) <= 1 + 1e-12).all()
+
+
+def test_more_that_may_change_costs_less():
+    net, x, labels = toy([(5, "tanh")])
+    row = study.places({"net": net}, x, labels, images=8, margin=MARGIN).iloc[0]
+    assert row.images == 8
+    assert row.won == 24
+    assert row.both <= min(row.input, row.weights) * (1 + 1e-3)
