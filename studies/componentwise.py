@@ -12,7 +12,7 @@ from bea import Network
 from bea.attacks import backward_error_attack, componentwise_attack
 from bea.backward.closed_form import changing
 from bea.backward.componentwise import class_error
-from bea.backward.relative_changes import RelativeChanges
+from bea.backward.relative_changes import relative_changes
 from bea.networks.leads import lead_over_others, other_classes
 from bea.numerics.arrays import flat
 from bea.numerics.smallest_maximum import box_programme
@@ -40,7 +40,7 @@ def two_measures(
     -------
     DataFrame, one row an image and network: ``net``, ``image``; ``epsilon`` (componentwise, pixels may leave their
     range), its ``length`` (‖Δx‖/‖x‖) and ``residual``; ``inside`` (ε within the range; NaN where none was found);
-    ``norm`` (‖Δx‖/‖x‖ of the norm-wise attack); ``damped`` (ε by steps of a tenth, see ``damped``); ``blank`` pixels of
+    ``norm`` (‖Δx‖/‖x‖ of the norm-wise attack on the two nearest classes); ``damped`` (ε by steps of a tenth, see ``damped``); ``blank`` pixels of
     the image, and how many of them the norm-wise attack changes, ``touched`` at all and ``seen`` by half a grey level
     or more, and the componentwise one, ``inked``; classes by bea and by Keras: ``found``, ``keras``, ``norm_found``,
     ``norm_keras``, ``inside_found``, ``inside_keras``.
@@ -52,7 +52,7 @@ def two_measures(
             images, aim = x[right], labels[right]
             ink = componentwise_attack(net, images, aim, margin=margin)
             kept = componentwise_attack(net, images, aim, margin=margin, clip=True)
-            norm = backward_error_attack(net, images, aim, margin=margin, candidates=3)
+            norm = backward_error_attack(net, images, aim, margin=margin, candidates=2)
             blank = flat(images) == 0.0
             moved, inked = np.abs(flat(norm.dx)), np.abs(flat(ink.dx))
             seen = {
@@ -78,8 +78,8 @@ def damped(net: Network, x, labels, *, margin: float, part=0.1, steps=30) -> np.
     Theirs is towards a target, in PyTorch and with a general solver; here the rival is the nearest class to first order
     and the programme is solved in closed form.
     """
-    changes = RelativeChanges(net, x, changing(net, "input"))
-    every, v = np.arange(len(x)), np.zeros((len(x), x[0].size))
+    changes = relative_changes(net, x, changing(net, "input"))
+    every, v = np.arange(len(x)), np.zeros(changes.pixels.shape)
     logits, memory = changes.forward(v)
     rivals = other_classes(labels, net.classes)
     jacobian = net.linearise(x).jacobian
@@ -90,7 +90,7 @@ def damped(net: Network, x, labels, *, margin: float, part=0.1, steps=30) -> np.
     weights = np.eye(net.classes)[rivals[every, lags.argmin(axis=1)]] - np.eye(net.classes)[labels]
     for _ in range(steps):
         ahead, G = np.vecdot(weights, logits) - margin, changes.gradient(memory, weights)
-        u = box_programme(G, np.vecdot(G, v) - ahead, v, np.full(len(x), np.inf), *changes.limits(False))
+        u = box_programme(G, np.vecdot(G, v) - ahead, v, np.full(len(x), np.inf))
         v = np.where((logits.argmax(axis=1) == labels)[:, None], v + part * (u - v), v)
         logits, memory = changes.forward(v)
 
@@ -169,7 +169,9 @@ def places(nets: Mapping[str, Network], x, labels, *, images: int, margin: float
     rows = []
     for name, net in nets.items():
         right = np.flatnonzero(net.classify(x) == labels)[:images]
-        found = {on: componentwise_attack(net, x[right], labels[right], on=on, margin=margin) for on in PLACES}
+        found = {
+            on: componentwise_attack(net, x[right], labels[right], on=on, margin=margin, candidates=3) for on in PLACES
+        }
         medians = {on: np.median(one.epsilon) for on, one in found.items()}
         won = sum(one.success.sum() for one in found.values())
         rows.append({"net": name, "images": len(right), **medians, "won": won})

@@ -19,7 +19,7 @@ import numpy as np
 
 from bea.attacks.common import InputAttackResult, achieved, check_aim
 from bea.backward.closed_form import changing
-from bea.backward.relative_changes import RelativeChanges
+from bea.backward.relative_changes import relative_changes
 from bea.networks.activations import softmax
 from bea.networks.leads import attack_lead, lead, other_classes
 from bea.networks.network import Network
@@ -36,7 +36,7 @@ TOLERANCE = 1e-4  # of the last search: the part of ε that its linear programme
 LOOSE = 1e-2  # of the searches before
 ITERATIONS = (30, 100)  # linear programmes at most, of the searches before and of the last
 REACH = 0.1  # of ‖v‖∞: the first step of every search but the first
-PROMISING = (3.0, 1.2)  # times the least ε of an image, to first order and after a search: other classes are given up
+PROMISING = (3.0, 1.1)  # times the least ε of an image, to first order and after a search: other classes are given up
 STRETCHES = (1.0, 1.0 + 1e-4, 1.01, 1.1, 1.5, 2.0)  # of what was found, until it succeeds
 HALVINGS = 40
 NUMBERS = 2**20  # in one array of a block
@@ -82,7 +82,7 @@ def componentwise_attack(
         By how much, in units of the logits, that class must lead; positive.
     candidates : int, optional
         How many classes are tried without a target, the nearest to first order; all others unless given. A class that
-        is three times as far as the nearest to first order is left out, and one that falls behind by a fifth.
+        is three times as far as the nearest to first order is left out, and one that falls behind by a tenth.
 
     Returns
     -------
@@ -105,7 +105,7 @@ def componentwise_attack(
         check_count("candidates", candidates)
 
     def block(x, aim):
-        every = RelativeChanges(net, x, change)
+        every = relative_changes(net, x, change)
         v, residual = np.zeros((len(x), sum(every.sizes))), np.zeros(len(x))
         rest = np.flatnonzero(~achieved(net.classify(x), aim, targeted))
         if rest.size:
@@ -115,7 +115,7 @@ def componentwise_attack(
         dx = np.where(column(there, x), 0.0 if dx is None else dx, np.nan)
         return x, dx, achieved(found, aim, targeted) & there, found, np.abs(v).max(axis=1), residual, dA
 
-    unknowns, tries = sum(RelativeChanges(net, x, change).sizes), 1 if targeted else net.classes - 1
+    unknowns, tries = sum(relative_changes(net, x, change).sizes), 1 if targeted else net.classes - 1
     return ComponentwiseResult(*in_blocks(block, max(NUMBERS // (unknowns * tries), 1), x, aim))
 
 
@@ -156,7 +156,7 @@ def _descend(every, aim, image, rival, targeted, margin, clip, widths):
             return ahead - margin, here.gradient(memory, weights)
 
         options = {"tolerance": TOLERANCE if last else LOOSE, "max_iterations": ITERATIONS[last]}
-        found = smallest_maximum(constraint, v, *rounded.limits(clip), reach=reach, **options)
+        found = smallest_maximum(constraint, v, rounded.limits() if clip else None, reach=reach, **options)
         size = np.where(found.met, np.abs(found.v).max(axis=1), np.nan)
         # A network rounded off widely may take an image for another class as it is.
         kept = ~(size > PROMISING[1] * _least(size, image, len(aim))[image]) | (width > FINE[0])
@@ -212,11 +212,11 @@ def _difference(plus, minus, classes) -> np.ndarray:
 
 def _on_its_ray(every, v, aim, targeted, margin, clip):
     """Return v times the factor at which it begins to succeed in the network itself, NaN where none was met."""
-    low, high = every.limits(clip)
+    limits = every.limits() if clip else None
 
     def stretched(some, factors):
         longer = factors[:, None] * v[some]
-        return np.clip(longer, low[some], high[some]) if clip else longer
+        return np.clip(longer, *(limit[some] for limit in limits)) if clip else longer
 
     def holds(some, factors):
         logits, _ = every.take(some).forward(stretched(some, factors))

@@ -1,10 +1,10 @@
 """Changes measured entry by entry, relative to what changes: ``|ΔA_i| ≤ ε |A_i|`` and ``|Δx| ≤ ε |x|``.
 
-With ``ΔA_i = |A_i| ∘ V_i`` and ``Δx = |x| ∘ s`` this says that no entry of V_i and s is larger than ε. All of
-them stand in one vector v a sample, those of the changing layers first, row by row, then those of the input.
+With ``ΔA_i = |A_i| ∘ V_i`` and ``Δx = |x| ∘ s`` this says that no entry of V_i and s is larger than ε. All of them
+stand in one vector v a sample, those of the changing layers first, row by row, then the pixels that are not zero. As
+many pixels as the fullest image of the batch has are taken of every image; what is zero among them stays zero.
 """
 
-import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,13 +12,12 @@ import numpy as np
 from bea.backward.closed_form import Changing
 from bea.networks.layers import Weighted
 from bea.networks.network import Network
-
-TINY = np.finfo(float).tiny
+from bea.numerics.arrays import flat
 
 
 @dataclass(frozen=True, eq=False)
 class RelativeChanges:
-    """The logits of a batch as a function of v.
+    """The logits of a batch as a function of v; ``relative_changes`` makes one.
 
     Attributes
     ----------
@@ -26,41 +25,44 @@ class RelativeChanges:
     x : array (n, *input_shape)
     changing : Changing
         Which layers may change, and whether the input.
+    pixels : int array (n, k)
+        Numbers of the pixels that stand in v.
     """
 
     net: Network
     x: np.ndarray
     changing: Changing
+    pixels: np.ndarray
 
     @property
     def sizes(self) -> list[int]:
         """Number of unknowns of every changing layer, then of the input."""
         layers = zip(self.net.weighted, self.changing.layers, strict=True)
-        return [layer.matrix.size for layer, changes in layers if changes] + [
-            math.prod(self.net.input_shape)
-        ] * self.changing.input
+        sizes = [layer.matrix.size for layer, changes in layers if changes]
+        return sizes + [self.pixels.shape[1]] * self.changing.input
 
     def take(self, samples) -> "RelativeChanges":
         """Return the same for some of the samples, which may repeat."""
-        return replace(self, x=self.x[samples])
+        return replace(self, x=self.x[samples], pixels=self.pixels[samples])
 
-    def limits(self, clip: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Return the least and the largest v, (n, unknowns); with ``clip``, ``x + Δx`` stays in ``net.input_range``."""
+    def limits(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the least and the largest v, (n, unknowns), with which ``x + Δx`` stays in ``net.input_range``."""
         shape = len(self.x), sum(self.sizes)
-        if not (clip and self.changing.input):
-            return np.broadcast_to(-np.inf, shape), np.broadcast_to(np.inf, shape)
         low, high = np.full(shape, -np.inf), np.full(shape, np.inf)
-        pixels = self.x.reshape(len(self.x), self.sizes[-1])
-        for room, limit in zip((low, high), self.net.input_range, strict=True):
-            room[:, -pixels.shape[1] :] = np.where(
-                pixels == 0.0, 0.0, (limit - pixels) / np.maximum(np.abs(pixels), TINY)
-            )
+        if self.changing.input:
+            seen = np.take_along_axis(flat(self.x), self.pixels, 1)
+            for room, limit in zip((low, high), self.net.input_range, strict=True):
+                parts = (limit - seen) / np.where(seen == 0.0, 1.0, np.abs(seen))
+                room[:, shape[1] - seen.shape[1] :] = np.where(seen == 0.0, 0.0, parts)
         return low, high
 
     def perturbation(self, v) -> tuple[list[np.ndarray | None], np.ndarray | None]:
         """Return ΔA (n, rows, columns) of every weighted layer, None where it stays, and Δx (n, *input_shape)."""
-        parts = np.split(v, np.cumsum(self.sizes)[:-1], axis=1)
-        dx = np.abs(self.x) * parts.pop().reshape(self.x.shape) if self.changing.input else None
+        parts, dx = np.split(v, np.cumsum(self.sizes)[:-1], axis=1), None
+        if self.changing.input:
+            relative = np.zeros_like(flat(self.x))
+            np.put_along_axis(relative, self.pixels, parts.pop(), 1)
+            dx = np.abs(self.x) * relative.reshape(self.x.shape)
         layers = zip(self.net.weighted, self.changing.layers, strict=True)
         return [
             np.abs(layer.matrix) * parts.pop(0).reshape(len(v), *layer.matrix.shape) if changes else None
@@ -98,5 +100,12 @@ class RelativeChanges:
             inputs = layer.kernel.shape[1]
             rows = layer.fold((slopes @ matrix[:, :, :inputs])[:, None], y.shape[1:])
         if self.changing.input:
-            parts.append((rows[:, 0] * np.abs(self.x)).reshape(len(self.x), self.sizes[-1]))
+            parts.append(np.take_along_axis(flat(rows[:, 0] * np.abs(self.x)), self.pixels, 1))
         return np.concatenate(parts, axis=1)
+
+
+def relative_changes(net: Network, x, changing: Changing) -> RelativeChanges:
+    """Return the logits of images (n, *input_shape) as a function of relative changes."""
+    blank = flat(x) == 0.0
+    most = int(np.sum(~blank, axis=1).max(initial=1))
+    return RelativeChanges(net, x, changing, np.argsort(blank, axis=1, kind="stable")[:, :most])

@@ -59,7 +59,7 @@ class SmallestMaximum:
 
 
 def smallest_maximum(
-    constraint: Callable, v, low, high, *, reach=None, tolerance=1e-4, max_iterations=60
+    constraint: Callable, v, limits=None, *, reach=None, tolerance=1e-4, max_iterations=60
 ) -> SmallestMaximum:
     """Minimise ‖v‖∞ subject to ``f(v) ≥ 0`` and ``low ≤ v ≤ high``, locally.
 
@@ -69,8 +69,8 @@ def smallest_maximum(
         Of the numbers of some samples (k,) and their v (k, unknowns); returns f (k,) and its gradients G (k, unknowns).
     v : array (n, unknowns)
         Where to start.
-    low, high : array (n, unknowns) or float
-        Limits, not positive and not negative.
+    limits : pair of arrays (n, unknowns), optional
+        Low and high, not positive and not negative.
     reach : float, optional
         Δ of the first step, relative to ‖v‖∞, or what the first programme without Δ needs if that is more; by default
         the latter.
@@ -80,29 +80,28 @@ def smallest_maximum(
     max_iterations : int
     """
     v, n = v.copy(), len(v)
-    low, high = np.broadcast_to(low, v.shape), np.broadcast_to(high, v.shape)
     f, G = constraint(np.arange(n), v)
-    asked = np.maximum(np.abs(np.vecdot(G, v) - f), TINY)
+    G = G.copy()
     slopes = np.maximum(np.abs(G).sum(axis=1), TINY)
+    asked = np.maximum(np.abs(np.vecdot(G, v) - f), TINY)
     size, rho = np.abs(v).max(axis=1), PENALTY / slopes
-    needed = np.maximum(-f, 0.0) / slopes
-    reach = asked / slopes if reach is None else np.maximum(reach * size, needed)
+    reach = asked / slopes if reach is None else np.maximum(reach * size, np.maximum(-f, 0.0) / slopes)
+    residual = _residual(G, v, slopes, size, limits)
     iterations, renewals = np.zeros(n, int), np.zeros(n, int)
     going = np.flatnonzero((slopes > TINY) & np.isfinite(slopes))
     for _ in range(max_iterations):
-        residual = _residual(G[going], v[going], size[going], low[going], high[going])
-        done = (residual <= tolerance) & (np.abs(f[going]) <= tolerance * asked[going])
-        collapsed = ~done & (reach[going] <= COLLAPSED * size[going])
-        again = going[collapsed]
+        done = (residual[going] <= tolerance) & (np.abs(f[going]) <= tolerance * asked[going])
+        again = going[~done & (reach[going] <= COLLAPSED * size[going])]
         reach[again], renewals[again] = AGAIN * size[again], renewals[again] + 1
-        rho[again] = PENALTY / np.maximum(np.abs(G[again]).sum(axis=1), TINY)
+        rho[again] = PENALTY / slopes[again]
         going = going[~done & (renewals[going] <= RENEWALS)]
         if not going.size:
             break
-        here, slope, value = v[going], G[going], f[going]
-        rho[going] = np.maximum(rho[going], PENALTY / np.maximum(np.abs(slope).sum(axis=1), TINY))
-        u = box_programme(slope, np.vecdot(slope, here) - value, here, reach[going], low[going], high[going])
-        expected = value + np.vecdot(slope, u - here)
+        here, slope, value, own = v[going], G[going], f[going], _some(limits, going)
+        rho[going] = np.maximum(rho[going], PENALTY / slopes[going])
+        lean = np.vecdot(slope, here)
+        u = box_programme(slope, lean - value, here, reach[going], own)
+        expected = value + np.vecdot(slope, u) - lean
         reached, steep = constraint(going, u)
         longest = np.abs(u).max(axis=1)
         before = size[going] + rho[going] * np.maximum(-value, 0.0)
@@ -112,36 +111,59 @@ def smallest_maximum(
         good = kept >= SUFFICIENT
         moved = going[good]
         v[moved], f[moved], G[moved], size[moved] = u[good], reached[good], steep[good], longest[good]
+        slopes[moved] = np.maximum(np.abs(steep[good]).sum(axis=1), TINY)
+        residual[moved] = _residual(steep[good], u[good], slopes[moved], size[moved], _some(limits, moved))
         reach[going] *= np.where(kept >= KEPT, GROWS, np.where(kept <= BROKEN, SHRINKS, 1.0))
         iterations[going] += 1
-    return SmallestMaximum(v, f, f >= -MET * asked, _residual(G, v, size, low, high), iterations)
+    return SmallestMaximum(v, f, f >= -MET * asked, residual, iterations)
 
 
-def box_programme(G, c, v, reach, low, high) -> np.ndarray:
+def box_programme(G, c, v, reach, limits=None) -> np.ndarray:
     """Return u (n, unknowns) with the least ‖u‖∞ such that ``G·u ≥ c``, within ``reach`` of v and the limits.
 
     Where nothing there is good enough, G·u is as large as may be.
     """
     ways, steep = np.sign(G), np.abs(G)
-    ends = np.minimum(ways * v + reach[:, None], np.where(ways < 0.0, -low, high))
+    ends = ways * v + reach[:, None]
+    if limits is not None:
+        ends = np.minimum(ends, _ends(G, limits))
     size = np.maximum(np.abs(v).max(axis=1) - reach, 0.0)
-    rest = np.arange(len(v))
+    rest, own, far, right = np.arange(len(v)), steep, ends, c
     for _ in range(PIECES):
-        free = ends[rest] > size[rest, None]
-        slope = np.sum(steep[rest] * free, axis=1)
-        missing = c[rest] - np.sum(steep[rest] * np.minimum(ends[rest], size[rest, None]), axis=1)
-        short = (missing > 1e-14 * np.abs(c[rest])) & (slope > 0.0)
-        rest = rest[short]
-        if not rest.size:
+        free = far > size[rest, None]
+        slope = np.vecdot(own, free)
+        missing = right - np.vecdot(own, np.minimum(far, size[rest, None]))
+        short = (missing > 1e-14 * np.abs(right)) & (slope > 0.0)
+        if not short.any():
             break
+        if not short.all():
+            rest, own, far, right = rest[short], own[short], far[short], right[short]
         size[rest] += missing[short] / slope[short]
     stays = np.clip(v, -size[:, None], size[:, None])
     return np.where(ways == 0.0, stays, ways * np.minimum(ends, size[:, None]))
 
 
-def _residual(G, v, size, low, high) -> np.ndarray:
-    """Return the first Newton step of ``box_programme`` from ‖v‖∞ towards smaller ε, relative; one where v is zero."""
-    steep, ends = np.abs(G), np.where(G < 0.0, -low, high)
-    spare = np.sum(steep * np.minimum(size[:, None], ends), axis=1) - np.vecdot(G, v)
-    scale = size * np.sum(steep * (ends > size[:, None]), axis=1)
+def _some(limits, samples):
+    """Return the limits of some samples."""
+    return limits and tuple(limit[samples] for limit in limits)
+
+
+def _ends(G, limits) -> np.ndarray:
+    """Return how far every entry may go in the direction of G."""
+    low, high = limits
+    return np.where(G < 0.0, -low, high)
+
+
+def _residual(G, v, slopes, size, limits) -> np.ndarray:
+    """Return the first Newton step of ``box_programme`` from ‖v‖∞ towards smaller ε, relative; one where v is zero.
+
+    ``slopes`` (n,) is ‖G‖₁.
+    """
+    if limits is None:
+        full, scale = size * slopes, size * slopes
+    else:
+        ends, steep = _ends(G, limits), np.abs(G)
+        full = np.vecdot(steep, np.minimum(size[:, None], ends))
+        scale = size * np.vecdot(steep, ends > size[:, None])
+    spare = full - np.vecdot(G, v)
     return np.where(spare < scale, spare / np.maximum(scale, TINY), 1.0)
