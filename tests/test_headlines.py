@@ -244,3 +244,11 @@ def test_robustness_is_enclosed_on_every_network(read):
     cells = read("45_robustness_and_accuracy")["cells"]
     names = ("breadth-figure", "depth-figure", "rise", "tight-table")
     assert [cells[name]["crossed"] for name in names] == [0] * len(names)
+
+
+def test_newtons_step_is_enclosed_without_contradiction(read):
+    """The attack is between the ends, the tight bound below the upper one, and every guaranteed change an attack."""
+    cells = read("46_kantorovich")["cells"]["contradictions"]
+    counts = [cells[f"{form}_{kind}"] for form in ("ball", "ray") for kind in ("outside", "against", "kept")]
+    assert counts == [0] * 6
+    assert 0 < cells["ball_decided"] < cells["ray_decided"] <= cells["images"]
