@@ -31,14 +31,19 @@ def keras_classes(file: Path | None, images, net: Network | None = None) -> np.n
     return keras_logits(file, images, net).argmax(axis=1)
 
 
-def keras_logits_perturbed(file: Path, net: Network, perturbation, activated: bool = False) -> np.ndarray:
+def keras_logits_perturbed(file: Path | None, net: Network, perturbation, activated: bool = False) -> np.ndarray:
     """Return the logits (n, classes) of a Keras model with the weights and the image of each perturbation put in.
 
-    With ``activated`` its last activation stays, and what comes out are its outputs.
+    With ``activated`` its last activation stays, and what comes out are its outputs. Without a ``file`` the model is
+    made from the network, which was trained without Keras.
     """
-    from lab.keras_models import load, outputs, put_weights
+    from lab.keras_models import load, outputs, put_weights, to_keras
 
-    model, found = load(file) if activated else _open(file), []
+    if file is None:
+        model = to_keras(net) if activated else _model_of(net)
+    else:
+        model = load(file) if activated else _open(file)
+    found = []
     for i in range(len(perturbation.x)):
         perturbed, image = net.perturbed(perturbation, i)
         put_weights(model, perturbed)

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from lab.claims import OPEN, VERDICTS, load_claims, shown
+from lab.claims import OPEN, STANDINGS, load_claims, shown
 from lab.parameters import assigned, check_tree, common, declared, read
 from lab.rules import explained, rule_of
 from workflow.dependencies import all_needs, opens
@@ -109,7 +109,7 @@ def test_there_are_72_claims_in_order():
     for claim in claims.values():
         judged = "judged" if claim["id"] in WAITING else "rule"
         entry = {"id", "paper", "place", "statement", "published", "shown", judged, "data", "chapter"}
-        assert claim.keys() - {"register"} == entry
+        assert claim.keys() - {"by_definition"} == entry
         assert claim["data"] in (None, "mnist", "cifar10")
         assert shown(claim)
         assert "|" not in claim["statement"] + shown(claim)
@@ -256,7 +256,7 @@ def test_readme_counts_are_those_of_the_notebooks():
     block = BLOCK.search(README.read_text())[2]
     rows = {row[0]: [int(n) for n in row[1:]] for row in re.findall(r"\| ([a-z ]+?) *" + r"\| *(\d+) *" * 5, block)}
     judged = {arguments[1].value for notebook in NOTEBOOKS for _, _, arguments in calls(notebook, "judge")}
-    assert set(rows) == {*VERDICTS, "claims"}
+    assert set(rows) == {*STANDINGS, "claims"}
     assert rows["claims"] == [22, 23, 11, 16, 72]
     assert [sum(row[i] for name, row in rows.items() if name != "claims") for i in range(5)] == rows["claims"]
     assert 72 - rows[OPEN][-1] == len(judged)

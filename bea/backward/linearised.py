@@ -11,15 +11,15 @@ from bea.networks.network import Linearisation, Network
 from bea.numerics.quadratic import smallest_feasible
 
 
-def linearised_attack(net: Network, x, target, changing: Changing, margin) -> AttackResult:
+def linearised_attack(net: Network, x, target, changing: Changing, margin, activated=False) -> AttackResult:
     """Return the smallest perturbations of eq. (6) for one block of images; arguments are those of ``bea.attack``."""
-    problem = first_order(net, x, changing)
-    logits = problem.linearisation.logits
+    problem = first_order(net, x, changing, activated=activated)
+    outputs = problem.linearisation.logits
     # D, "target minus other", is applied before the Gram matrix is formed: the other way round close classes cancel.
     lin = problem.linearisation
     sensitivities = [lead_over_others(rows, target) for rows in lin.sensitivities]
     differences = Linearisation(
-        lead_over_others(logits, target), lin.inputs, sensitivities, lead_over_others(lin.jacobian, target)
+        lead_over_others(outputs, target), lin.inputs, sensitivities, lead_over_others(lin.jacobian, target)
     )
     programme = replace(problem, linearisation=differences)
     K, c = programme.gram(), margin - programme.linearisation.logits
@@ -31,4 +31,5 @@ def linearised_attack(net: Network, x, target, changing: Changing, margin) -> At
     infeasibility = np.maximum(-slack, 0.0).max(axis=1) / np.abs(c).max(axis=1)
     complementarity = np.abs(multipliers * slack).max(axis=1) / np.sum(c * multipliers, axis=1)
 
-    return judge(net, perturbation, target, margin, logits, iterations, np.maximum(infeasibility, complementarity))
+    conditions = iterations, np.maximum(infeasibility, complementarity)
+    return judge(net, perturbation, target, margin, outputs, *conditions, activated)

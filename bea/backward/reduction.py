@@ -21,7 +21,7 @@ from itertools import accumulate
 import numpy as np
 
 from bea.backward.closed_form import Changing
-from bea.networks.layers import Dense, Weighted
+from bea.networks.layers import Activation, Dense, Weighted
 from bea.networks.network import Network
 from bea.networks.perturbation import Perturbation
 from bea.networks.row_space import from_row_space, in_row_space, to_row_space
@@ -42,12 +42,15 @@ class Tail:
         ``x + input_scales · s`` is its input; None where that stays.
     weight_scales : tuple of float or None
         α_i of every weighted layer, None for one that stays.
+    output : Activation or None
+        What acts on the logits, where constraints are on the activated outputs.
     """
 
     layers: tuple
     x: np.ndarray
     input_scales: np.ndarray | None
     weight_scales: tuple[float | None, ...]
+    output: Activation | None = None
 
     @property
     def sizes(self) -> list[int]:
@@ -81,7 +84,7 @@ class Tail:
         return replace(self, x=self.x[samples], input_scales=scales)
 
     def forward(self, tau) -> tuple[np.ndarray, list]:
-        """Return the logits (n, classes) at τ, and for every layer what ``pull_back`` needs to remember."""
+        """Return logits or outputs (n, classes) at τ, and for every layer what ``pull_back`` needs to remember."""
         ends = list(accumulate(self.sizes))
         parts = [tau[:, end - size : end] for end, size in zip(ends, self.sizes, strict=True)]
         y = self.x
@@ -105,10 +108,13 @@ class Tail:
                 kept = (t, scale, h, None)
             memory.append((layer, y, output, kept))
             y = output
+        if self.output is not None:
+            memory.append((self.output, y, self.output.forward(y), None))
+            y = memory[-1][2]
         return y, memory
 
     def pull_back(self, rows, memory) -> np.ndarray:
-        """Differentiate ``rows @ logits``, rows (n, k, classes), with respect to τ: (n, k, unknowns)."""
+        """Differentiate ``rows @`` what ``forward`` returns, rows (n, k, classes), by τ: (n, k, unknowns)."""
         parts, missing = [], len(self.sizes)
         for layer, y, output, kept in reversed(memory):
             if len(parts) == missing:
@@ -196,24 +202,25 @@ class Reduction:
         return Perturbation(dA, dx, self.x, self.net.weight_norms, attained)
 
 
-def reduce(net: Network, x, changing: Changing, block: int, black=0.0) -> Reduction:
+def reduce(net: Network, x, changing: Changing, block: int, black=0.0, activated=False) -> Reduction:
     """Return the reduced problem of a batch of images (n, *input_shape), ``block`` of which pass the net at a time.
 
-    Δx is measured by ‖x‖, and by ``black`` where that is zero.
+    Δx is measured by ‖x‖, and by ``black`` where that is zero. With ``activated`` the tail ends in the outputs.
     """
+    output = Activation(net.output_activation) if activated and net.output_activation != "linear" else None
     alphas = [float(norm) if changes else None for norm, changes in zip(net.weight_norms, changing.layers, strict=True)]
     if changing.input:
         small, basis = (net, None) if changing.layers[0] else in_row_space(net)
         inputs = x if basis is None else in_blocks(lambda part: to_row_space(part, basis), block, x)
         sizes = image_norms(x)
-        tail = Tail(small.layers, inputs, np.where(sizes > 0.0, sizes, black), tuple(alphas))
+        tail = Tail(small.layers, inputs, np.where(sizes > 0.0, sizes, black), tuple(alphas), output)
         return Reduction(tail, net, x, changing, 0, None, basis)
     first = changing.layers.index(True)
     position = [i for i, layer in enumerate(net.layers) if isinstance(layer, Weighted)][first]
     layer, before = net.layers[position], partial(_pass, net.layers[:position])
     if not isinstance(layer, Dense):
         y = in_blocks(before, block, x)
-        tail = Tail(net.layers[position:], y, None, tuple(alphas[first:]))
+        tail = Tail(net.layers[position:], y, None, tuple(alphas[first:]), output)
         return Reduction(tail, net, x, changing, first, None, None)
 
     def enter(part):
@@ -221,7 +228,7 @@ def reduce(net: Network, x, changing: Changing, block: int, black=0.0) -> Reduct
         return layer.forward(y), image_norms(layer.augment(y))
 
     values, lengths = in_blocks(enter, block, x)
-    tail = Tail(net.layers[position + 1 :], values, alphas[first] * lengths, tuple(alphas[first + 1 :]))
+    tail = Tail(net.layers[position + 1 :], values, alphas[first] * lengths, tuple(alphas[first + 1 :]), output)
     return Reduction(tail, net, x, changing, first + 1, layer, None)
 
 

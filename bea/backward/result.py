@@ -26,7 +26,7 @@ class AttackResult:
     objective : array (n,)
         Eq. (5): the sum of squares of the relative norms.
     margin : array (n,)
-        Target's logit less the largest other one, in the perturbed network.
+        Target's logit, or activated output, less the largest other one, in the perturbed network.
     margin_asked : float
     iterations : int array (n,)
         Changes of the active set (first-order); linearisations of the search that was best (converged).
@@ -47,14 +47,16 @@ class AttackResult:
     kkt_residual: np.ndarray
 
 
-def judge(net, perturbation, target, margin, logits, iterations, kkt_residual) -> AttackResult:
-    """Put the perturbations through the network itself and say what came of them."""
+def judge(net, perturbation, target, margin, outputs, iterations, kkt_residual, activated=False) -> AttackResult:
+    """Put the perturbations through the network itself and say what came of them; ``outputs`` are those before."""
     reached = net.perturbed_logits(perturbation)
+    if activated:
+        reached = net.activate(reached)
     ahead = lead(reached, target)
     return AttackResult(
         perturbation=perturbation,
         target=target,
-        success=(ahead >= margin - allowed_shortfall(logits, margin)) & (ahead > 0),
+        success=(ahead >= margin - allowed_shortfall(outputs, margin)) & (ahead > 0),
         objective=perturbation.objective,
         margin=ahead,
         margin_asked=margin,

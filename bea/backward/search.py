@@ -37,7 +37,7 @@ HALVINGS = 40
 
 @dataclass(frozen=True, eq=False)
 class LeadConstraints:
-    """The constraints ``logit_target - logit_j - margin ≥ 0``, j running over the other classes.
+    """The constraints ``y_target - y_j - margin ≥ 0``, y logits or activated outputs, j over the other classes.
 
     Attributes
     ----------
@@ -58,8 +58,8 @@ class LeadConstraints:
 
     def value(self, tau) -> tuple[np.ndarray, list]:
         """Return the constraints at τ, (n, classes - 1), and what the derivatives need."""
-        logits, memory = self.tail.forward(tau)
-        return np.matvec(self.differences, logits) - self.margin, memory
+        outputs, memory = self.tail.forward(tau)
+        return np.matvec(self.differences, outputs) - self.margin, memory
 
     def jacobian(self, memory, chosen) -> np.ndarray:
         """Return the derivatives of the ``chosen`` constraints (n, q), (n, q, unknowns)."""
@@ -105,7 +105,10 @@ def search(reduction: Reduction, target, margin, allowed, *, starts=None, exampl
     lead = LeadConstraints(reduction.tail, margin, lead_over_others(np.eye(reduction.tail.classes)[None], target))
     zero = np.broadcast_to(0.0, (len(target), sum(reduction.tail.sizes)))
     block = block_size(reduction.tail.layers, reduction.tail.x.shape[1:], zero.shape[1])
-    best, again = _descend(lead, zero, allowed, block)
+    start = zero
+    if lead.tail.output is not None:  # from where the logits lead: farther out saturated outputs show no way
+        start = _descend(replace(lead, tail=replace(lead.tail, output=None)), zero, allowed, block)[0].tau
+    best, again = _descend(lead, start, allowed, block)
     if starts:
         again = np.arange(len(target))
     farther, rng = FARTHER * np.linalg.norm(best.tau, axis=1, keepdims=True), np.random.default_rng(seed)
@@ -116,7 +119,8 @@ def search(reduction: Reduction, target, margin, allowed, *, starts=None, exampl
         best.improve(again, _descend(lead.take(again), start, allowed[again], block, known)[0])
     by_input = partial(_change_input, reduction=reduction, examples=examples)
     for propose, always in ((_change_last_layer, False), (by_input, examples is not None)):
-        lost = np.flatnonzero(always | ~best.won)
+        stuck = best.kkt_residual > TOLERANCE if lead.tail.output is not None else False
+        lost = np.flatnonzero(always | ~best.won | stuck)
         if len(lost):
             some = lead.take(lost)
             start, feasible = propose(some, zero[lost], allowed[lost])
@@ -174,10 +178,18 @@ def _repair(lead: LeadConstraints, tau, allowed) -> tuple[np.ndarray, np.ndarray
 
 
 def _change_last_layer(lead: LeadConstraints, zero, allowed) -> tuple[np.ndarray, np.ndarray]:
-    """Propose the smallest change of the last layer alone; the logits are affine in it, so it is exact."""
+    """Propose the smallest change of the last layer alone; the logits are affine in it, so it is exact.
+
+    Activated outputs are not, but tanh and sigmoid are odd about f(0): they lead by the margin where the target's logit
+    is a and all others are -a, for the a below.
+    """
     tau, columns = zero.copy(), lead.tail.last_layer
     if columns is None:
         return tau, np.zeros(len(tau), bool)
+    if lead.tail.output is not None:
+        a = {"tanh": np.arctanh(lead.margin / 2), "sigmoid": 2 * np.arctanh(lead.margin)}[lead.tail.output.name]
+        signs = np.eye(lead.tail.classes) * np.sign(lead.differences.sum(axis=1))[:, :, None]
+        lead = replace(lead, tail=replace(lead.tail, output=None), differences=signs, margin=a)
     g, memory = lead.value(tau)
     G = lead.jacobian(memory, everything(g))[:, :, columns]
     multipliers, solved, _ = smallest_feasible(gram(G), 0.1 * allowed[:, None] - g)

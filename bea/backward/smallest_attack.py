@@ -17,16 +17,30 @@ METHODS = ("first-order", "converged")
 
 
 def attack(
-    net: Network, x, target, on="weights", *, method="first-order", margin=1e-3, starts=None, examples=None, seed=0
+    net: Network,
+    x,
+    target,
+    on="weights",
+    *,
+    method="first-order",
+    margin=1e-3,
+    activated=False,
+    starts=None,
+    examples=None,
+    seed=0,
 ) -> AttackResult:
     """Smallest perturbation after which ``target`` wins (paper B, eqs. 5 and 6).
 
     Minimises ``Σ_i ‖ΔA_i‖²/‖A_i‖² + ‖Δx‖²/‖x‖²`` subject to ``logit_target - logit_j ≥ margin`` for every other class
-    j. An increasing output activation does not change who wins, so the constraints are on the logits. ("first-order")
-    solves the problem linearised at the unperturbed network; for one affine layer with only weights or only the
-    input perturbed that is exact: the global optimum. Otherwise it is linearised, and ``success`` says whether it
-    holds in the network itself. ("converged") linearises again at every point it finds until the conditions of
-    optimality of (5) hold: locally optimal. How, and when that fails: the book's chapter *The converged attack*.
+    j; with ``activated`` the constraints are, as the paper writes them, on the outputs ``f_p(logits)``. An increasing
+    f_p does not change who wins, so both ask for the same class. To first order they are two problems: the derivative
+    of an output carries the slope of f_p, tiny where it is saturated. Converged, only the margin tells them apart.
+
+    ("first-order") solves the problem linearised at the unperturbed network; for one affine layer with only weights or
+    only the input perturbed, and logits, that is exact: the global optimum. Otherwise it is linearised, and ``success``
+    says whether it holds in the network itself. ("converged") linearises again at every point it finds until the
+    conditions of optimality of (5) hold: locally optimal. How, and when that fails: the book's chapter *The converged
+    attack*.
 
     Parameters
     ----------
@@ -39,7 +53,12 @@ def attack(
         What may change; a tuple holds numbers of weighted layers, from 1, and "input".
     method : {"first-order", "converged"}
     margin : float
-        By how much, in units of the logits, the target must lead; positive, so that no tie is left to ``argmax``.
+        By how much the target must lead, in units of what is constrained; positive, so that no tie is left to
+        ``argmax``. Logits have no scale of their own. Outputs of tanh lead by less than 2, those of a sigmoid by less
+        than 1; near saturation the same lead of outputs asks for a far larger one of the logits.
+    activated : bool
+        Whether the constraints are on the activated outputs instead of the logits, as in ``backward_error``. The
+        output activation must act elementwise; where it is "linear", the two are the same.
     starts : int, optional
         How many searches for each sample ("converged"); the best counts. The first starts from zero, the others in
         random directions, the same for all samples, several times as far as what the first one found. By default
@@ -58,7 +77,8 @@ def attack(
     ------
     ValueError
         For images of wrong shape or range, targets out of range or equal to the present class, a margin that is not
-        positive, an unknown ``on`` or ``method``, fewer than one start.
+        positive or that no activated outputs can have, ``activated`` for a softmax, an unknown ``on`` or ``method``,
+        fewer than one start.
     TypeError
         For targets that are not integers.
     """
@@ -68,28 +88,37 @@ def attack(
     if method not in METHODS:
         raise ValueError(f"method: expected one of {METHODS}, received {method!r}")
     check_positive("margin", margin)
+    if activated:
+        _check_activated(net, margin)
     if starts is not None:
         check_count("starts", starts)
     if examples is not None:
         examples = net.check_images(examples, "examples")
 
     if method == "converged":
-        return converged(net, x, target, change, margin, starts=starts, examples=examples, seed=seed)
+        options = {"starts": starts, "examples": examples, "seed": seed}
+        return converged(net, x, target, change, margin, activated=activated, **options)
     block = block_size(net.layers, net.input_shape)
     with threadpool_limits(1, "blas"):  # blocks run side by side, and small matrices gain nothing from more threads
-        return attack_in_blocks(lambda part: linearised_attack(net, x[part], target[part], change, margin), x, block)
+        return attack_in_blocks(
+            lambda part: linearised_attack(net, x[part], target[part], change, margin, activated), x, block
+        )
 
 
-def converged(net: Network, x, target, change: Changing, margin, *, black=0.0, **options) -> AttackResult:
+def converged(
+    net: Network, x, target, change: Changing, margin, *, activated=False, black=0.0, **options
+) -> AttackResult:
     """Return what ``attack`` does with ``method="converged"``, for checked arguments.
 
     Δx of a black image is measured by ``black``: with 0, as eq. (5) has it, it cannot change.
     """
     block = block_size(net.layers, net.input_shape)
     with threadpool_limits(1, "blas"):
-        logits = in_blocks(net, block, x)
-        allowed = allowed_shortfall(logits, margin)
-        reduction = reduce(net, x, change, block, black)
+        outputs = in_blocks(net, block, x)
+        if activated:
+            outputs = net.activate(outputs)
+        allowed = allowed_shortfall(outputs, margin)
+        reduction = reduce(net, x, change, block, black, activated)
         found = search(reduction, target, margin, allowed, **options)
 
         def put_through(part: slice) -> AttackResult:
@@ -97,14 +126,28 @@ def converged(net: Network, x, target, change: Changing, margin, *, black=0.0, *
 
             def judged(won) -> AttackResult:
                 perturbation = some.perturbation(found.tau[part], won)
-                return judge(net, perturbation, target[part], margin, logits[part], *conditions)
+                return judge(net, perturbation, target[part], margin, outputs[part], *conditions, activated)
 
             result = judged(found.won[part])
             # Far out the reduced problem may have taken rounding for a lead; NaN, where nothing won, is not below.
-            rounded = result.margin < margin - 1e-9 * np.abs(logits[part]).max(axis=1)
+            rounded = result.margin < margin - 1e-9 * np.abs(outputs[part]).max(axis=1)
             return judged(found.won[part] & ~rounded) if rounded.any() else result
 
         return attack_in_blocks(put_through, x, block)
+
+
+def _check_activated(net: Network, margin) -> None:
+    """Raise ``ValueError`` where constraints on the activated outputs make no sense."""
+    widest = {"linear": np.inf, "tanh": 2.0, "sigmoid": 1.0}.get(net.output_activation)
+    if widest is None:
+        raise ValueError(
+            f"activated: expected an output activation that acts elementwise, received {net.output_activation!r}"
+        )
+    if margin >= widest:
+        raise ValueError(
+            f"margin: expected less than {widest:g}, which no lead of outputs of {net.output_activation} reaches, "
+            f"received {margin!r}"
+        )
 
 
 def check_targets(net: Network, x, target) -> np.ndarray:

@@ -4,61 +4,104 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lab.claims import CONTRADICTED, CORRECTED, REPRODUCED, load_claims
+from lab.claims import CONTRADICTED, CORRECTED, REPRODUCED, UNDECIDED, load_claims
 from lab.parameters import ROOT
 from lab.rules import rule_of
 
 CLAIMS = load_claims(ROOT / "book" / "claims.yml")
 PUBLISHED = {"accuracy": 0.97, "norms": {7: {0: 0.08, 1: 0.06}, 8: {0: 0.06, 1: 0.04}}, "attempts": 4}
+SPREAD = 0.17  # the median of 1/7 and 1/5
 
 
 def judge(claim, *tables, **named):
-    """The verdict by the rule and the thresholds of the claims file."""
+    """The outcome by the rule and the thresholds of the claims file."""
     rule, thresholds = rule_of(CLAIMS[claim])
-    return rule(*tables, **named, **thresholds).verdict
+    return rule(*tables, **named, **thresholds)
 
 
-def outcomes(keras=(0, 1, 0, 0), norm=0.05, kkt=1e-14, winner=1):
-    """Return four attacks on each of two networks."""
-    columns = {"net": np.repeat(["a", "b"], 4), "keras": np.tile(np.array(keras, dtype=bool), 2), "norm": norm}
-    return pd.DataFrame(columns | {"kkt": kkt, "winner": winner, "target": 1})
+def axis(free=None, penalised=None, logits=None):
+    """Return what came of four attacks on a free and a penalised network, in both forms and both methods."""
+    usual = {"accuracy": 0.97, "won": 3, "third": 0, "mean": 0.06, "spread": SPREAD, "kkt": 1e-14}
+    rows = []
+    for net, penalty, own in (("a", 0.0, free), ("b", 0.02, penalised)):
+        for form in ("outputs", "logits"):
+            for method in ("first-order", "converged"):
+                row = usual | {
+                    "net": net,
+                    "penalty": penalty,
+                    "form": form,
+                    "method": method,
+                    "attempts": 4,
+                    "size": 1.0,
+                }
+                row |= (own if form == "outputs" and method == "first-order" else logits) or {}
+                rows.append(row)
+    return pd.DataFrame(rows)
 
 
 @pytest.mark.parametrize(
-    ("first", "accuracies", "verdict"),
+    ("table", "verdict"),
     [
-        (outcomes(), [0.965, 0.972], REPRODUCED),
-        (outcomes(norm=0.02), [0.965, 0.972], CORRECTED),
-        (outcomes(norm=0.2), [0.965, 0.972], CORRECTED),
-        (outcomes(), [0.955, 0.972], CONTRADICTED),
-        (outcomes(keras=(1, 1, 1, 1)), [0.965, 0.972], CONTRADICTED),
+        (axis(), REPRODUCED),
+        (axis(penalised={"won": 4}), REPRODUCED),
+        (axis(free={"mean": 1e3}), CORRECTED),
+        (axis(free={"spread": 1.0}), CORRECTED),
+        (axis(free={"mean": 1e3}, penalised={"won": 4}), CONTRADICTED),
+        (axis(free={"won": 0}, penalised={"accuracy": 0.9}), CONTRADICTED),
+        (axis(free={"mean": 0.01}, penalised={"mean": 0.2}), CONTRADICTED),
     ],
 )
-def test_some_fail(first, accuracies, verdict):
-    """Accuracy, failures and norms; a network on which all succeed contradicts."""
-    assert judge("B13", first, np.array(accuracies), published=PUBLISHED) == verdict
+def test_some_fail(table, verdict):
+    """Accuracy, failures, norms and spread; the free networks reproduce, any network on the axis corrects."""
+    assert judge("B13", table, published=PUBLISHED).verdict == verdict
+
+
+def test_the_logits_are_judged_beside():
+    """Their numbers do not change the verdict, and stand in the reason with a verdict of their own."""
+    outcome = judge("B13", axis(logits={"won": 0}), published=PUBLISHED)
+    assert outcome.verdict == REPRODUCED
+    assert "win, mean norms 0.06; 0 of 2 networks agree with Table 2" in outcome.because
+    assert f": {CONTRADICTED}." in outcome.because
+
+
+def early(third=0, mean=0.06):
+    """Return what two stopped solvers leave on both networks."""
+    return pd.DataFrame({"net": ["a", "b"], "solver": "active set", "steps": 2, "third": third, "mean": mean})
 
 
 @pytest.mark.parametrize(
-    ("first", "converged", "gain", "verdict"),
+    ("table", "stopped", "gain", "verdict"),
     [
-        (outcomes(), outcomes(keras=(1, 1, 1, 1)), 1e-9, CONTRADICTED),
-        (outcomes(), outcomes(), 1e-9, CORRECTED),
-        (outcomes(kkt=1e-3), outcomes(keras=(1, 1, 1, 1)), 1e-9, CORRECTED),
-        (outcomes(), outcomes(keras=(1, 1, 1, 1)), -1e-3, CORRECTED),
-        (outcomes(keras=(1, 1, 1, 1)), outcomes(keras=(1, 1, 1, 1)), 1e-9, REPRODUCED),
+        (axis(), early(), 1e-9, CONTRADICTED),
+        (axis(), early(third=2), 1e-9, UNDECIDED),
+        (axis(), early(third=2, mean=0.5), 1e-9, CONTRADICTED),
+        (axis(free={"won": 4}, penalised={"won": 4}), early(third=2), 1e-9, REPRODUCED),
+        (axis(free={"won": 4}, penalised={"won": 4}), early(), 1e-9, CONTRADICTED),
+        (axis(), early(third=2), -1e-3, REPRODUCED),
+        (axis(free={"kkt": 1e-3}), early(third=2), 1e-9, REPRODUCED),
+        (axis(free={"mean": 1e3}, penalised={"accuracy": 0.9}), early(third=2), 1e-9, UNDECIDED),
     ],
 )
-def test_not_the_optimiser(first, converged, gain, verdict):
-    """Solved, missed and recovered; without a miss there is nothing to explain."""
-    slsqp, one_layer = pd.DataFrame({"objective": [gain, 0.0]}), pd.DataFrame({"norm": [0.06]})
-    assert judge("B14", first, converged, slsqp, one_layer) == verdict
+def test_two_causes(table, stopped, gain, verdict):
+    """The optimiser needed, not needed, or one of two ways; a network with such norms must be there."""
+    slsqp, one_layer = pd.DataFrame({"objective": [gain, 0.0]}), pd.DataFrame({"norm": [0.04]})
+    assert judge("B14", table, stopped, slsqp, one_layer, published=PUBLISHED).verdict == verdict
+
+
+def test_two_layers_that_need_no_more_than_one_explain_nothing():
+    """Then only the stopped solver is left."""
+    slsqp, one_layer = pd.DataFrame({"objective": [0.0]}), pd.DataFrame({"norm": [0.07]})
+    assert judge("B14", axis(), early(third=2), slsqp, one_layer, published=PUBLISHED).verdict == REPRODUCED
 
 
 @pytest.mark.parametrize(
-    ("winner", "exponents", "verdict"),
-    [(1, [1.9, 2.1], REPRODUCED), (2, [1.9, 2.1], CORRECTED), (1, [1.7, 2.0], CONTRADICTED)],
+    ("won", "exponents", "verdict"),
+    [([1, 1], [1.9, 2.1], REPRODUCED), ([1, 0], [1.9, 2.1], CORRECTED), ([1, 1], [1.7, 2.0], CONTRADICTED)],
 )
-def test_square_law(winner, exponents, verdict):
-    """The growth, and whether it matters."""
-    assert judge("B19", outcomes(winner=winner), np.array(exponents), np.array([0.2])) == verdict
+@pytest.mark.parametrize("logits", [0, 1])
+def test_square_law(won, exponents, verdict, logits):
+    """The growth, and whether it matters where the paper puts its constraints; the logits change no verdict."""
+    gaps = pd.DataFrame({"form": ["outputs", "logits"], "slope": exponents, "at_one": 0.2})
+    forms = np.repeat(["outputs", "logits"], 2)
+    attacks = pd.DataFrame({"net": "a", "form": forms, "method": "first-order", "won": [*won, logits, logits]})
+    assert judge("B19", gaps, attacks).verdict == verdict
