@@ -18,9 +18,8 @@ def with_small_outputs(
     data: Dataset,
     penalties,
     *,
-    epochs: int,
-    batch_size: int,
     rates,
+    batch_size: int,
     images: int | None = None,
     seed: int = 0,
 ) -> dict[str, Network]:
@@ -36,10 +35,9 @@ def with_small_outputs(
     data : Dataset
     penalties : sequence of float
         c of every network, not negative.
-    epochs : int
-    batch_size : int
     rates : sequence of float
-        Adam's learning rate in each epoch.
+        Adam's learning rate, one an epoch.
+    batch_size : int
     images : int, optional
         Training images at most.
     seed : int
@@ -52,13 +50,11 @@ def with_small_outputs(
     Raises
     ------
     ValueError
-        Where there is not one penalty a network and one rate an epoch, or a penalty is negative.
+        Where there is not one penalty a network, or one is negative.
     """
     c = np.array(penalties, dtype=np.float32)
     if c.shape != (len(nets),) or not (c >= 0).all():
         raise ValueError(f"penalties: expected {len(nets)} numbers from 0 on, received {penalties!r}")
-    if len(rates) != epochs:
-        raise ValueError(f"rates: expected {epochs}, one an epoch, received {len(rates)}")
     x, labels = data.x_train[:images].reshape(len(data.x_train[:images]), -1), data.y_train[:images]
     theta = _stacked(list(nets.values()))
     moments, squares = ([np.zeros_like(part) for part in theta] for _ in range(2))

@@ -23,25 +23,34 @@ CENTRING, TO_BOUNDARY, FINISHED = 0.1, 0.99, 1e-14  # of the interior-point meth
 IDLE = -1e30  # right-hand side of a constraint that is not looked at
 
 
-def saturation(nets: Mapping[str, Network], x, labels) -> pd.DataFrame:
+def starts(nets: Mapping[str, Network], penalties, repeats: int) -> tuple[dict[str, Network], dict[str, float]]:
+    """Return the first few networks once for every penalty, under names like "penalty-0.02-1", and their penalties."""
+    first, pairs = list(nets.values())[:repeats], {}
+    for c in penalties:
+        pairs |= {f"penalty-{c:g}-{k}": (net, c) for k, net in enumerate(first)}
+    return {name: net for name, (net, _) in pairs.items()}, {name: c for name, (_, c) in pairs.items()}
+
+
+def saturation(nets: Mapping[str, Network], penalty: Mapping[str, float], x, labels) -> pd.DataFrame:
     """Measure, a row a ``net``, how far its outputs are saturated at test images (n, …).
 
-    Columns: ``size`` (median |z| of all logits), ``slope`` (median of 1 - tanh² z), ``accuracy``.
+    Columns: ``penalty`` (0 where ``penalty`` names none), ``size`` (median |z| of all logits), ``slope`` (median of
+    1 - tanh² z), ``accuracy``.
     """
     rows = []
     for name, net in nets.items():
         z = net(x)
         accuracy = np.mean(z.argmax(axis=1) == labels)
-        rows.append((name, np.median(np.abs(z)), np.median(1 - np.tanh(z) ** 2), accuracy))
-    return pd.DataFrame(rows, columns=["net", "size", "slope", "accuracy"])
+        rows.append((name, penalty.get(name, 0.0), np.median(np.abs(z)), np.median(1 - np.tanh(z) ** 2), accuracy))
+    return pd.DataFrame(rows, columns=["net", "penalty", "size", "slope", "accuracy"])
 
 
 def both_forms(nets: Mapping[str, Network], x, source, target, *, margin: float) -> pd.DataFrame:
     """Attack every image (n, …) on the weights of every network in both forms, to first order and converged.
 
     Columns, a row an attack: ``net``, ``form``, ``method``, then those of ``judged``; ``objective`` (eq. 5), ``kkt``
-    (violation of the conditions of optimality), ``keras`` (for first-order attacks, whether the target's output is the
-    largest when Keras computes the perturbed network in single precision), ``ratio`` (what ``predicted`` says).
+    (violation of the conditions of optimality), ``ratio`` (what ``predicted`` says) and, but for converged attacks on
+    the outputs, ``keras`` (whether the target's output is the largest when Keras computes it in single precision).
     """
     frames = []
     for name, net in nets.items():
@@ -51,7 +60,7 @@ def both_forms(nets: Mapping[str, Network], x, source, target, *, margin: float)
                 found = attack(net, x, target, method=method, margin=margin, activated=activated, starts=1)
                 p = found.perturbation
                 frame = judged(net, p, source, target, activated).assign(ratio=ratio, objective=found.objective)
-                if method == "first-order":
+                if method == "first-order" or not activated:
                     outputs = keras_logits_perturbed(None, net, p, activated=True)
                     frame["keras"] = (lead(outputs, target) > 0).astype(float)
                 frames.append(frame.assign(net=name, form=form, method=method, kkt=found.kkt_residual))
@@ -62,7 +71,7 @@ def predicted(z, source, target) -> np.ndarray:
     """Return how many times the norm that logits ask for outputs should ask for, (n,), from the logits z alone.
 
     Of two classes c and j, of which weights change the logits independently and equally, outputs ask for a norm of
-    ``(y_c - y_j) / √(s_c² + s_j²)`` and logits for one of ``(z_c - z_j) / √2``, in the same unit; y = tanh z, s = 1 - y².
+    ``(y_c - y_j) / √(s_c² + s_j²)`` and logits for one of ``(z_c - z_j) / √2``, in one unit; y = tanh z, s = 1 - y².
     For z_c = t = -z_j the ratio is sinh 2t / 2t.
     """
     rows = np.arange(len(z))
@@ -93,7 +102,7 @@ def summary(attacks: pd.DataFrame, by=("net", "form", "method")) -> pd.DataFrame
     median over the digits of ``spread_7``, …, the coefficient of variation over a digit's targets); ``kkt`` (largest).
     """
     groups = attacks.groupby(list(by), sort=False)
-    counts = {name: groups[name].sum() for name in ("won", "third", "keras") if name in attacks}
+    counts = {name: groups[name].sum(min_count=1) for name in ("won", "third", "keras") if name in attacks}
     table = pd.DataFrame(
         {"attempts": groups.size(), **counts, "mean": groups.norm.mean(), "median": groups.norm.median()}
     )
@@ -110,6 +119,24 @@ def variation(values) -> float:
     """Return the coefficient of variation: standard deviation over mean."""
     values = np.asarray(values, dtype=float)
     return values.std() / values.mean()
+
+
+def pushed(nets: Mapping[str, Network], x, source, target, margins) -> pd.DataFrame:
+    """Attack with constraints on the logits, to first order, that ask for leads of other sizes.
+
+    Columns, a row an attack: ``net``, ``margin``, those of ``judged``.
+    """
+    frames = []
+    for name, net in nets.items():
+        for margin in margins:
+            p = attack(net, x, target, margin=margin).perturbation
+            frames.append(judged(net, p, source, target, False).assign(net=name, margin=margin))
+    return pd.concat(frames, ignore_index=True)
+
+
+def nearest(ways: pd.DataFrame, mean: float) -> pd.Series:
+    """Return the row of a table whose ``mean`` is nearest to a number, as a ratio."""
+    return ways.loc[np.log(ways["mean"] / mean).abs().idxmin()]
 
 
 def two_outputs(halves, margin: float) -> pd.DataFrame:
@@ -193,8 +220,8 @@ def active_set(gram, D, missing, steps: int):
 def gaps(nets: Mapping[str, Network], x, target, sizes, *, margin: float) -> pd.DataFrame:
     """Compare the change that linearising promises with the one attained, along every first-order attack.
 
-    Columns, a row an attack and size: ``net``, ``form``, ``attack``, ``size`` (to which the attack is scaled: the larger
-    relative norm; ``sizes``, and the attack's own), ``whole`` (whether it is its own), ``gap`` (of outputs or logits:
+    Columns, a row an attack and size: ``net``, ``form``, ``attack``, ``size`` (the larger relative norm, to which the
+    attack is scaled: ``sizes``, and its own), ``whole`` (whether it is its own), ``gap`` (of outputs or logits:
     attained less promised, relative to all the change that is needed).
     """
     frames = []
@@ -215,7 +242,10 @@ def gaps(nets: Mapping[str, Network], x, target, sizes, *, margin: float) -> pd.
 
 
 def exponents(table: pd.DataFrame) -> pd.DataFrame:
-    """Return, a row an attack, ``net``, ``form``, ``slope`` (exponent fitted to its gaps) and ``at_one`` (its own gap)."""
+    """Return, a row an attack, ``net``, ``form``, ``slope`` (exponent of its gaps), ``at_one`` (gap at its own size).
+
+    The exponent is fitted to the gaps at the common sizes.
+    """
     small = table[~table.whole].pivot(index="size", columns=["net", "form", "attack"], values="gap")
     fitted = np.polyfit(np.log(small.index), np.log(small.to_numpy()), 1)[0]
     at_one = table[table.whole].set_index(["net", "form", "attack"]).gap

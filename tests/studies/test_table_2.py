@@ -9,6 +9,7 @@ from scipy.optimize import minimize
 from bea.networks.leads import lead_over_others
 from lab.attempts import first_right, right_for_all, to_every_target
 from oracles import RNG, random_images, random_network
+from studies import saturation
 from studies import table_2 as study
 
 MARGIN = 0.01
@@ -44,93 +45,54 @@ def test_attempts():
     np.testing.assert_array_equal(source, labels[:2].repeat(3))
 
 
-def test_outcomes_and_counts(toy):
-    """Converged attacks win by the margin; what first-order ones cover, and where they end, is counted right."""
-    nets, x, source, target = toy
-    linearised = study.attacks(nets, x, target, margin=MARGIN)
-    first = study.outcomes(nets, linearised, source)
-    converged = study.outcomes(nets, study.attacks(nets, x, target, margin=MARGIN, method="converged"), source)
-    assert (converged.winner == converged.target).all()
-    assert (converged.covered > 1).all()
-    logits = nets["b"].perturbed_logits(linearised["b"].perturbation)
-    mine = first[first.net == "b"]
-    np.testing.assert_array_equal(mine.covered > 1, logits[range(len(x)), target] > logits[range(len(x)), source])
-    tables = (frame.assign(keras=frame.winner == frame.target) for frame in (first, converged))
-    count = study.counts(*tables).set_index("net")
-    assert (count.target + count.old + count.third == len(x)).all()
-    assert (count.converged == len(x)).all()
-    ends = study.ends(nets, {"first": study.perturbations(linearised)}, source, target).iloc[0]
-    assert ends.target == count.target.sum() / (2 * len(x))
-    assert ends.old == count.old.sum() / (2 * len(x))
-
-
-def test_slsqp_solves_the_same_programme(toy):
-    """The objective, the outputs and the constraints agree."""
+@pytest.mark.parametrize("activated", [False, True])
+def test_slsqp_solves_the_same_programme(toy, activated):
+    """The objective, the outputs and the constraints agree, whatever is constrained."""
     nets, x, _, target = toy
-    linearised = study.attacks(nets, x, target, margin=MARGIN)["a"]
-    found = study.slsqp(nets["a"], linearised, pairs=4, seed=0)
+    found = study.slsqp(nets["a"], x, target, margin=MARGIN, pairs=4, seed=0, activated=activated)
     assert len(found) == 4
     assert found.objective.abs().max() < 1e-6
     assert found.slack.min() > -1e-9
 
 
-def test_the_gap_grows_with_the_square(toy):
-    """And stretching by nothing keeps every class, by one gives the attack itself."""
-    nets, x, source, target = toy
-    linearised = study.attacks(nets, x, target, margin=MARGIN)
-    gaps = study.growth(nets, linearised, np.geomspace(1e-4, 1, 9))
-    np.testing.assert_allclose(study.slopes(gaps, below=0.02), 2.0, atol=0.1)
-    shares = study.stretched(nets, linearised, source, target, [0.0, 1.0]).set_index("candidate")
-    assert shares.old[0.0] == 1
-    now = study.outcomes(nets, linearised, source)
-    assert shares.target[1.0] == np.mean(now.winner == now.target)
-
-
-def test_constraints_on_outputs(toy):
-    """The longer network has the outputs for logits; the slopes of tanh worsen the condition by what they differ."""
-    nets, x, source, target = toy
-    longer = study.with_outputs(nets)
-    np.testing.assert_allclose(longer["a"](x), np.tanh(nets["a"](x)))
-    found = study.attacks(longer, x, target, margin=MARGIN, on=(1, 2), method="converged")
-    table = study.outcomes(nets, found, source)
-    assert (table.winner == table.target).all()
-    assert (table.lead >= 0.999 * MARGIN).all()
-    condition = study.conditions(nets, x[::3])
-    assert len(condition) == 2 * len(x) // 3
-    slopes = [1 - np.tanh(net(x[::3])) ** 2 for net in nets.values()]
-    spread = np.concatenate([s.max(axis=1) / s.min(axis=1) for s in slopes])
-    assert (condition.outputs <= condition.logits * spread**2 * (1 + 1e-9)).all()
-
-
-def test_the_printed_form(toy):
+@pytest.mark.parametrize("activated", [False, True])
+def test_the_printed_form(toy, activated):
     """Its solution is what SLSQP finds that minimises the weighed norms of plain-norm perturbations."""
     nets, x, _, target = toy
-    net, printed = nets["a"], study.as_printed(nets, x, target, margin=MARGIN)["a"]
-    plain = study.first_order(net, x, "weights", relative=False)
+    net, printed = nets["a"], study.as_printed(nets, x, target, margin=MARGIN, activated=activated)["a"]
+    plain = study.first_order(net, x, "weights", relative=False, activated=activated)
     P = np.linalg.inv(plain.gram()[0])
     Q = replace(plain, weight_scales=1 / net.weight_norms).gram()[0]
-    D = lead_over_others(np.eye(4)[None], target)[0]
-    leads = {"type": "ineq", "fun": lambda d: D @ (net(x)[0] + d) - MARGIN}
+    y, D = plain.linearisation.logits[0], lead_over_others(np.eye(4)[None], target)[0]
+    leads = {"type": "ineq", "fun": lambda d: D @ (y + d) - MARGIN}
     run = minimize(lambda d: d @ P @ Q @ P @ d, np.ones(4), constraints=leads, options={"ftol": 1e-15})
     np.testing.assert_allclose(printed.objective[0], run.fun, rtol=1e-6)
+    np.testing.assert_allclose(plain.push_forward(printed.dA, None)[0], run.x, rtol=1e-4)
 
 
-def test_readings_and_table(toy):
-    """The two norms of A differ by at most the root of the rank; the table takes the first network's norms."""
-    nets, x, source, target = toy
+def test_readings(toy):
+    """The two norms of A differ by at most the root of the rank."""
+    nets, x, _, target = toy
     linearised = study.attacks(nets, x, target, margin=MARGIN)
     both = study.readings(nets, {"scaled": study.perturbations(linearised)})
     one, other = (both[both["size"] == size].norm.to_numpy() for size in ("Frobenius", "spectral"))
-    first = study.outcomes(nets, linearised, source)
-    np.testing.assert_allclose(one, first.norm)
+    np.testing.assert_allclose(one, study.norms(nets, linearised).norm)
     assert ((other >= one) & (other <= np.sqrt(5) * one)).all()
-    unique = np.r_[:3, len(x) : len(x) + 3]  # one image, so that every pair of classes is there once
-    frame = first.iloc[unique].assign(keras=[True, False, False, True, True, False])
-    table = study.table_two(frame, frame, {source[0]: dict(zip(target[:3], (0.1, 0.2, 0.3), strict=True))})
+
+
+def test_the_table(toy):
+    """Norms of the network that is asked for, and over all networks how often a pair is won."""
+    nets, x, source, target = toy
+    some = np.flatnonzero(source == source[0])
+    found = saturation.both_forms(nets, x[some], source[some], target[some], margin=MARGIN)
+    printed = {source[0]: dict(zip(target[some], (0.1, 0.2, 0.3), strict=True))}
+    table = study.table_two(found, "b", printed)
     assert table.published.tolist() == [0.1, 0.2, 0.3]
-    np.testing.assert_array_equal(table["first"], first.norm[:3])
-    np.testing.assert_allclose(table.most, np.maximum(first.norm[:3], first.norm[len(x) : len(x) + 3].to_numpy()))
-    assert table.won_first.tolist() == [2, 1, 0]
+    for form, activated in saturation.FORMS.items():
+        p = study.attacks(nets, x[some], target[some], margin=MARGIN, activated=activated)["b"].perturbation
+        np.testing.assert_allclose(table[form], p.relative_norms.max(axis=1))
+    own = found[(found.form == "outputs") & (found.method == "first-order")]
+    assert table.most_won.tolist() == own.won.to_numpy().reshape(2, 3).sum(axis=0).tolist()
 
 
 def test_margins_and_keras(toy, tmp_path, monkeypatch):
