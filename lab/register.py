@@ -49,7 +49,8 @@ def fingerprint(claim: Mapping, source: str) -> str:
         Its entry in ``claims.yml``: of it count ``rule`` and the mark ``by_definition``.
     source : str
         Text of the module in which its function stands. Of it count the function and what it uses of this module;
-        white space, comments, type hints, and the words in which an outcome is told do not.
+        white space, comments, type hints, and the words in which an outcome is told, with what is computed for them
+        alone, do not.
     """
     rule, defined = claim["rule"], {}
     for node in ast.parse(source).body:
@@ -111,6 +112,24 @@ def _told(node, names: set):
         fields["args"] = [node.args[i] for i in (0, 2) if i < len(node.args)]  # verdict and label
         fields["keywords"] = [own for own in node.keywords if own.arg not in REPORT]
     if isinstance(node, ast.FunctionDef | ast.ClassDef) and (words := ast.get_docstring(node)):
-        fields["body"] = [" ".join(words.split()), *node.body[1:]]
+        fields["body"] = [" ".join(words.split()), *_deciding(node.body[1:])]
     kept = {key: value for key, value in fields.items() if value not in (None, []) and key not in UNTOLD}
     return [type(node).__name__, {key: _told(value, names) for key, value in kept.items()}]
+
+
+def _deciding(body: list) -> list:
+    """Return the statements of a function without assignments of what only serves to tell."""
+    kept = [statement for statement in body if not isinstance(statement, ast.Assign)]
+    while True:
+        read = _names(kept)
+        more = [s for s in body if not isinstance(s, ast.Assign) or _names(s.targets) & read]
+        if len(more) == len(kept):
+            return kept
+        kept = more
+
+
+def _names(nodes: list) -> set[str]:
+    """Return the names in some pieces of a syntax tree."""
+    names = set()
+    _told(nodes, names)
+    return names

@@ -31,7 +31,8 @@ def unused(value):
 def near(values, *, within) -> Outcome:
     """Reproduced when small, within {within}."""
     small = _size(max(values)) < within * LIMIT  # a comment
-    return Outcome(A if small else B, f"{max(values):.1f}", "exact", "as it is")
+    told = max(values)
+    return Outcome(A if small else B, f"{told:.1f}", "exact", "as it is")
 '''
 DAY = datetime.date(2026, 11, 20)
 
@@ -63,9 +64,18 @@ def test_the_register_has_every_claim():
         ),
         ("near(values, *, within) -> Outcome", "near(values: list, *, within)"),
         ('"as it is"', 'f"told otherwise, {LIMIT}"'),
+        ("told = max(values)", "told = min(values)"),
         ("    return value\n", "    return 2 * value\n"),
     ],
-    ids=["comment", "white space of the words", "format", "type hints", "what is told", "another function"],
+    ids=[
+        "comment",
+        "white space of the words",
+        "format",
+        "type hints",
+        "what is told",
+        "computed to tell",
+        "another function",
+    ],
 )
 def test_what_decides_nothing_changes_no_fingerprint(old, new):
     """It stays, so nobody has to write a line for it."""

@@ -183,7 +183,7 @@ def growth_never_falls(
         "sampled",
         f"{'Nothing ever falls' if never else 'There are falls'} on this grid, counting all images or only new ones. "
         f"On the report's own {hundred} images and in its range the best confidence in a new one falls for "
-        f"{fallen['new_best']} of {networks} networks, by up to {100 * new:.1f} points"
+        f"{fallen['new_best']} of {networks} networks, by up to {tidy(100 * new, '.1g')} points"
         f"{'.' if never else ': growth is the rule for many images together, and no law for few.'}",
     )
 

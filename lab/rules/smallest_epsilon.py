@@ -145,10 +145,11 @@ def curve_passes(numbers: pd.DataFrame, largest, distance: float, *, printed: Ma
         "D21": bool((numbers["fooled"] > printed["D21"]["share"]).all()),
     }
     outside = [name for name, within in inside.items() if not within]
+    missed = " and ".join(filter(None, [", ".join(outside[:-1]), *outside[-1:]]))
     return Outcome(
         UNDECIDED if outside else REPRODUCED,
         f"of {len(inside)} printed numbers {len(inside) - len(outside)} lie within our range over {len(numbers)} seeds"
-        f"{', not those of ' + ' and '.join(outside) if outside else ''}; none lies more than {100 * distance:.2f} "
+        f"{f', not those of {missed}' if outside else ''}; none lies more than {100 * distance:.2f} "
         "percentage points off the band of the curves",
         "sampled",
         "The figures themselves carry no numbers, so the curve is held against those that the text prints. "
