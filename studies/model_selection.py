@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
-from scipy.stats import kendalltau, spearmanr
+from scipy.stats import kendalltau, rankdata, spearmanr
 
 from bea import Network
 from studies.robustness_and_accuracy import enclosed
@@ -64,7 +64,8 @@ def ranks(nets: pd.DataFrame, *, draws: int, seed: int = 0) -> pd.DataFrame:
     -------
     DataFrame, one row a bound: ``bound``, ``networks``; ``spearman`` and ``kendall`` (tau-b), each with the ends of the
     central 95 % of the draws, "spearman low" and so on; ``chosen`` and ``best``, the mean length found on the network
-    that the bound puts first and on the sturdiest one; ``place`` of the former by what is found, from 1.
+    that the bound puts first and on the sturdiest one; ``place`` of the former by what is found, from 1; ``said``,
+    whether Spearman's interval holds zero, in words.
     """
     rng, rows = np.random.default_rng(seed), []
     for bound in BOUNDS:
@@ -72,14 +73,36 @@ def ranks(nets: pd.DataFrame, *, draws: int, seed: int = 0) -> pd.DataFrame:
         values, found = known[bound].to_numpy(), known.found.to_numpy()
         picks = rng.integers(len(known), size=(draws, len(known)))
         row = {"bound": bound, "networks": len(known)}
-        for name, correlation in (("spearman", spearmanr), ("kendall", kendalltau)):
-            drawn = [correlation(values[pick], found[pick]).statistic for pick in picks if np.ptp(pick)]
-            low, high = np.nanquantile(drawn, (0.025, 0.975))
+        measures = {"spearman": (spearmanr, _rho), "kendall": (kendalltau, _tau)}
+        for name, (correlation, of_draws) in measures.items():
+            low, high = np.nanquantile(of_draws(values[picks], found[picks]), (0.025, 0.975))
             row |= {name: correlation(values, found).statistic, f"{name} low": low, f"{name} high": high}
         first = values.argmax()
         row |= {"chosen": found[first], "best": found.max(), "place": 1 + int((found > found[first]).sum())}
+        row["said"] = _said(row["spearman low"], row["spearman high"])
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _rho(a, b) -> np.ndarray:
+    """Return Spearman's correlation of each two rows, (draws,); NaN where one is constant."""
+    a, b = (r - r.mean(axis=1, keepdims=True) for r in (rankdata(a, axis=1), rankdata(b, axis=1)))
+    with np.errstate(invalid="ignore"):
+        return np.vecdot(a, b) / np.sqrt(np.vecdot(a, a) * np.vecdot(b, b))
+
+
+def _tau(a, b) -> np.ndarray:
+    """Return Kendall's tau-b of each two rows, (draws,); NaN where one is constant."""
+    a, b = (np.sign(r[:, :, None] - r[:, None]).reshape(len(r), -1) for r in (a, b))
+    with np.errstate(invalid="ignore"):
+        return np.vecdot(a, b) / np.sqrt(np.vecdot(a, a) * np.vecdot(b, b))
+
+
+def _said(low: float, high: float) -> str:
+    """Say whether an interval holds zero."""
+    if low <= 0 <= high:
+        return "cannot be told from zero"
+    return "is above zero" if low > 0 else "is below zero"
 
 
 def groups(nets: pd.DataFrame, members: Mapping[str, Iterable[str]], *, draws: int) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import kendalltau, spearmanr
 
 import oracles
 from bea import lower_bound
@@ -40,6 +41,19 @@ def test_intervals_hold_the_estimate_and_widen_with_noise():
         made_up(found, found), {"a": ["k/0", "k/1", "k/2"], "b": [f"k/{i}" for i in range(9)]}, draws=20
     )
     assert list(groups.networks[groups.bound == "printed"]) == [3, 9]
+
+
+def test_draws_are_correlated_as_scipy_does():
+    rng = np.random.default_rng(1)
+    a, b = rng.integers(0, 6, (2, 5, 12)).astype(float)  # with ties
+    for own, theirs in ((study._rho, spearmanr), (study._tau, kendalltau)):
+        np.testing.assert_allclose(own(a, b), [theirs(*pair).statistic for pair in zip(a, b, strict=True)], atol=1e-12)
+
+
+def test_what_is_said_of_an_interval():
+    assert [study._said(*ends) for ends in ((-1, 1), (0.1, 1), (-1, -0.1))] == [
+        "cannot be told from zero", "is above zero", "is below zero",
+    ]  # fmt: skip
 
 
 def test_averages_are_those_of_the_bounds():
