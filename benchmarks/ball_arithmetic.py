@@ -29,7 +29,14 @@ NAMES = (
     *("one_layer-0", "tanh-0", "tanh-tanh-0", "relu-0", "scratch-64-12-0", "scratch-128-1-0", "sturdy-0"),
     *("lenet-mnist-0",),
 )
-HEAD = "| network | images | confirmed | lowered | largest lowering | seconds of one core |\n|---|---|---|---|---|---|"
+HEAD = (
+    "| network | images | confirmed | lowered | largest lowering | seconds of one core |\n|---|---|---|---|---|---|\n"
+)
+TITLE = """\
+Radii of `lower_bound(method="local")` for the first test images of MNIST, proved again in balls of 128 bits.
+Written by `python -m benchmarks.ball_arithmetic --to benchmarks/ball_arithmetic.md` from the networks of the full book.
+
+"""
 LEAST, STEPS = 1e-9, 6  # first lowering that is tried, and how often the interval that holds it is halved
 
 
@@ -84,7 +91,7 @@ def main() -> None:
     parser.add_argument("--to", type=Path, metavar="FILE", help="put the rows into the table there, too")
     options = parser.parse_args()
     data = datasets.load("mnist")
-    print(HEAD, flush=True)
+    print(HEAD, end="", flush=True)
     for name in options.networks:
         net = Network.load(NETWORKS / f"{name}.npz")
         x = data.x_test[: options.images].astype(float).reshape(-1, *net.input_shape)
@@ -102,9 +109,9 @@ def main() -> None:
 
 def write_row(path: Path, name: str, row: str) -> None:
     """Put the row of a network into the table of a file, in the place of one that is there."""
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)[2:] if path.exists() else []
-    others = [line for line in lines if not line.startswith(f"| {name} |")]
-    path.write_text(HEAD + "\n" + "".join(sorted([*others, row])), encoding="utf-8")
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+    others = [line for line in lines[len((TITLE + HEAD).splitlines()) :] if not line.startswith(f"| {name} |")]
+    path.write_text(TITLE + HEAD + "".join(sorted([*others, row])), encoding="utf-8")
 
 
 if __name__ == "__main__":
