@@ -14,7 +14,7 @@ from bea.networks.network import Network
 from lab import datasets, memory, parameters
 from lab.results import Results
 from lab.rules import Outcome, rule_of
-from lab.trained import KERAS, names_of
+from lab.trained import KERAS, names_of, results_of
 from lab.wording import tidy
 
 MOST_NUMBERS = 60  # a table with more than that is folded: a picture tells it better
@@ -64,6 +64,17 @@ class Chapter(Results):
         """Return the file of a network's original Keras model; None for one that was trained without Keras."""
         path = self.inputs / "networks" / f"{name}{KERAS}"
         return path if path.is_file() else None
+
+    def found(self, notebook: str, cell: str) -> dict:
+        """Return the numbers that a cell of another chapter has saved.
+
+        Which chapter it is, as literal text, is what this one waits for in ``make book``.
+        """
+        return results_of(self.inputs, notebook)["cells"][cell]
+
+    def threshold(self, claim: str, name: str):
+        """Return a threshold of the rule that judges a claim, here or in another chapter."""
+        return self.claims[claim]["rule"][name]
 
     def keep(self, family: str, networks: Mapping[str, Network], models: Mapping | None = None) -> None:
         """Keep trained networks, name → network, and their Keras models, for other chapters."""

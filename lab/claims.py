@@ -14,7 +14,9 @@ REPRODUCED, CORRECTED, CONTRADICTED, UNDECIDED, OPEN = VERDICTS = (
     "cannot be decided",
     "not yet examined",
 )
-LABELS = ("exact", "linearised", "locally optimal")
+BY_DEFINITION = "holds by definition"  # how a claim stands that is marked so in the file and was reproduced
+STANDINGS = (REPRODUCED, BY_DEFINITION, *VERDICTS[1:])  # what is shown and counted
+LABELS = ("exact", "linearised", "locally optimal", "sampled")
 
 
 def load_claims(path) -> dict[str, dict]:
@@ -29,11 +31,19 @@ def shown(claim: dict) -> str:
     return claim["shown"].format(**claim["published"])
 
 
+def standing(claim: dict, verdict: str) -> str:
+    """Return how a verdict is shown and counted: apart where the claim is a definition or a textbook identity.
+
+    No experiment could speak against such a claim; what was computed checks the programs of this book.
+    """
+    return BY_DEFINITION if claim.get("by_definition") and verdict == REPRODUCED else verdict
+
+
 def scorecard(claims: dict[str, dict], folder) -> list[dict]:
     """Return every claim with its verdict, from the result files of all notebooks in ``folder``.
 
-    Each row is the claim's entry with ``verdict``, ``ours``, ``label``, ``because``, ``notebook`` and ``cell`` added;
-    these are None, and the verdict is "not yet examined", for a claim that no notebook has judged.
+    Each row is the claim's entry with ``verdict``, ``ours``, ``label``, ``because``, ``notebook``, ``cell`` and
+    ``standing`` added; the verdict is "not yet examined" and the others are None for a claim that nobody has judged.
     """
     judged = {}
     for path in sorted(Path(folder).glob("*.json")):
@@ -45,15 +55,16 @@ def scorecard(claims: dict[str, dict], folder) -> list[dict]:
                 )
             judged[claim] = entry | {"notebook": content["notebook"]}
     nothing = dict.fromkeys(("ours", "label", "because", "notebook", "cell")) | {"verdict": OPEN}
-    return [entry | nothing | judged.get(claim, {}) for claim, entry in claims.items()]
+    rows = [entry | nothing | judged.get(claim, {}) for claim, entry in claims.items()]
+    return [row | {"standing": standing(row, row["verdict"])} for row in rows]
 
 
 def summary(rows: list[dict]) -> dict[str, dict[str, int]]:
-    """Return how many claims have which verdict: verdict → paper → count, the papers' sum under "all"."""
+    """Return how many claims stand how: standing → paper → count, the papers' sum under "all"."""
     papers = list(dict.fromkeys(row["paper"] for row in rows))
-    counts = Counter((row["verdict"], row["paper"]) for row in rows)
-    table = {verdict: {paper: counts[verdict, paper] for paper in papers} for verdict in VERDICTS}
-    return {verdict: row | {"all": sum(row.values())} for verdict, row in table.items()}
+    counts = Counter((row["standing"], row["paper"]) for row in rows)
+    table = {name: {paper: counts[name, paper] for paper in papers} for name in STANDINGS}
+    return {name: row | {"all": sum(row.values())} for name, row in table.items()}
 
 
 def summary_table(rows: list[dict]) -> str:

@@ -13,7 +13,7 @@ from IPython.display import HTML, Markdown, display
 from tabulate import tabulate
 
 from bea.files import write_text
-from lab.claims import UNDECIDED, load_claims, shown
+from lab.claims import UNDECIDED, load_claims, shown, standing
 from lab.rules import Outcome
 
 
@@ -87,8 +87,8 @@ class Results:
         self.write()
         rows = {
             "published": shown(entry),
-            "ours": f"{outcome.ours} ({outcome.label})",
-            "verdict": f"**{outcome.verdict}**. {outcome.because}",
+            "ours": outcome.ours + (f" ({outcome.label})" if outcome.label else ""),
+            "verdict": f"**{standing(entry, outcome.verdict)}**. {outcome.because}",
         }
         headers = [f"claim {claim}", entry["place"]]
         display(Markdown(tabulate(rows.items(), headers, tablefmt="github", disable_numparse=True)))

@@ -1,4 +1,4 @@
-"""Where trained networks are: the chapter that made a family of them has recorded their names, in order."""
+"""What other chapters have left: the networks of a family, in the order of their names there, and numbers."""
 
 import json
 import re
@@ -25,6 +25,20 @@ def names_of(results: Path, family: str) -> list[str]:
         known = ", ".join(sorted(families)) or "none"
         raise FileNotFoundError(f"networks {family!r}: expected in {results}, which has {known}; train them first")
     return families[family]
+
+
+def results_of(results: Path, notebook: str) -> dict:
+    """Return what a chapter has left in its result file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder has none of this chapter.
+    """
+    path = Path(results) / f"{notebook}.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"results of {notebook!r}: expected {path.name} in {results}; run that chapter first")
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def of_kind(networks: Mapping[str, Network], kind: str, first: int | None = None) -> dict[str, Network]:

@@ -12,6 +12,7 @@ from bea import Network, attacks
 from bea.attacks.loss import loss_gradient
 from lab.witnesses import keras_classes
 from lab.wording import by_row
+from studies.duels import by_network
 
 TITLES = {
     "fgsm": "FGSM, smallest ε", "iterated": "iterated, smallest ε", "lbfgs": "L-BFGS", "cw": "Carlini-Wagner",
@@ -114,6 +115,24 @@ def relative_lengths(attacked: pd.DataFrame, names, over: str) -> pd.DataFrame:
                 "q05": low, "q95": high, "shorter": np.mean(quotient < 1 - 1e-3) if quotient.size else 0.0,
             })  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def duels(runs: Mapping[str, pd.DataFrame], *, by: float) -> pd.DataFrame:
+    """Set every attack beside the one by backward error that has the same range, image by image.
+
+    ``runs`` has tables of ``compare``, aim → table. Returns rows as of ``studies.duels.by_network``; the competitors'
+    names say the aim, and the range where there is one. Without a range ours is exact on the network "one layer".
+    """
+    frames = []
+    for aim, attacked in runs.items():
+        numbered = attacked.assign(image=attacked.groupby(["net", "attack"]).cumcount())
+        lengths = numbered.pivot(index=["net", "image"], columns="attack", values="l2").reset_index()
+        ranged = {name: f"{TITLES[name]} ({aim}, range)" for name in RANGED if name != "be"}
+        frames += [
+            by_network(lengths, "be", ranged, by=by),
+            by_network(lengths, "be_free", {"newton": f"Newton ({aim})"}, by=by, exact=["one layer"]),
+        ]
+    return pd.concat(frames, ignore_index=True)
 
 
 def fixed_steps(net: Network, file: Path | None, x, label, target, epsilons, *, many: int) -> pd.DataFrame:

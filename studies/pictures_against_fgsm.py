@@ -17,6 +17,9 @@ from bea.networks.leads import other_classes
 from bea.numerics.arrays import flat, image_norms
 
 METHODS = ["FGSM", "targeted FGSM", "first-order", "converged"]
+VERSIONS = [
+    "after the last tanh", "first-order", "after the last tanh, along its ray", "first-order along its ray", "converged"
+]  # fmt: skip
 
 
 def one_layer(nets: Mapping[str, Network], found, source) -> pd.DataFrame:
@@ -69,22 +72,24 @@ def pairs(nets: Mapping[str, Network], first, converged, source, *, margin: floa
 
     Columns, a row an attack: ``net``, ``source``, ``target``; ``class`` after the first-order attack, ``wins``
     (whether it succeeds), ``factor`` by which it must be stretched (of 300 from 0.1 to 10); norms ``first-order``,
-    ``first-order along its ray`` (stretched), ``after the last tanh, along its ray`` (constraints on the outputs),
-    ``converged``, ``FGSM``, ``targeted FGSM``, ``gradient`` (the smaller of the two); ``success`` and ``kkt``
-    (violation of the conditions of optimality) of the converged attack.
+    ``first-order along its ray`` (stretched), ``after the last tanh`` (constraints on the outputs) and the same
+    ``…, along its ray``, ``converged``, ``FGSM``, ``targeted FGSM``, ``gradient`` (the smaller of the two);
+    ``success`` and ``kkt`` (violation of the conditions of optimality) of the converged attack.
     """
     frames = []
     for name, net in nets.items():
         result, best, p = first[name], converged[name], first[name].perturbation
         x, target = p.x, result.target
         factor = smallest_factor(net, x, p.dx, target, np.geomspace(0.1, 10, 300))
-        literal = attack(net, x, target, on="input", margin=margin, activated=True).perturbation
+        printed = attack(net, x, target, on="input", margin=margin, activated=True)
+        literal, won = printed.perturbation, printed.success
         shorter = smallest_factor(net, x, literal.dx, target, np.geomspace(1e-6, 1, 500))
         free, fast = gradient_norms(net, x, source, target)
         norm = p.relative_norms[:, -1]
         columns = {
             "net": name, "source": source, "target": target, "class": net.classify(x + p.dx), "wins": result.success,
             "first-order": np.where(result.success, norm, np.inf), "first-order along its ray": norm * factor,
+            "after the last tanh": np.where(won, literal.relative_norms[:, -1], np.inf),
             "after the last tanh, along its ray": literal.relative_norms[:, -1] * shorter, "factor": factor,
             "converged": best.perturbation.relative_norms[:, -1], "FGSM": free, "targeted FGSM": fast,
             "gradient": np.fmin(free, fast), "success": best.success, "kkt": best.kkt_residual,
@@ -106,7 +111,7 @@ def who_wins(table: pd.DataFrame) -> dict[str, dict]:
     Returns version → ``reached``, ``both``, ``ours``, ``theirs`` (networks,), and ``ratio`` (median, FGSM over ours).
     """
     wins, gradient = {}, table.gradient
-    for name in ("first-order", "first-order along its ray", "after the last tanh, along its ray", "converged"):
+    for name in VERSIONS:
         both = np.isfinite(table[name]) & np.isfinite(gradient)
         ours, theirs = both & (table[name] < gradient), both & (table[name] > gradient)
         marks = {"reached": np.isfinite(table[name]), "both": both, "ours": ours, "theirs": theirs}

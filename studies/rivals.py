@@ -85,6 +85,17 @@ def duels(table: pd.DataFrame, ones: pd.DataFrame, stats: Statistics, found: pd.
     return pd.concat(frames, ignore_index=True)
 
 
+KINDS = {"one": "exact", "first": "first-order", "ray": "first-order"}  # the others are converged attacks
+
+
+def told(table: pd.DataFrame) -> list[dict]:
+    """Return a ``summary`` as rows of ``studies.duels``, for the chapter that gathers them."""
+    kinds = table["of"].map(KINDS).fillna("converged")
+    nets = np.where(kinds == "exact", "one layer", "tanh, tanh")
+    rows = table.assign(net=nets, kind=kinds, least=table["least"].clip(upper=1.0))
+    return rows[["net", "kind", "rival", "both", "smaller", "least"]].to_dict("records")
+
+
 def summary(duels: pd.DataFrame, by: float) -> pd.DataFrame:
     """Return, a row a pair of rivals, how often ``both`` succeed and the rival is ``smaller`` by more than a share."""
     table = duels.assign(smaller=duels.ratio < 1 - by).groupby(["of", "ours", "rival"], sort=False)

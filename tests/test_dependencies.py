@@ -51,9 +51,20 @@ def test_one_that_loads_nothing_waits_for_nothing(tree):
     assert edited(tree, load="'chapter.networks(tanh)'").chapters == ()
 
 
+def test_a_chapter_waits_for_those_whose_numbers_it_reads(tree):
+    """And for the claims whose thresholds it applies."""
+    write_notebook(tree / "notebooks" / "other.ipynb", {"parameters": "output = ''", "setup": OPEN})
+    needs = edited(tree, load="chapter.found('other', 'cell')")
+    assert needs.chapters == ("other",)
+    assert edited(tree, judge="chapter.threshold('B1', 'least')").claims == needs.claims
+
+
 @pytest.mark.parametrize(
     ("cell", "message"),
     [
+        ("chapter.found(name, 'cell')", "chapter.found: expected the name of a chapter as literal text, .*name"),
+        ("chapter.found('other', 'cell')", "reads, cell 'load': expected another chapter .*, received 'other'"),
+        ("chapter.found('reads', 'cell')", "expected another chapter to read from, received 'reads'"),
         (
             "chapter.networks(family)",
             "reads, cell 'load': chapter.networks: expected families as literal text, .*family",

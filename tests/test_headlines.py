@@ -90,7 +90,7 @@ def test_verdicts_are_complete(read, notebook):
     assert claims
     for entry in claims.values():
         assert entry["verdict"] in set(VERDICTS) - {OPEN}
-        assert entry["label"] in LABELS
+        assert entry["label"] in {*LABELS, None}
         assert entry["ours"]
         assert entry["because"]
 
@@ -244,3 +244,11 @@ def test_robustness_is_enclosed_on_every_network(read):
     cells = read("45_robustness_and_accuracy")["cells"]
     names = ("breadth-figure", "depth-figure", "rise", "tight-table")
     assert [cells[name]["crossed"] for name in names] == [0] * len(names)
+
+
+def test_newtons_step_is_enclosed_without_contradiction(read):
+    """The attack is between the ends, the tight bound below the upper one, and every guaranteed change an attack."""
+    cells = read("46_kantorovich")["cells"]["contradictions"]
+    counts = [cells[f"{form}_{kind}"] for form in ("ball", "ray") for kind in ("outside", "against", "kept")]
+    assert counts == [0] * 6
+    assert 0 < cells["ball_decided"] < cells["ray_decided"] <= cells["images"]

@@ -406,3 +406,14 @@ def test_the_book_has_exercises(parsed):
     """A student finds at least five."""
     titles = [title.get_text() for soup in parsed.values() for title in soup.select(".admonition-title")]
     assert sum(title.startswith("Exercise") for title in titles) >= 5
+
+
+def test_the_scorecard_says_when_every_rule_was_written_and_what_was_seen(parsed):
+    """In the fold below each claim, as a list of its own."""
+    folds = parsed["book/scorecard.html"].select(".scorecard details")
+    assert len(folds) == 72
+    for fold in folds:
+        (register,) = fold.select("ul.register")
+        lines = [line.get_text() for line in register.select("li")]
+        assert lines
+        assert all(re.match(r"\d+ \w+ \d{4}, (before|after) its numbers were seen: ", line) for line in lines)

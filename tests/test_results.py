@@ -1,13 +1,24 @@
 """Results, verdicts and the scorecard."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import yaml
 
-from lab import figures
-from lab.claims import CONTRADICTED, OPEN, REPRODUCED, UNDECIDED, scorecard, shown, summary, summary_table
+from lab import Chapter, figures
+from lab.claims import (
+    BY_DEFINITION,
+    CONTRADICTED,
+    OPEN,
+    REPRODUCED,
+    UNDECIDED,
+    scorecard,
+    shown,
+    summary,
+    summary_table,
+)
 from lab.results import Results
 from lab.rules import Outcome
 
@@ -33,6 +44,15 @@ def test_numbers_come_back_as_they_were_saved(tmp_path, claims):
     results.save("cell", a=np.float64(0.1), b=np.arange(3), c=[np.int64(2), "x"], d={"e": 1 / 3})
     content = json.loads((tmp_path / "some.json").read_text())
     assert content["cells"]["cell"] == {"a": 0.1, "b": [0, 1, 2], "c": [2, "x"], "d": {"e": 1 / 3}}
+
+
+def test_another_chapter_reads_what_a_cell_has_saved(tmp_path, claims):
+    """By the names of the chapter and the cell; one that has not run is named."""
+    Results("some", tmp_path, claims).save("cell", a=1)
+    reader = SimpleNamespace(inputs=tmp_path)
+    assert Chapter.found(reader, "some", "cell") == {"a": 1}
+    with pytest.raises(FileNotFoundError, match=r"results of 'other': expected other.json in .*; run that chapter"):
+        Chapter.found(reader, "other", "cell")
 
 
 def test_numbers_that_are_not_finite_are_refused(tmp_path, claims):
@@ -65,6 +85,21 @@ def test_claims_nobody_judged_are_not_yet_examined(tmp_path, claims):
     assert counts[OPEN] == {"B": 1, "all": 1}
     assert counts[REPRODUCED] == {"B": 1, "all": 1}
     assert "| claims" in summary_table(rows).splitlines()[-1]
+
+
+@pytest.mark.parametrize(("verdict", "stands"), [(REPRODUCED, BY_DEFINITION), (CONTRADICTED, CONTRADICTED)])
+def test_what_holds_by_definition_is_counted_apart(tmp_path, claims, verdict, stands):
+    """In the scorecard and in its counts; the mark saves no claim that fails."""
+    entries = yaml.safe_load(claims.read_text())
+    entries[0]["by_definition"] = True
+    claims.write_text(yaml.safe_dump(entries))
+    results = Results("some", tmp_path, claims, dataset="mnist")
+    judge(results, "B1", verdict)
+    judge(results, "B2")
+    rows = scorecard(results.claims, tmp_path)
+    assert [row["standing"] for row in rows] == [stands, REPRODUCED]
+    assert summary(rows)[stands]["all"] == 1
+    assert json.loads((tmp_path / "some.json").read_text())["claims"]["B1"]["verdict"] == verdict
 
 
 def test_two_verdicts_on_one_claim_are_an_error(tmp_path, claims):

@@ -3,9 +3,10 @@
 A chapter opens with ``chapter = Chapter(...)``. What it says to that name, as literal text, tells the rest:
 
 - ``chapter.networks("tanh")`` waits for the chapter that says ``chapter.keep("tanh", ...)``;
+- ``chapter.found("16_pictures", "cell")`` waits for the chapter it names;
 - a parameter ``dataset`` waits for the decision on the dataset;
-- ``chapter.judge(cell, "B13", ...)`` and ``chapter.published("B13")`` depend on that claim: its rule with all
-  thresholds, its data and what is printed of it, but not on how its statement is worded;
+- ``chapter.judge(cell, "B13", ...)``, ``chapter.published("B13")`` and ``chapter.threshold("B13", ...)`` depend on
+  that claim: its rule with all thresholds, its data and what is printed of it, but not on how its statement is worded;
 - an ``import`` depends on the module and on all modules of ours behind it.
 
 A chapter that hides any of this, behind a variable or by handing ``chapter`` on, is refused with the cell's name.
@@ -22,10 +23,15 @@ from lab.claims import load_claims
 from lab.parameters import assigned
 from lab.sources import files_reached
 
-COUNTS = ("rule", "data", "shown", "place", "published")  # of a claim, for the chapter that judges it
-CLAIMED = {"judge": 1, "record": 1, "published": 0}  # method → where the claim stands among its arguments
+COUNTS = ("rule", "data", "shown", "place", "published", "by_definition")  # of a claim, for the chapter that judges it
+CLAIMED = {
+    "judge": 1,
+    "record": 1,
+    "published": 0,
+    "threshold": 0,
+}  # method → where the claim stands among its arguments
 FAMILIES = {"networks": None, "keep": 1}  # method → how many of its arguments are families; None for all
-WATCHED = {*CLAIMED, *FAMILIES, "inputs"}
+WATCHED = {*CLAIMED, *FAMILIES, "found", "inputs"}
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,8 @@ class Said:
         Families of trained networks that it reads, each with the cell that names it.
     keeps : tuple of str
         Families that it trains.
+    reads : tuple of (str, str)
+        Chapters whose numbers it reads, each with the cell that names it.
     claims : tuple of str
         Claims that it judges or quotes.
     dataset : bool
@@ -48,6 +56,7 @@ class Said:
 
     networks: tuple[tuple[str, str], ...]
     keeps: tuple[str, ...]
+    reads: tuple[tuple[str, str], ...]
     claims: tuple[str, ...]
     dataset: bool
     code: str
@@ -81,7 +90,8 @@ def all_needs(root: Path = Path()) -> dict[str, Needs]:
     Raises
     ------
     ValueError
-        For a family that no chapter or more than one keeps, an unknown claim, and code that hides what it needs.
+        For a family that no chapter or more than one keeps, an unknown claim or chapter, and code that hides what it
+        needs.
     """
     said = {path.stem: said_by(path) for path in sorted((root / "notebooks").glob("*.ipynb"))}
     claims = load_claims(root / "book" / "claims.yml")
@@ -93,6 +103,9 @@ def all_needs(root: Path = Path()) -> dict[str, Needs]:
                     f"networks {family!r}: expected one chapter to keep them, {homes[family]} and {name} do"
                 )
             homes[family] = name
+        for other, cell in chapter.reads:
+            if other not in said or other == name:
+                raise ValueError(f"{name}, cell {cell!r}: expected another chapter to read from, received {other!r}")
     return {name: _needs(name, chapter, homes, claims, root) for name, chapter in said.items()}
 
 
@@ -103,6 +116,7 @@ def _needs(name: str, chapter: Said, homes: dict, claims: dict, root: Path) -> N
             known = ", ".join(sorted(homes)) or "none"
             raise ValueError(f"{name}, cell {cell!r}: no chapter keeps networks {family!r}, there are {known}")
         before[homes[family]] = None
+    before |= {other: None for other, _ in chapter.reads}
     files = {path.relative_to(root).as_posix() for path in files_reached(chapter.code, root)}
     for claim in chapter.claims:
         if claim not in claims:
@@ -118,10 +132,10 @@ def said_by(path: Path) -> Said:
     Raises
     ------
     ValueError
-        Naming the cell, for code that is not Python, a family or a claim that is not literal text, and a ``chapter``
-        that is handed on.
+        Naming the cell, for code that is not Python, a family, a chapter or a claim that is not literal text, and a
+        ``chapter`` that is handed on.
     """
-    networks, keeps, claims, code = [], [], [], []
+    networks, keeps, reads, claims, code = [], [], [], [], []
     trees = list(_trees(path))
     chapter = next(filter(None, (opens(tree) for _, tree in trees)), None)
     for cell, tree in trees:
@@ -131,11 +145,14 @@ def said_by(path: Path) -> Said:
             if method in CLAIMED:
                 claims += _literals(call.args[CLAIMED[method] :][:1], place, "the id of a claim")
                 continue
+            if method == "found":
+                reads += [(name, cell) for name in _literals(call.args[:1], place, "the name of a chapter")]
+                continue
             found = _literals(call.args[: FAMILIES[method]], place, "families")
             networks += [(family, cell) for family in found if method == "networks"]
             keeps += found if method == "keep" else []
     dataset = "dataset" in assigned(path)
-    return Said(tuple(networks), tuple(keeps), tuple(sorted(set(claims))), dataset, "\n".join(code))
+    return Said(tuple(networks), tuple(keeps), tuple(reads), tuple(sorted(set(claims))), dataset, "\n".join(code))
 
 
 def opens(code: str | ast.AST) -> str | None:

@@ -19,7 +19,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from bea.files import write_text
 from lab.parameters import EDITIONS, assigned, checked, parse, values
-from lab.trained import names_of
+from lab.trained import names_of, results_of
 from workflow.dataset import decide
 from workflow.dependencies import all_needs, said_by
 from workflow.kernels import AsyncFileKernelManager
@@ -110,10 +110,13 @@ def move_into_place(made: list[Path], running: Path, to: Path, name: str) -> Non
 
 
 def check_inputs(name: str, inputs: Path) -> None:
-    """Raise ValueError, naming the chapters to run first and the command, if their networks are not there."""
+    """Raise ValueError, naming the chapters to run first and the command, if what they leave is not there."""
+    said = said_by(Path(f"notebooks/{name}.ipynb"))
     try:
-        for family, _ in said_by(Path(f"notebooks/{name}.ipynb")).networks:
+        for family, _ in said.networks:
             names_of(inputs, family)
+        for other, _ in said.reads:
+            results_of(inputs, other)
     except FileNotFoundError as error:
         before = ", ".join(all_needs()[name].chapters)
         raise ValueError(f"{error}; first run {before}, or all in one go: make chapter NAME={name}") from None

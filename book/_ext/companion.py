@@ -19,6 +19,7 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from lab.claims import load_claims, scorecard, shown, summary_table
 from lab.parameters import EDITIONS, ROOT, common, declared, range_of, read
+from lab.register import history, load_register
 from lab.rules import explained
 from lab.sources import digest_of
 from lab.wording import tidy
@@ -134,7 +135,8 @@ class FromMarkdown(SphinxDirective):
         for path in sorted(results_folder(self.env).glob("*.json")):
             self.env.note_dependency(str(path))
         claims = Path(self.env.srcdir) / "book" / "claims.yml"
-        for path in (claims, claims.with_name("published.yml"), *sorted((ROOT / "lab" / "rules").glob("*.py"))):
+        rules = sorted((ROOT / "lab" / "rules").glob("*.py"))
+        for path in (claims, *(claims.with_name(f"{name}.yml") for name in ("published", "register")), *rules):
             self.env.note_dependency(str(path))
         return scorecard(load_claims(claims), results_folder(self.env))
 
@@ -156,7 +158,7 @@ class Scorecard(FromMarkdown):
                 *self.parse(summary_table(rows), "scorecard-summary"),
                 *self.parse(source, "provenance"),
             ]
-        paper = self.arguments[0]
+        paper, register = self.arguments[0], load_register()
         lines = ["| claim | published | ours | verdict |", "|---|---|---|---|"]
         for row in rows:
             if row["paper"] != paper:
@@ -164,12 +166,13 @@ class Scorecard(FromMarkdown):
             link = ""
             if row["notebook"]:
                 link = f" [{row['notebook']}, cell {row['cell']}](cell-{row['notebook']}-{row['cell']})"
-            ours = f"{row['ours']} ({row['label']})" if row["ours"] else "–"
+            ours = (row["ours"] or "–") + (f" ({row['label']})" if row["label"] else "")
             because = f" {row['because']}" if row["because"] else ""
             judged = explained(row) if "rule" in row else row["judged"].strip()  # a claim that nobody has examined
-            criterion = f"<details><summary>How it is judged</summary>{judged.replace('|', PIPE)}</details>"
+            told = (judged + history(register[row["id"]])).replace("|", PIPE)
+            criterion = f"<details><summary>How it is judged</summary>{told}</details>"
             claim = f"**{row['id']}** {row['place']}. {row['statement'].strip()} {criterion}"
-            lines.append(f"| {claim} | {shown(row)} | {ours} | **{row['verdict']}**.{because}{link} |")
+            lines.append(f"| {claim} | {shown(row)} | {ours} | **{row['standing']}**.{because}{link} |")
         return self.parse("\n".join(lines), "scorecard")
 
 

@@ -22,21 +22,21 @@ class Outcome:
         One of the first four of ``lab.claims.VERDICTS``.
     ours : str
         Our number, with its spread where training is involved.
-    label : {"exact", "linearised", "locally optimal"}
-        How our number is to be understood.
+    label : {"exact", "linearised", "locally optimal", "sampled"}, or None
+        How our number is to be understood; None where nothing was computed.
     because : str
         Why, in a sentence.
     """
 
     verdict: str
     ours: str
-    label: str
+    label: str | None
     because: str
 
     def __post_init__(self):
         if self.verdict not in VERDICTS[:-1]:
             raise ValueError(f"verdict: expected one of {VERDICTS[:-1]}, received {self.verdict!r}")
-        if self.label not in LABELS:
+        if self.label is not None and self.label not in LABELS:
             raise ValueError(f"label: expected one of {LABELS}, received {self.label!r}")
 
 

@@ -19,7 +19,7 @@ def enclosed(table, nets) -> Outcome:
     return Outcome(
         CONTRADICTED if broken else REPRODUCED if known else UNDECIDED,
         f"{ours} (± standard error of the upper end)",
-        "exact",
+        "sampled",
         f"The proven bound is above the shortest witness for {broken} of {len(table)} pairs of network and image"
         + ("" if known or broken else ", but not every image has a witness")
         + f". The mean of the attacks is {quotient.min():.4f} to {quotient.max():.1f} times the proven mean.",

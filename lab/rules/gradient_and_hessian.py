@@ -39,7 +39,7 @@ def second_order(minima, seeds, *, longer, converged) -> Outcome:
         UNDECIDED if not known else REPRODUCED if close else CONTRADICTED,
         f"{steps}; {seeds.newton.min():.0f} to {seeds.newton.max():.0f} against {seeds.gradient.min():.0f} to "
         f"{seeds.gradient.max():.0f} over {len(seeds)} seeds of smooth ReLU",
-        "locally optimal",
+        "sampled",
         f"Newton's method converged for {', '.join(f'{part:.1%}' for part in minima.converged)} of the images. Median "
         "quotient of the distances, Newton over gradient descent: "
         + ", ".join(f"{one.quotient:.4f} ({one.net})" for one in minima.itertuples())

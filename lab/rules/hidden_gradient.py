@@ -36,7 +36,7 @@ def lives_on_the_gradient(
         verdict,
         ours=f"with the gradient at most {most:.0%} fooled; other attacks broken in {above} of {above_of} cases with "
         f"ε > h/2, in {below} of {below_of} with ε < h/2; without a limit on the pixel at least {unlimited:.0%} fooled",
-        label="locally optimal",
+        label="sampled",
         because=f"The gradient attacks {'stop' if stopped else 'do not stop'} when the flow is cut. Attacks "
         f"that do not need it {'go on' if through else 'do not all go on'} where a change is large enough to "
         f"be seen; {smaller}.",

@@ -48,7 +48,7 @@ def forward_by_backward(trials: pd.DataFrame, *, rounding, second_order) -> Outc
         verdict,
         ours=f"relative to x, {plain.sum()} violations in {len(trials)} worst-case trials and {trials.rigorous.sum()} "
         f"with the denominator; relative to x̂, {trials.computed.sum()}",
-        label="exact",
+        label="sampled",
         because="The paper does not say relative to what. Where the inequality fails, the excess is at most "
         f"{np.max(excess / forward, initial=0):.2f} times the forward error itself: "
         f"{'an effect' if second else 'no effect'} of second order.",
@@ -68,7 +68,7 @@ def backward_stable(solved: pd.DataFrame, order: int, *, unstable) -> Outcome:
         REPRODUCED if largest <= order and without > unstable else CONTRADICTED,
         ours=f"at most {largest:.1f} u with partial pivoting for condition numbers up to "
         f"{tidy(solved.condition.max())}; {tidy(without)} u without pivoting (median)",
-        label="exact",
+        label="sampled",
         because=f"The criterion: at most n u = {order} u for the stable method, and more than {unstable:g} u for the "
         "other.",
     )

@@ -34,7 +34,7 @@ def rise_then_fall(paths, said, ends, quotients, *, titles) -> Outcome:
     return Outcome(
         verdict,
         ". ".join(f"With {titles[name]} {text}" for name, text in said.items()),
-        "locally optimal",
+        "sampled",
         f"{seen.capitalize()}. Against L-BFGS the tight bound is {median['tight']:.1%} in the median, the repaired one "
         f"{median['repaired']:.0%}. Changes of the ρ found in pairs over the images, with standard errors: {changes}.",
     )

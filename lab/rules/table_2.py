@@ -118,7 +118,7 @@ def square_law(gaps, attacks, *, exponent, within) -> Outcome:
         f"exponents {span(gaps.slope, '.2f')}; at the size of the attack the gap is {at_one['outputs']:.0%} of the "
         f"change of the outputs asked for, {at_one['logits']:.0%} of that of the logits (medians); "
         f"{misses['outputs']:.0%} and {misses['logits']:.0%} of the targets are missed",
-        "exact",
+        "sampled",
         f"{len(first) // 2} attacks a form on {first.net.nunique()} networks. The square law "
         f"{'holds' if square else 'fails'}. That the neglected terms do not matter for attacks is "
         f"{'contradicted' if matters else 'confirmed'} with constraints on the outputs, and "

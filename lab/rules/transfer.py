@@ -41,7 +41,7 @@ def fools_others(
         f"({other.min():.0%} to {other.max():.0%}), noise {halves[halves.data == 'noise'].rate.mean():.1%}; through a "
         f"substitute at ε = {middle:g} {best['smooth ReLU']:.0%} (smooth ReLU) and {best['LeNet']:.0%} (LeNet) after "
         f"{questions} questions, noise {noise['smooth ReLU']:.0%} and {noise['LeNet']:.0%}",
-        "exact",
+        "sampled",
         f"Clearly above noise: {', '.join(name for name, holds in parts.items() if holds) or 'nowhere'}. Between "
         f"architectures the interval of the mean is above noise for {len(clear)} of {len(attacks) - len(NOISE)} "
         f"attacks, and FGSM beats noise in {fgsm.beats:.0f} of {fgsm.pairs:.0f} pairs, {hardest} being the hardest "

@@ -32,14 +32,44 @@ def test_sign_step(least, excess, verdict):
 
 
 @pytest.mark.parametrize(
-    ("success", "away", "verdict"),
-    [(1.0, 0.0, CORRECTED), (1.0, 0.6, REPRODUCED), (0.9, 0.0, UNDECIDED), (0.4, 0.0, CONTRADICTED)],
+    ("printed", "turned", "verdict"),
+    [
+        (1.0, 0.9, REPRODUCED),
+        (0.9, 1.0, CORRECTED),
+        (0.9, 0.9, UNDECIDED),
+        (0.4, 0.9, UNDECIDED),
+        (0.4, 0.4, CONTRADICTED),
+    ],
 )
-def test_shortest(success, away, verdict):
-    """The worse of the two solvers decides, then the sign."""
-    lengths = pd.DataFrame({"net": "a", "attack": ["lbfgs", "cw"], "success": [1.0, success], "median": 1.01})
-    found = rules.shortest(lengths, {"away": away, "towards": 0.6}, reliable=0.99, unreliable=0.5)
+def test_shortest(printed, turned, verdict):
+    """The worse of the two solvers decides, as printed and with the sign turned."""
+    tables = [
+        pd.DataFrame({"net": "a", "attack": ["lbfgs", "cw"], "success": [1.0, success], "median": 1.01})
+        for success in (printed, turned)
+    ]
+    sign = {"away": 0.0, "towards": 0.6, "label": 0.9}
+    assert rules.shortest(*tables, sign, reliable=0.99, unreliable=0.5).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("beaten", "missed", "verdict"),
+    [
+        ((), 0, REPRODUCED),
+        ((), 1, CORRECTED),
+        (("first-order",), 0, CORRECTED),
+        (("exact",), 0, CONTRADICTED),
+        (("converged",), 1, CONTRADICTED),
+    ],
+)
+def test_optimal_by_construction(beaten, missed, verdict):
+    """One shorter change decides, whose network it is and how rare; a difference within the threshold does not."""
+    kinds = ["exact", "first-order", "converged", "converged"]
+    duels = pd.DataFrame({"net": ["one layer", "tanh", "tanh", "ReLU"], "kind": kinds, "rival": "L-BFGS", "both": 1000})
+    least = [0.9 if kind in beaten else 0.9995 for kind in kinds]
+    duels = duels.assign(least=least, smaller=[int(one < 0.999) for one in least])
+    found = rules.optimal_by_construction(duels, {"missed": missed, "attempts": 36}, by=0.001)
     assert found.verdict == verdict
+    assert ("L-BFGS on ReLU, 0.1% of 1000" in found.ours) == ("converged" in beaten)
 
 
 @pytest.mark.parametrize(

@@ -134,16 +134,20 @@ def test_closer_when_smallest(share, units, sets, verdict):
     assert rules.closer_when_smallest(table, units, clear=0.5).verdict == verdict
 
 
-@pytest.mark.parametrize(("divided", "verdict"), [(0.9, REPRODUCED), (1.1, CONTRADICTED), (None, UNDECIDED)])
-def test_smaller_on_colour(divided, verdict):
-    """What is divided by the dimension decides; no pair decides nothing."""
+@pytest.mark.parametrize(
+    ("divided", "dimension", "verdict"),
+    [(0.9, 0.5, REPRODUCED), (0.9, 1.5, CORRECTED), (1.1, 0.5, CONTRADICTED), (None, 0.5, UNDECIDED)],
+)
+def test_smaller_on_colour(divided, dimension, verdict):
+    """What is divided by the dimension decides, then the causes; no pair decides nothing."""
     rows = [
         {"kind": k, "which": w, "plain": 2.0, "divided": divided}
         for k in ("found", "bound")
         for w in ("mean", "median")
     ]
     table = pd.DataFrame(rows if divided else [], columns=["kind", "which", "plain", "divided"])
-    effects = pd.DataFrame({"change": ["dimension", "accuracy", "both"], "found": [0.5, 2, 1], "bound": [3.0, 2, 1]})
-    outcome = rules.smaller_on_colour(table, effects)
+    causes = {"change": ["dimension", "accuracy", "both"], "found": [dimension, 0.8, 1], "bound": [0.5, 0.8, 1]}
+    outcome = rules.smaller_on_colour(table, pd.DataFrame(causes), clear=0.9)
     assert outcome.verdict == verdict
-    assert divided is None or outcome.because.endswith("dimension (found), neither (bound).")
+    assert ("shortens: accuracy (found), dimension and accuracy (bound)" in outcome.because) == (dimension > 1)
+    assert ("not borne out" in outcome.because) == (verdict == CORRECTED)

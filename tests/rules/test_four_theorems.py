@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from lab.claims import CONTRADICTED, CORRECTED, REPRODUCED
+from lab.claims import CONTRADICTED, CORRECTED, REPRODUCED, UNDECIDED
 from lab.rules import four_theorems as rules
 
 
@@ -16,18 +16,19 @@ def test_softmax_exact(ratio, verdict):
 
 
 @pytest.mark.parametrize(
-    ("norms", "infinite", "local", "safe", "verdict"),
+    ("norms", "entries", "infinite", "local", "safe", "verdict"),
     [
-        (1.0, False, 1.0, 1.0, REPRODUCED),
-        (1.0, True, 1.0, 1.0, CORRECTED),
-        (1.0, False, 1.1, 1.0, CORRECTED),
-        (1.1, False, 1.0, 1.0, CONTRADICTED),
-        (1.0, False, 1.0, 1.1, CONTRADICTED),
+        (1.0, 1.0, False, 1.0, 1.0, REPRODUCED),
+        (1.0, 1.1, False, 1.0, 1.0, CORRECTED),
+        (1.0, 1.0, True, 1.0, 1.0, CORRECTED),
+        (1.0, 1.0, False, 1.1, 1.0, CORRECTED),
+        (1.1, 1.1, False, 1.0, 1.0, CONTRADICTED),
+        (1.0, 1.0, False, 1.0, 1.1, CONTRADICTED),
     ],
 )
-def test_dense_layer(norms, infinite, local, safe, verdict):
-    """ReLU alone asks for a correction; smooth layers and the repaired bound may not fail."""
-    smooth = pd.DataFrame({"kind": ["one tanh layer"], "norms": [norms], "entries": [2.0]})
+def test_dense_layer(norms, entries, infinite, local, safe, verdict):
+    """ReLU or the other reading of M asks for a correction; smooth layers and the repaired bound may not fail."""
+    smooth = pd.DataFrame({"kind": ["one tanh layer"], "norms": [norms], "entries": [entries]})
     off, moves = {"infinite": infinite, "changes": True}, pd.DataFrame({"local": [local], "safe": [safe]})
     assert rules.dense_layer(smooth, off, moves, rounding=1e-9, beyond=1e-4).verdict == verdict
 
@@ -50,10 +51,12 @@ def test_convolution(length, kernel, first, verdict):
     assert rules.convolution(ones, kernels, layers, rounding=1e-6).verdict == verdict
 
 
-@pytest.mark.parametrize(("found", "verdict"), [(4.0, REPRODUCED), (4.1, CONTRADICTED)])
-def test_pooling_layer(found, verdict):
-    """What is found may reach the printed factor."""
-    pooling = pd.DataFrame({"found": [1.0, found], "proven": [1.0, 4.0], "printed": [12.0, 4.0]})
+@pytest.mark.parametrize(
+    ("found", "proven", "verdict"), [(4.0, 4.0, REPRODUCED), (4.0, 4.2, UNDECIDED), (4.1, 4.2, CONTRADICTED)]
+)
+def test_pooling_layer(found, proven, verdict):
+    """A constant proves the factor, a perturbation refutes it, and a search that finds none does neither."""
+    pooling = pd.DataFrame({"found": [1.0, found], "proven": [1.0, proven], "printed": [12.0, 4.0]})
     assert rules.pooling_layer(pooling, 12, rounding=1e-9).verdict == verdict
 
 

@@ -12,12 +12,12 @@ HARM = {"programme": 1e-12, "programmes": 10, "better": 0, "differs": 0}
 
 
 def errors(main, other):
-    """One model of the main recipe and one of another: error, after the step, clipped."""
-    columns = dict(zip(("error", "step", "clipped"), zip(main, other, strict=True), strict=True))
-    return pd.DataFrame({"recipe": ["main", "other"]} | columns)
+    """Two models of the main recipe, alike, and one of another: error, after the step, clipped."""
+    columns = dict(zip(("error", "step", "clipped"), zip(main, main, other, strict=True), strict=True))
+    return pd.DataFrame({"recipe": ["main", "main", "other"]} | columns)
 
 
-GOOD, POOR = (0.017, 0.995, 0.985), (0.03, 0.995, 0.985)
+GOOD, POOR, SURE = (0.017, 1.0, 0.986), (0.03, 0.994, 0.986), (0.016, 1.0, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,7 @@ GOOD, POOR = (0.017, 0.995, 0.985), (0.03, 0.995, 0.985)
         (errors(GOOD, POOR), {}, {}, REPRODUCED),
         (errors(POOR, GOOD), {}, {}, CORRECTED),
         (errors(POOR, POOR), {}, {}, CONTRADICTED),
+        (errors(SURE, GOOD), {}, {}, CORRECTED),
         (errors(GOOD, GOOD), {"clipped": 1e-3}, {}, CONTRADICTED),
         (errors(GOOD, GOOD), {}, {"programme": 1e-3}, CONTRADICTED),
         (errors(GOOD, GOOD), {}, {"better": 1}, CONTRADICTED),
@@ -34,7 +35,7 @@ GOOD, POOR = (0.017, 0.995, 0.985), (0.03, 0.995, 0.985)
 )
 def test_step_is_worst(table, gaps, harm, verdict):
     """Numbers, and each way in which the step is not the worst."""
-    options = {"main": "main", "published": PUBLISHED, "points": 0.01, "rounding": 1e-9}
+    options = {"main": "main", "published": PUBLISHED, "points": 0.005, "rounding": 1e-9}
     assert rules.step_is_worst(table, GAPS | gaps, HARM | harm, **options).verdict == verdict
 
 

@@ -46,6 +46,19 @@ def test_compare(toy, attacked):
     assert free["median"].iloc[0] >= 1 - 1e-9
 
 
+def test_duels_are_between_attacks_with_the_same_range(attacked):
+    """Counted one by one; with pixels free, nothing is shorter than the exact attack on the affine network."""
+    renamed = attacked.replace({"net": {"affine": "one layer"}})
+    table = study.duels({"target": renamed}, by=1e-3).set_index(["net", "rival"])
+    assert len(table) == 2 * 6
+    assert table.loc[("one layer", "Newton (target)"), ["kind", "smaller"]].tolist() == ["exact", 0]
+    length = {name: own.l2.to_numpy() for name, own in attacked[attacked.net == "deep"].groupby("attack")}
+    row = table.loc[("deep", "L-BFGS (target, range)")]
+    assert row.kind == "converged"
+    assert row.both == np.sum(np.isfinite(length["lbfgs"] + length["be"]))
+    assert row.smaller == np.sum(length["lbfgs"] < (1 - 1e-3) * length["be"])
+
+
 def test_summary_and_lengths():
     """Medians over successes, zero for none; quotients image by image."""
     columns = {"net": "a b", "attack": ["cw", "cw", "be", "be"], "won": [True, True, True, False], "ms": 2.0}

@@ -65,6 +65,9 @@ def test_pairs_and_counts(toy):
     far = x + table.factor.to_numpy()[:9, None, None] * first["a"].perturbation.dx
     there = np.isfinite(table.factor[:9])
     np.testing.assert_array_equal(nets["a"].classify(far[there]), target[there])
+    own, shortened = table["after the last tanh"], table["after the last tanh, along its ray"]
+    assert np.isfinite(own).any()
+    assert (shortened <= own).all()
     wins = study.who_wins(table)["converged"]
     assert wins["reached"].tolist() == [9, 9]
     assert (wins["ours"] + wins["theirs"] <= wins["both"]).all()
