@@ -4,7 +4,7 @@ import numpy as np
 
 from lab.claims import CONTRADICTED, CORRECTED, REPRODUCED, UNDECIDED
 from lab.rules import Outcome
-from lab.wording import span, tidy, tidy_span
+from lab.wording import counted, span, tidy, tidy_span
 
 UNKNOWN = "How saturated the paper's network was, and which norm and optimiser tolerance it used, is not known."
 
@@ -43,7 +43,8 @@ def some_fail(axis, *, published, points, factor, spread) -> Outcome:
         verdicts["outputs"],
         said[0],
         "linearised",
-        f"A published mean of {mean:.1%} is met within a factor of {factor:g} by {len(numbers)} networks{sizes}. "
+        f"The published mean of {mean:.1%} is met within a factor of {factor:g} by "
+        f"{counted(len(numbers), 'network')}{sizes}. "
         f"{said[1][0].upper()}{said[1][1:]}: {verdicts['logits']}. {UNKNOWN}",
     )
 
