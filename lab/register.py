@@ -40,18 +40,19 @@ def checked(register: dict[str, list[dict]]) -> dict[str, list[dict]]:
     return register
 
 
-def fingerprint(rule: Mapping, source: str) -> str:
+def fingerprint(claim: Mapping, source: str) -> str:
     """Return a digest of what decides a claim: thresholds, and the function with its words and its helpers.
 
     Parameters
     ----------
-    rule : mapping
-        The claim's entry ``rule`` in ``claims.yml``.
+    claim : mapping
+        Its entry in ``claims.yml``: of it count ``rule`` and the mark ``by_definition``.
     source : str
         Text of the module in which its function stands. Of it count the function and what it uses of this module;
-        white space, comments, type hints, and the words in which an outcome is told do not.
+        white space, comments, type hints, and the words in which an outcome is told, with what is computed for them
+        alone, do not.
     """
-    defined = {}
+    rule, defined = claim["rule"], {}
     for node in ast.parse(source).body:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", node)]
         for target in targets:
@@ -67,6 +68,8 @@ def fingerprint(rule: Mapping, source: str) -> str:
             found[name] = _told(defined[name], names)
             waiting += names
     parts = [dict(rule), *(found[name] for name in sorted(found))]
+    if claim.get("by_definition"):
+        parts.append("by definition")
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=repr).encode()).hexdigest()[:12]
 
 
@@ -82,7 +85,7 @@ def module_of(rule: Mapping) -> Path:
 
 def unregistered(claims: Mapping[str, dict], register: Mapping[str, list], root: Path = ROOT) -> dict[str, str]:
     """Return claim → fingerprint of every rule that is not the one of its last line."""
-    prints = {name: fingerprint(c["rule"], rule_source(c["rule"], root)) for name, c in claims.items() if "rule" in c}
+    prints = {name: fingerprint(c, rule_source(c["rule"], root)) for name, c in claims.items() if "rule" in c}
     return {name: own for name, own in prints.items() if register.get(name, [{}])[-1].get("fingerprint") != own}
 
 
@@ -109,6 +112,24 @@ def _told(node, names: set):
         fields["args"] = [node.args[i] for i in (0, 2) if i < len(node.args)]  # verdict and label
         fields["keywords"] = [own for own in node.keywords if own.arg not in REPORT]
     if isinstance(node, ast.FunctionDef | ast.ClassDef) and (words := ast.get_docstring(node)):
-        fields["body"] = [" ".join(words.split()), *node.body[1:]]
+        fields["body"] = [" ".join(words.split()), *_deciding(node.body[1:])]
     kept = {key: value for key, value in fields.items() if value not in (None, []) and key not in UNTOLD}
     return [type(node).__name__, {key: _told(value, names) for key, value in kept.items()}]
+
+
+def _deciding(body: list) -> list:
+    """Return the statements of a function without assignments of what only serves to tell."""
+    kept = [statement for statement in body if not isinstance(statement, ast.Assign)]
+    while True:
+        read = _names(kept)
+        more = [s for s in body if not isinstance(s, ast.Assign) or _names(s.targets) & read]
+        if len(more) == len(kept):
+            return kept
+        kept = more
+
+
+def _names(nodes: list) -> set[str]:
+    """Return the names in some pieces of a syntax tree."""
+    names = set()
+    _told(nodes, names)
+    return names

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from time import process_time
 
+import jax
 import numpy as np
 
 from bea.networks.network import Network
@@ -128,15 +130,37 @@ def train(model, data: Dataset, epochs: int, batch_size: int, weight_decay: floa
         keras.losses.SparseCategoricalCrossentropy(from_logits=not probabilities),
         metrics=["accuracy"],
     )
-    history = model.fit(
-        data.x_train,
-        data.y_train,
-        batch_size=batch_size,
-        epochs=epochs,
-        validation_data=(data.x_test, data.y_test),
-        verbose=0,
-    )
+    tests = (data.x_test, data.y_test)
+    history = fit(model, data.x_train, data.y_train, batch_size, epochs=epochs, validation_data=tests)
     return {name: np.array(values) for name, values in history.history.items()}
+
+
+STEPS = 32  # of the optimiser in one call: calling takes longer than a step of a small network
+
+
+def fit(model, images, labels, batch_size: int, **options):
+    """Train a compiled model as Keras' ``fit`` does, in less time: see ``STEPS``.
+
+    The weights are those of Keras to the last bit, but for its own convolutions, whose rounding depends on the call.
+    """
+    if getattr(model, "batch_size", None) != batch_size:
+        model.batch_size, model.train_step = batch_size, partial(_steps, model, batch_size)
+        model.make_train_function(force=True)
+    return model.fit(images, labels, batch_size=STEPS * batch_size, verbose=0, **options)
+
+
+def _steps(model, batch_size, state, batch):
+    """Take one step for every ``batch_size`` images, and one for the rest."""
+    step = partial(type(model).train_step, model)
+    whole = len(batch[0]) // batch_size * batch_size
+    logs = {}
+    if whole:
+        parts = jax.tree.map(lambda array: array[:whole].reshape(-1, batch_size, *array.shape[1:]), batch)
+        state, seen = jax.lax.scan(lambda now, part: step(now, part)[::-1], state, parts)
+        logs = {name: values[-1] for name, values in seen.items()}
+    if whole < len(batch[0]):
+        logs, state = step(state, jax.tree.map(lambda array: array[whole:], batch))
+    return logs, state
 
 
 def train_until(model, data: Dataset, accuracy, *, rate, batch_size, images, most) -> np.ndarray:
@@ -171,7 +195,7 @@ def train_until(model, data: Dataset, accuracy, *, rate, batch_size, images, mos
     seen = []
     for part in range(most):
         chosen = np.arange(part * images, (part + 1) * images) % len(data.x_train)
-        model.fit(data.x_train[chosen], data.y_train[chosen], batch_size=batch_size, epochs=1, verbose=0)
+        fit(model, data.x_train[chosen], data.y_train[chosen], batch_size)
         seen.append(np.mean(Network.from_keras(model).classify(data.x_test) == data.y_test))
         if seen[-1] >= accuracy:
             break

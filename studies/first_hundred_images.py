@@ -12,7 +12,6 @@ from bea import Network
 from bea.attacks import fgsm, smallest_epsilon
 
 CURVES = ("all", "new", "all_best", "new_best")
-ROUNDING = 1e-12  # a confidence may fall by that much from rounding
 ROOMS = {"dark room": 0.002, "office": 0.01, "daylight": 0.05}  # light reflected, in units of the screen's white
 GREYS = {"black": 0.0, "middle grey": 0.5, "nearly white": 0.95}
 
@@ -221,18 +220,18 @@ def visible_steps(contrasts) -> pd.DataFrame:
 def falls(followed: Mapping[str, pd.DataFrame], largest: float) -> pd.DataFrame:
     """Look for steps at which a count or a best confidence falls although ε grows.
 
-    One row a curve and set of images: ``images``, ``curve``, largest fall up to ``largest`` (``within``) and
-    ``beyond``, ``networks`` with a fall.
+    One row a set of images, curve and network: ``images``, ``curve``, ``width``, ``seed``, and the largest fall from
+    one step to the next up to ``largest`` (``within``) and ``beyond``; 0 where there is none.
     """
-    rows = []
-    for images, frame in followed.items():
-        for name in CURVES:
-            change = frame.groupby(["width", "seed"])[name].diff()
-            fall = np.maximum(-change - ROUNDING, 0.0).fillna(0.0)
-            inside = frame.epsilon <= largest
-            some = fall.gt(0).groupby([frame.width, frame.seed]).any().sum()
-            rows.append((images, name, fall[inside].max(), fall[~inside].max(), some))
-    return pd.DataFrame(rows, columns=["images", "curve", "within", "beyond", "networks"])
+    found = []
+    for (images, frame), name in product(followed.items(), CURVES):
+        networks = [frame.width, frame.seed]
+        fall = np.maximum(-frame.groupby(networks)[name].diff(), 0.0).fillna(0.0)
+        inside = frame.epsilon <= largest
+        parts = {"within": fall.where(inside, 0.0), "beyond": fall.where(~inside, 0.0)}
+        most = pd.DataFrame({key: part.groupby(networks).max() for key, part in parts.items()})
+        found.append(most.reset_index().assign(images=images, curve=name))
+    return pd.concat(found, ignore_index=True)[["images", "curve", "width", "seed", "within", "beyond"]]
 
 
 def linear_models(dimensions, *, trials: int, epsilon: float, seed: int) -> tuple[pd.DataFrame, float]:

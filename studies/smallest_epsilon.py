@@ -211,9 +211,10 @@ def interval_table(counts: pd.DataFrame) -> pd.DataFrame:
     return wide.reset_index(names="network").assign(network=lambda frame: frame.network.map(title_of))
 
 
-def returns(nets: Mapping[str, Network], x, labels) -> np.ndarray:
-    """Return how many images come back on unclipped rays away from their labels, (networks,)."""
-    return np.array([len(changes_along(*net, x, labels, clip=False, away=True)[0]) for net in nets.items()], dtype=int)
+def returns(nets: Mapping[str, Network], x, labels) -> pd.DataFrame:
+    """Return, a row a network, ``odd`` and ``unresolved`` unclipped rays away from the labels."""
+    found = [changes_along(*net, x, labels, clip=False, away=True) for net in nets.items()]
+    return pd.DataFrame([(len(odd), unresolved) for odd, unresolved in found], columns=["odd", "unresolved"])
 
 
 def in_turn(odd: Sequence[OddRay], most: int) -> list[OddRay]:

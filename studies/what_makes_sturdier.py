@@ -120,18 +120,18 @@ def changes(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(change, names=["added"])
 
 
-def intervals(change: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the mean of every change over the networks and the half width of its 95 % interval by Student's t."""
+def intervals(change: pd.DataFrame, level: float) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the mean of every change over the networks and the half width of its interval by Student's t."""
     groups = change.groupby("added", sort=False)
     n = groups.size().iloc[0]
-    return groups.mean(), t.ppf(0.975, n - 1) * groups.std(ddof=1) / np.sqrt(n)
+    return groups.mean(), t.ppf(0.5 + level / 2, n - 1) * groups.std(ddof=1) / np.sqrt(n)
 
 
-def points(change: pd.DataFrame) -> pd.DataFrame:
+def points(mean: pd.DataFrame, half: pd.DataFrame) -> pd.DataFrame:
     """Return mean and interval of every change as text, in percentage points."""
-    pairs = zip(*(part.to_numpy().ravel() for part in intervals(change)), strict=True)
+    pairs = zip(mean.to_numpy().ravel(), half.to_numpy().ravel(), strict=True)
     text = np.array([f"{100 * m:+z.2f} ± {100 * h:.2f}".replace("-", "−") for m, h in pairs])
-    return pd.DataFrame(text.reshape(-1, len(MEASURES)), change.index.unique("added"), MEASURES)
+    return pd.DataFrame(text.reshape(-1, len(MEASURES)), mean.index, MEASURES)
 
 
 def shaken(data: Dataset, seeds: Iterable[int], *, epsilon: float, passes: int, **recipe) -> dict[str, Network]:

@@ -1,5 +1,8 @@
 """`bea.bounds.ball_dense`: every step against dense grids, random points and attacks, closed forms, and SciPy."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.optimize import brentq
@@ -426,3 +429,13 @@ def test_what_is_not_covered_is_refused():
         local_bound(net, np.zeros((3, 5)))
     with pytest.raises(ValueError, match="x: expected pixels between 0 and 1"):
         local_bound(net, np.full((3, 4), 2.0))
+
+
+def test_the_page_proves_the_steps_that_the_code_names():
+    """D1 to D6 and P1 to P6, each the head of a paragraph there and named in a docstring here."""
+    root = Path(__file__).parents[1]
+    page = (root / "book" / "tight_bound.md").read_text(encoding="utf-8")
+    code = "".join(path.read_text(encoding="utf-8") for path in (root / "bea" / "bounds").glob("*.py"))
+    proved = set(re.findall(r"^\*\*([DP]\d)\. ", page, re.MULTILINE))
+    assert proved == {f"{letter}{number}" for letter in "DP" for number in range(1, 7)}
+    assert set(re.findall(r"^([DP]\d)\. ", code, re.MULTILINE)) == proved

@@ -118,6 +118,21 @@ def is_honest(net, result):
     assert np.isnan(result.margin[failed]).all()
 
 
+# Searches in two pixels
+
+
+def test_a_search_does_not_go_back_and_forth_between_zero_and_a_plateau():
+    """Where no constraint is active the penalty stays: dropped, the next step would lead back to where it came from."""
+    seen = np.array([[2.0, 2.4, -2.0], [2.0, -1.6, -2.2], [-2.5, -1.5, -3.5]])
+    shifted = np.column_stack([seen[:, :2], seen[:, 2] - seen[:, 0]])
+    out = np.array([[0.0, 0.0, 0.0, 0.0], [1.0, 1.0, 2.2, 1.2], [-0.5, 0.9, -0.5, -0.9]])
+    net = Network((Dense(shifted, bias=True), Activation("tanh"), Dense(out, bias=True)), (2,))
+    result = converge(net, np.array([[1.0, 0.0]]), np.array([1]), "input", starts=1)
+    assert result.success[0]
+    assert result.kkt_residual[0] <= 1e-7
+    assert result.iterations[0] <= 50
+
+
 # One affine layer
 
 

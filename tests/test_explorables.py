@@ -22,7 +22,7 @@ def test_without_scripts_the_page_says_what_is_missing(browser, site, name):
     assert "needs JavaScript" in text
 
 
-@pytest.mark.parametrize(("name", "exercises"), [("attacker", 8), ("ray", 5), ("sandwich", 5)])
+@pytest.mark.parametrize(("name", "exercises"), [("attacker", 8), ("ray", 5), ("sandwich", 5), ("tight_bound", 2)])
 def test_the_code_of_the_solutions_runs(smoke, monkeypatch, name, exercises):
     """All solutions, in their order behind the first lines, as a reader pastes them."""
     monkeypatch.chdir(smoke)

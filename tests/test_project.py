@@ -276,3 +276,41 @@ def test_make_help_lists_every_target():
     listed = subprocess.run(["make", "help"], capture_output=True, text=True, check=True).stdout
     targets = re.search(r"^\.PHONY: (.*)$", Path("Makefile").read_text(), re.MULTILINE)[1].split()
     assert re.findall(r"^(\w+) +\S", listed, re.MULTILINE) == targets
+
+
+# ---- references -----------------------------------------------------------------
+
+UNPUBLISHED = {"dauphine2024", "report2"}  # a student report and one without author or date: no address is known
+PRINTED = {"kantorovich1948"}  # on paper; its note says where the translation is
+
+
+def references():
+    """Key → fields, name → text, of every entry of the bibliography."""
+    text = Path("book/references.bib").read_text()
+    entries = re.findall(r"^@\w+\{(\w+),\n(.*?)^\}$", text, re.MULTILINE | re.DOTALL)
+    assert len(entries) == text.count("\n@") + text.startswith("@")
+    return {key: dict(re.findall(r"^ +(\w+) *= \{(.*)\},?$", body, re.MULTILINE)) for key, body in entries}
+
+
+def test_every_reference_has_a_doi_or_an_address():
+    """And a title and a year; a DOI stands without a resolver, an address with one."""
+    for key, fields in references().items():
+        assert fields.keys() & {"doi", "url"} or key in UNPUBLISHED | PRINTED, key
+        assert "title" in fields, key
+        assert re.fullmatch(r"\d{4}", fields.get("year", "")) or key in UNPUBLISHED, key
+        assert re.fullmatch(r"10\.\d{4,}/\S+", fields.get("doi", "10.1000/1")), key
+        assert re.fullmatch(r"https?://\S+", fields.get("url", "https://x")), key
+
+
+def test_references_and_citations_are_the_same():
+    """No entry that nothing cites, and no citation without an entry; no entry twice."""
+    pages = [path.read_text() for pattern in ("book/*.md", "notebooks/*.ipynb") for path in ROOT.glob(pattern)]
+    cited = {
+        key.strip()
+        for page in pages
+        for keys in re.findall(r"\{cite(?::\w+)?\}`([^`]*)`", page)
+        for key in keys.split(",")
+    }
+    assert cited == references().keys()
+    keys = re.findall(r"^@\w+\{(\w+),", Path("book/references.bib").read_text(), re.MULTILINE)
+    assert len(keys) == len(set(keys))

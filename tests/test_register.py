@@ -13,6 +13,7 @@ from workflow.register import add, main
 
 ROOT = Path(__file__).parents[1]
 RULE = {"function": "toy.near", "within": 0.1}
+CLAIM = {"id": "B1", "rule": RULE}
 SOURCE = '''
 """A module."""
 
@@ -30,7 +31,8 @@ def unused(value):
 def near(values, *, within) -> Outcome:
     """Reproduced when small, within {within}."""
     small = _size(max(values)) < within * LIMIT  # a comment
-    return Outcome(A if small else B, f"{max(values):.1f}", "exact", "as it is")
+    told = max(values)
+    return Outcome(A if small else B, f"{told:.1f}", "exact", "as it is")
 '''
 DAY = datetime.date(2026, 11, 20)
 
@@ -62,15 +64,24 @@ def test_the_register_has_every_claim():
         ),
         ("near(values, *, within) -> Outcome", "near(values: list, *, within)"),
         ('"as it is"', 'f"told otherwise, {LIMIT}"'),
+        ("told = max(values)", "told = min(values)"),
         ("    return value\n", "    return 2 * value\n"),
     ],
-    ids=["comment", "white space of the words", "format", "type hints", "what is told", "another function"],
+    ids=[
+        "comment",
+        "white space of the words",
+        "format",
+        "type hints",
+        "what is told",
+        "computed to tell",
+        "another function",
+    ],
 )
 def test_what_decides_nothing_changes_no_fingerprint(old, new):
     """It stays, so nobody has to write a line for it."""
     changed = SOURCE.replace(old, new)
     assert changed != SOURCE
-    assert fingerprint(RULE, changed) == fingerprint(RULE, SOURCE)
+    assert fingerprint(CLAIM, changed) == fingerprint(CLAIM, SOURCE)
 
 
 @pytest.mark.parametrize(
@@ -89,13 +100,15 @@ def test_what_decides_changes_the_fingerprint(old, new):
     """In the function, in what it uses of its module, and in the words that are printed."""
     changed = SOURCE.replace(old, new)
     assert changed != SOURCE
-    assert fingerprint(RULE, changed) != fingerprint(RULE, SOURCE)
+    assert fingerprint(CLAIM, changed) != fingerprint(CLAIM, SOURCE)
 
 
-def test_a_threshold_changes_the_fingerprint():
-    """But not the order in which thresholds stand."""
-    assert fingerprint(RULE | {"within": 0.2}, SOURCE) != fingerprint(RULE, SOURCE)
-    assert fingerprint(dict(reversed(RULE.items())), SOURCE) == fingerprint(RULE, SOURCE)
+def test_a_threshold_and_the_mark_change_the_fingerprint():
+    """But not the order in which thresholds stand, nor how a claim is worded."""
+    assert fingerprint(CLAIM | {"by_definition": True}, SOURCE) != fingerprint(CLAIM, SOURCE)
+    assert fingerprint(CLAIM | {"statement": "w"}, SOURCE) == fingerprint(CLAIM, SOURCE)
+    assert fingerprint({"rule": RULE | {"within": 0.2}}, SOURCE) != fingerprint(CLAIM, SOURCE)
+    assert fingerprint({"rule": dict(reversed(RULE.items()))}, SOURCE) == fingerprint(CLAIM, SOURCE)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +151,7 @@ def tree(tmp_path):
     (tmp_path / "lab/rules/toy.py").write_text(SOURCE)
     (tmp_path / "book/claims.yml").write_text(yaml.safe_dump([{"id": "B1", "rule": RULE}, {"id": "B2", "judged": "w"}]))
     (tmp_path / "book/published.yml").write_text("{}")
-    line = {"date": DAY, "seen": False, "change": "First written.", "fingerprint": fingerprint(RULE, SOURCE)}
+    line = {"date": DAY, "seen": False, "change": "First written.", "fingerprint": fingerprint(CLAIM, SOURCE)}
     (tmp_path / "book/register.yml").write_text("# The head.\n" + yaml.safe_dump({"B1": [line]}))
     for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "first"]):
         git(tmp_path, *command)

@@ -61,25 +61,31 @@ def test_the_faster_lenet_computes_the_same(shape, n):
     np.testing.assert_allclose(found, expected, rtol=0.0, atol=2e-6)
 
 
+def keras_fit(model, *given, **options):
+    """Train as Keras does by itself."""
+    return model.fit(*given, verbose=0, **options)
+
+
 @pytest.mark.parametrize(("batch_size", "weight_decay"), [(16, 0.0), (40, 0.3)])
-def test_the_faster_lenet_learns_as_keras_does(batch_size, weight_decay):
-    """The same order of images, the same steps: weights, accuracies and losses of `fit`, up to rounding."""
+def test_the_faster_lenet_learns_as_keras_does(batch_size, weight_decay, monkeypatch):
+    """The same order of images, the same steps: weights, accuracies and losses of Keras' `fit`, up to rounding."""
     data = blobs()
     x, y = digits((16, 16, 1), 88)
     data = replace(data, x_train=x[:72], y_train=y[:72], x_test=x[72:], y_test=y[72:])
     models, histories = [], []
-    for way in (lambda model: model, keras_models.faster_lenet):
+    for way, fit in ((keras_models.faster_lenet, training.fit), (lambda model: model, keras_fit)):
+        monkeypatch.setattr(training, "fit", fit)
         model = keras_models.lenet((16, 16, 1), seed=1)
         start = model.get_weights()
         histories.append(training.train(way(model), data, 2, batch_size, weight_decay))
         models.append(model)
-    for found, expected, before in zip(*(m.get_weights() for m in models[::-1]), start, strict=True):
+    for found, expected, before in zip(*(m.get_weights() for m in models), start, strict=True):
         moved = np.abs(expected - before).max()
         assert moved > 1e-3
         # Measured: 7e-5. Adam divides by small gradients, and their rounding grows.
         np.testing.assert_allclose(found, expected, rtol=0.0, atol=3e-4 * moved)
     for name in histories[0]:
-        np.testing.assert_allclose(histories[1][name], histories[0][name], rtol=1e-6)
+        np.testing.assert_allclose(histories[0][name], histories[1][name], rtol=1e-6)
 
 
 def small_convolutional():
@@ -94,6 +100,27 @@ def small_convolutional():
             layers.Dense(4),
         ]
     )
+
+
+@pytest.mark.parametrize("n", [2300, 64 * 32, 40])
+def test_steps_in_one_call_leave_the_weights_of_keras(n):
+    """Whole calls, a rest of whole batches and a cut batch: all as Keras' own ``fit``, to the last bit."""
+    rng = np.random.default_rng(n)
+    x, y = rng.random((n, 6, 6)).astype(np.float32), rng.integers(0, 10, n)
+    learnt = []
+    for fit in (training.fit, keras_fit):
+        model = keras_models.dense_classifier([7, 10], ["tanh", "linear"], (6, 6))
+        model.compile(
+            "adam", training.keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"]
+        )
+        curves = [fit(model, x, y, size, epochs=2).history for size in (64, 32)]
+        learnt.append((model.get_weights(), curves))
+    for ours, theirs in zip(*(weights for weights, _ in learnt), strict=True):
+        assert np.array_equal(ours, theirs)
+    for ours, theirs in zip(*(curves for _, curves in learnt), strict=True):
+        assert ours.keys() == theirs.keys()
+        for name, values in ours.items():
+            assert np.allclose(values, theirs[name], rtol=1e-6)
 
 
 @pytest.mark.parametrize("make", [keras_models.lenet, small_convolutional], ids=["lenet", "small"])

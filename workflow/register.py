@@ -11,6 +11,7 @@ import datetime
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -56,12 +57,12 @@ def brought_by(claim: str, own: str, root: Path = ROOT) -> str | None:
     """Return the commit since which the rule of a claim has had the fingerprint ``own``; None if not committed yet."""
     found, module = None, module_of(load_claims(root / CLAIMS)[claim]["rule"])
     for commit in _git(root, "log", "--format=%h", "--", CLAIMS, str(module)).split():
-        rules = {entry["id"]: entry.get("rule") for entry in yaml.safe_load(_git(root, "show", f"{commit}:{CLAIMS}"))}
+        then = _claims_at(commit, root)
         try:
-            source = _git(root, "show", f"{commit}:{module_of(rules[claim]).as_posix()}")
-            if fingerprint(rules[claim], source) != own:
+            source = _git(root, "show", f"{commit}:{module_of(then[claim]['rule']).as_posix()}")
+            if fingerprint(then[claim], source) != own:
                 break
-        except (LookupError, TypeError, ValueError, subprocess.CalledProcessError):  # there was no such rule then
+        except (LookupError, ValueError, subprocess.CalledProcessError):  # there was no such rule then
             break
         found = commit
     return found
@@ -112,6 +113,11 @@ def add(wanted: Mapping[str, list[dict]], root: Path = ROOT) -> list[str]:
     ]
     print("\n".join(complaints) or "every rule is the one of its last line")
     return complaints
+
+
+@cache
+def _claims_at(commit: str, root: Path) -> dict[str, dict]:
+    return {entry["id"]: entry for entry in yaml.safe_load(_git(root, "show", f"{commit}:{CLAIMS}"))}
 
 
 def _git(root: Path, *arguments: str) -> str:

@@ -8,6 +8,7 @@ HOMES = {
     "bea.attacks.by_backward_error": "backward_error_attack",
     "bea.attacks.carlini": "carlini_wagner",
     "bea.attacks.common": "InputAttackResult StepResult",
+    "bea.attacks.componentwise": "ComponentwiseResult componentwise_attack",
     "bea.attacks.epsilon_search": "SmallestEpsilon smallest_epsilon",
     "bea.attacks.gradient_signs": "fgsm",
     "bea.attacks.lbfgs": "lbfgs_attack",

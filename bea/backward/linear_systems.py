@@ -52,11 +52,11 @@ def rigal_gaches(A, b, x_hat, sizes=None) -> tuple[np.ndarray, np.ndarray, np.nd
     ValueError
         If shapes do not match or something is not finite.
     """
-    A, b, x_hat = _check(A, b, x_hat)
+    A, b, x_hat = check_system(A, b, x_hat)
     size_A, size_b = (np.linalg.norm(A, axis=(-2, -1)), np.linalg.norm(b, axis=-1)) if sizes is None else sizes
     if not (np.all(np.asarray(size_A) >= 0) and np.all(np.asarray(size_b) >= 0)):
         raise ValueError(f"sizes: expected two numbers or arrays that are not negative, received {sizes!r}")
-    residual = _residual(A, b, x_hat)
+    residual = twice_precise_residual(A, b, x_hat)
     length = np.linalg.norm(x_hat, axis=-1)
     share = size_A * length
     total = share + size_b
@@ -87,7 +87,7 @@ def system_error(A, b, x_hat, x=None) -> SolutionError:
     numpy.linalg.LinAlgError
         If A is singular.
     """
-    A, b, x_hat = _check(A, b, x_hat, square=True)
+    A, b, x_hat = check_system(A, b, x_hat, square=True)
     if x is None:
         x = np.linalg.solve(A, b[..., None])[..., 0]
     elif np.shape(x) != b.shape:
@@ -116,7 +116,7 @@ def eliminate(A, b, pivoting=True) -> np.ndarray:
     ValueError
         If shapes do not match or something is not finite.
     """
-    A, b, _ = _check(A, b, b, square=True)
+    A, b, _ = check_system(A, b, b, square=True)
     tableau = np.concatenate([A, b[..., None]], axis=-1)
     n = A.shape[-1]
     flat = tableau.reshape(-1, n, n + 1)
@@ -132,7 +132,7 @@ def eliminate(A, b, pivoting=True) -> np.ndarray:
     return x.reshape(b.shape)
 
 
-def _residual(A, b, x_hat) -> np.ndarray:
+def twice_precise_residual(A, b, x_hat) -> np.ndarray:
     """Return b - A x̂ as if computed in twice the precision: for a good x̂ it is all cancellation."""
     high, low = b, np.zeros_like(b)
     for j in range(A.shape[-1]):
@@ -156,7 +156,8 @@ def _two_product(a, b):
     return product, a2 * b2 - (((product - a1 * b1) - a2 * b1) - a1 * b2)
 
 
-def _check(A, b, x_hat, square=False):
+def check_system(A, b, x_hat, square=False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return A, b and x̂ in float64, or raise ``ValueError`` for shapes that do not match and numbers not finite."""
     A, b, x_hat = (np.asarray(array, dtype=float) for array in (A, b, x_hat))
     if A.ndim < 2 or (square and A.shape[-1] != A.shape[-2]):
         raise ValueError(f"A: expected shape (..., {'n, n' if square else 'm, n'}), received {A.shape}")

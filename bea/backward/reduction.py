@@ -1,7 +1,8 @@
 """The attack of paper B, eq. (5), as a small smooth problem: minimise ½‖τ‖² subject to constraints on the logits.
 
-Given the change s_i of the pre-activations that a perturbation of A_i makes, the smallest ΔA_i is
-``s_i h_{i-1}ᵀ / ‖h_{i-1}‖²``, with h_{i-1} what reaches the layer in the *perturbed* network. So with
+Rank one is enough: given the change s_i of the pre-activations that a perturbation of A_i makes, the smallest ΔA_i is
+``s_i h_{i-1}ᵀ / ‖h_{i-1}‖²``, with h_{i-1} what reaches the layer in the *perturbed* network (theorem and proof in the
+book's chapter *The converged attack*). So with
 ``ΔA_i = α_i t_i h_{i-1}ᵀ / ‖h_{i-1}‖``, α_i = ‖A_i‖, and ``Δx = β s``, β = ‖x‖, the objective of eq. (5) is
 ``‖t_1‖² + … + ‖t_p‖² + ‖s‖²``, without any approximation. The unknowns of a sample are put together in one vector
 τ, as long as the changing layers are wide. A convolution, whose matrix meets many patches at once, brings all of

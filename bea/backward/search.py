@@ -3,7 +3,8 @@
 A search is a sequential quadratic programme in the unknowns of ``bea.backward.reduction``. It may end in a poor local
 optimum where constraints bend much, so it is repeated from elsewhere; at the kinks of ReLUs, so these are rounded off
 first, less and less; or at a point where the target does not win, and then it starts from a point where it does: a
-change of the last layer alone, or an image of the target class.
+change of the last layer alone, or an image of the target class. The book's chapter *The converged attack* shows each
+of these failures in the plane.
 """
 
 from dataclasses import dataclass, fields, replace

@@ -39,7 +39,8 @@ def attack(
     ("first-order") solves the problem linearised at the unperturbed network; for one affine layer with only weights or
     only the input perturbed, and logits, that is exact: the global optimum. Otherwise it is linearised, and ``success``
     says whether it holds in the network itself. ("converged") linearises again at every point it finds until the
-    conditions of optimality of (5) hold: locally optimal.
+    conditions of optimality of (5) hold: locally optimal. How, and when that fails: the book's chapter *The converged
+    attack*.
 
     Parameters
     ----------

@@ -5,6 +5,7 @@ from bea.lazy import opening
 HOMES = {
     "bea.bounds.ball_dense": "local_bound",
     "bea.bounds.ball_pooling": "convolutional_bound",
+    "bea.bounds.kantorovich": "DistanceEnclosure distance_enclosure",
     "bea.bounds.lipschitz": "lipschitz_constant spectral_norm",
     "bea.bounds.methods": "LowerBound lower_bound proven_distances",
     "bea.bounds.printed": "chain convolution_bound fully_connected_bound pooling_bound softmax_bound",

@@ -2,17 +2,21 @@
 
 The problem: for the own class c of an image and a rival j, the lead ``g(δ) = logit_c(x + δ) - logit_j(x + δ)`` of a
 network of dense layers; find the largest r for which a lower bound of ``min {g(δ) : ‖δ‖ ≤ r}`` is positive. The bound
-is that of a quadratic function below g, and is made for each r in four steps.
+is that of a quadratic function below g, and is made for each r in five steps. The page "The tight bound: theorem and
+proof" of the book (book/tight_bound.md) proves them under the same names.
 
-1. Forwards: in the ball every hidden output is ``h = α + M δ + ε`` with |ε| ≤ ρ, as an activation lies between two
+D1. Forwards: in the ball every hidden output is ``h = α + M δ + ε`` with |ε| ≤ ρ, as an activation lies between two
    parallel lines on the range of its input. So each input v of an activation has a range, and is affine up to a box.
-2. A point δ̂ of the sphere at which g is small; it decides how tight the bound is, not whether it holds.
-3. Backwards: ``d f(v)`` is replaced by ``d f(t) + s (v - t) - c (v - t)²`` below it on the range of v, where t is at or
-   near v(δ̂). With primes for differences from δ̂, the linear part goes on to ``v' = W h'`` and h of the layer before.
-   In the quadratic part h' is v' of that layer times numbers between the slopes of chords of f from v(δ̂), a sector
-   around S: ``h' = S v' + ε`` with |ε| ≤ κ |v'|. So it becomes a quadratic in v', that vanishes at δ̂.
-4. What is left is ``k + lᵀδ - δᵀHδ``, in the span of the rows of A_1. For every μ above the largest eigenvalue of H,
-   its minimum over the ball is at least ``k - μ r² - ¼ lᵀ(μ - H)⁻¹ l`` (weak duality), and the best μ is searched for.
+D2. Backwards: ``d f(v)`` is replaced by ``d f(t) + s (v - t) - c (v - t)²`` below it on the range of v, where t is at
+   or near v(δ̂), the input at a point δ̂ of the sphere.
+D3. The quadratic part in h becomes one in v: with primes for differences from δ̂, h' is v' times numbers between the
+   slopes of chords of f from v(δ̂), a sector around S: ``h' = S v' + ε`` with |ε| ≤ κ |v'|.
+D4. Layer by layer, with ``v' = W h'`` and h of the layer before. What is left is ``k + lᵀδ - δᵀHδ``, in the span of the
+   rows of A_1.
+D5. For every μ above the largest eigenvalue of H, its minimum over the ball is at least ``k - μ r² - ¼ lᵀ(μ - H)⁻¹ l``
+   (weak duality).
+D6. What is free is searched for: δ̂, at which g shall be small, t, μ, and r. How good they are decides how tight the
+   bound is, not whether it holds.
 
 Rounding. What is computed is off by a small multiple of the rounding unit 1.1e-16 of the numbers that are added up. So
 the bound must be positive after subtraction of ``ROUNDING`` = 1e-11 of the sum of the absolute values of its terms, of
@@ -76,7 +80,7 @@ def local_bound(net: Network, x) -> tuple[np.ndarray, np.ndarray]:
 def descend(ball: Ball, v, d, r, start, steps=10):
     """Return the point z (n, k) of length r with the least ``d·h``, h the last output, that some steps found.
 
-    The steps go where the gradient points. ``start`` (n, k) are directions.
+    It is δ̂ of step D6. The steps go where the gradient points. ``start`` (n, k) are directions.
     """
     length = np.sqrt(np.vecdot(start, start))[:, None]
     z = start * (r[:, None] / np.maximum(length, 1e-300))
@@ -164,10 +168,14 @@ class Pairs:
         lead = lead_over_each(logits, own) - doubt
         return cls(ball, v, own, last.kernel[own][:, None] - last.kernel, bias[own][:, None] - bias - doubt, lead)
 
+    def gradients(self):
+        """Return the gradients of the leads over every class at the image, (n, classes, k), in the ball's basis."""
+        slopes = _run(self.ball, self.v, np.zeros((len(self.v), self.ball.rows.shape[1])))[1]
+        return _back(self.ball, [slope[:, None] for slope in slopes], self.d)
+
     def first_order(self):
         """Return how far every class is to first order, (n, classes), NaN for the own one."""
-        slopes = _run(self.ball, self.v, np.zeros((len(self.v), self.ball.rows.shape[1])))[1]
-        rows = _back(self.ball, [slope[:, None] for slope in slopes], self.d)
+        rows = self.gradients()
         with np.errstate(divide="ignore", invalid="ignore"):
             distance = np.maximum(self.lead, 0.0) / np.sqrt(np.vecdot(rows, rows))
         distance = np.where(self.lead > 0.0, distance, 0.0)
@@ -175,7 +183,7 @@ class Pairs:
         return distance
 
     def clear(self, radius):
-        """Return for which classes step 1 alone says that they cannot win within the radius, (n, classes)."""
+        """Return for which classes step D1 alone says that they cannot win within the radius, (n, classes)."""
         known = inputs_in_ball(self.ball, self.v, radius)[-1]
         stage = self.ball.stages[-1]
         slope = chord_slope(stage.activation, known.low, known.high)
@@ -190,7 +198,7 @@ class Pairs:
         return self.constant + sum(piece.sum(axis=2) for piece in pieces) - reach > ROUNDING * size
 
     def largest(self, i, j, distance, limit=None):
-        """Return the largest radius with a positive bound that a search finds for the images i and the classes j.
+        """Return the largest radius with a positive bound that a search finds for the images i and the classes j (D6).
 
         No more than ``limit`` (as many as i), which is tried first.
         """

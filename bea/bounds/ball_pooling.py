@@ -2,18 +2,19 @@
 
 The problem is that of ``bea.bounds.ball_dense``: for the own class and a rival, a lower bound of their lead where
 ‖δ‖ ≤ r. With d the difference of the last rows, the lead is linear in δ as long as every maximum stays where it is and
-no unit switches; what is left counts against it only where it can lower the lead:
+no unit switches; what is left counts against it only where it can lower the lead. The steps are proved under these
+names in book/tight_bound.md:
 
-1. A unit with d < 0 that switches adds ``d (|t| - |v|)₊``, t being what its input v has moved by. A parabola lies
-   above, ``(|t| - |v|)₊ ≤ t²/(4w) + w - |v|`` for every w ≥ |v|, and ``Σ c t² ≤ λ_max(√c V Vᵀ √c) ‖Δφ‖²``, φ being the
-   input of the hidden layer V.
-2. A maximum never moves by less than the entry that was the largest, so a window that pulls the lead up loses nothing
+P1. A unit with d < 0 that switches adds ``d (|t| - |v|)₊``, t being what its input v has moved by.
+P2. A parabola lies above, ``(|t| - |v|)₊ ≤ t²/(4w) + w - |v|`` for every w ≥ |v|, and
+   ``Σ c t² ≤ λ_max(√c V Vᵀ √c) ‖Δφ‖²``, φ being the input of the hidden layer V.
+P3. A maximum never moves by less than the entry that was the largest, so a window that pulls the lead up loses nothing
    against this entry. One that pulls it down, with q, loses q times what it rises by more than a mean of its largest
    entries, bounded by straight lines in the length of what its entries have moved by, their common part left out.
-3. All these lengths share one r: ``Σ_w ‖u_w‖² ≤ (T r)²`` and ``‖Δφ‖ ≤ R r``. The worst share is bounded by duality:
+P4. All these lengths share one r: ``Σ_w ‖u_w‖² ≤ (T r)²`` and ``‖Δφ‖ ≤ R r``. The worst share is bounded by duality:
    for every λ > 0 by ``Σ_w max_t (line(t) - λ t²) + λ (T r)²``.
-
-T and R are constants of the network (``bea.bounds.pooling_front``).
+P5. What stands for the maxima is linear; it goes back through the convolution to the block before, and to the image.
+P6. T and R are constants of the network (``bea.bounds.pooling_front``).
 """
 
 import math
@@ -122,7 +123,7 @@ def from_windows(entries, pool, shape) -> np.ndarray:
 
 
 def loss_of_lead(front: Front, state: State, shapes, rival, r) -> np.ndarray:
-    """Return by how much the lead over the rivals (n,) can fall where ‖δ‖ ≤ r (n,), at most.
+    """Return by how much the lead over the rivals (n,) can fall where ‖δ‖ ≤ r (n,), at most (P1 to P5).
 
     ``shapes`` are those of the input and of what every block gives out.
     """
@@ -148,7 +149,7 @@ def loss_of_lead(front: Front, state: State, shapes, rival, r) -> np.ndarray:
 def switching_loss(products, weight, distance, reach) -> np.ndarray:
     """Return an upper bound of ``Σ weight (|V Δφ| - distance)₊`` where ‖Δφ‖ ≤ reach (n,), (n,).
 
-    ``products`` is V Vᵀ; weight and distance (n, units).
+    Step P2. ``products`` is V Vᵀ; weight and distance (n, units).
     """
     farthest = np.sqrt(np.diag(products)) * reach[:, None]
     weight = np.where(farthest > distance, weight, 0.0)
@@ -167,7 +168,7 @@ def switching_loss(products, weight, distance, reach) -> np.ndarray:
 
 
 def mean_weights(gap, q, typical):
-    """Return the weights of the mean that stands for each maximum, and lines above what the maximum rises by more.
+    """Return the weights of the mean that stands for each maximum, and lines above what the maximum rises by more (P3).
 
     The mean is that of the 1, 2, … or m largest entries, whichever the maximum outruns least where the entries, less
     their mean, have moved by ``typical`` (n,). For q ≥ 0 it is the largest entry alone.
@@ -202,7 +203,7 @@ def mean_weights(gap, q, typical):
 
 
 def shared_loss(q, offset, slope, length) -> np.ndarray:
-    """Return an upper bound of ``Σ_w q_w max(offset + slope t_w)₊`` where ``Σ t_w² ≤ length²``, by duality, (n,)."""
+    """Return an upper bound of ``Σ_w q_w max(offset + slope t_w)₊`` where ``Σ t_w² ≤ length²``, (n,), by step P4."""
     reached = (offset + slope * length[:, None]).max(axis=0) > 0.0
     q, steep = np.where(reached, q, 0.0), slope.max(axis=0)
     best_without = np.sqrt(np.sum((q * steep) ** 2, axis=1)) / np.maximum(2.0 * length, 1e-100)

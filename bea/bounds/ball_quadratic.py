@@ -1,4 +1,7 @@
-"""The smallest lead of one class over another in a ball, from below: quadratics and duality."""
+"""The smallest lead of one class over another in a ball, from below: quadratics and duality.
+
+Steps D3 to D5 of the tight bound; see ``bea.bounds.ball_dense``, and book/tight_bound.md for the proof.
+"""
 
 import numpy as np
 
@@ -39,12 +42,17 @@ def least_lead(ball: Ball, v, d, constant, r, point, *, tries=None):
 
 def _one_bound(ball, v, d, constant, r, point, push):
     known = inputs_in_ball(ball, v, r)
-    reached, outputs = [v + point @ ball.rows.T], []
+    quadratic = quadratic_below(ball, known, *inputs_and_outputs(ball, v + point @ ball.rows.T), d, push)
+    return _least(constant, *quadratic, ball, point, r)
+
+
+def inputs_and_outputs(ball, first):
+    """Return the inputs of all activations and the outputs of all but the last, from the first inputs (n, rows)."""
+    reached, outputs = [first], []
     for before, stage in zip(ball.stages, ball.stages[1:], strict=False):
         outputs.append(before.activation.forward(reached[-1]))
         reached.append(outputs[-1] @ stage.kernel.T + stage.bias)
-    quadratic = _quadratic_below(ball, known, reached, outputs, d, push)
-    return _least(constant, *quadratic, ball, point, r)
+    return reached, outputs
 
 
 def _least(constant, terms, g, Q, ball, point, r):
@@ -57,8 +65,8 @@ def _least(constant, terms, g, Q, ball, point, r):
     return ball_minimum(k - ROUNDING * size, lin + 2.0 * turned, H, r)
 
 
-def _quadratic_below(ball, known, reached, outputs, d, push):
-    """Return (terms, g, Q) with ``d·h ≥ Σ terms + gᵀv' - v'ᵀQv'``, v' as in ``_least`` (step 3)."""
+def quadratic_below(ball, known, reached, outputs, d, push):
+    """Return (terms, g, Q) with ``d·h ≥ Σ terms + gᵀv' - v'ᵀQv'``, v' as in ``_least`` (D4, with D2 and D3)."""
     terms, weight, above = [], d, None
     for number in range(len(ball.stages) - 1, -1, -1):
         stage, here, at = ball.stages[number], known[number], reached[number]
@@ -79,7 +87,7 @@ def _quadratic_below(ball, known, reached, outputs, d, push):
 
 
 def _through(N, middle, half, width):
-    """Return Q with ``h'ᵀN h' ≤ v'ᵀQv'`` where every h' is v' times a number off the middle by half at most.
+    """Return Q with ``h'ᵀN h' ≤ v'ᵀQv'`` where every h' is v' times a number off the middle by half at most (D3).
 
     ``h' = S v' + ε`` with |ε| ≤ half |v'|. For every diagonal T ≻ N, the quadratic in ε is completed to
     ``(S v' + ε)ᵀN(S v' + ε) ≤ (S v')ᵀ(N + N (T - N)⁻¹ N)(S v') + εᵀTε``. T is twice a diagonal matrix above N after
@@ -100,7 +108,7 @@ def _diagonal(matrices):
 
 
 def ball_minimum(k, lin, H, r):
-    """Return a lower bound of ``k + linᵀz - zᵀHz`` where ‖z‖ ≤ r, H positive semidefinite, for a batch (step 4).
+    """Return a lower bound of ``k + linᵀz - zᵀHz`` where ‖z‖ ≤ r, H positive semidefinite, for a batch (D5).
 
     The best μ is that with ``‖(μ - H)⁻¹ lin‖ = 2 r``, by Newton's method on the reciprocal of the norm.
     """

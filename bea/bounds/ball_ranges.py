@@ -1,4 +1,4 @@
-"""What every hidden unit of a dense network can reach while the input stays in a ball."""
+"""What every hidden unit of a dense network can reach while the input stays in a ball: step D1 of the tight bound."""
 
 from dataclasses import dataclass
 
@@ -45,7 +45,7 @@ class Ball:
     ----------
     stages : list of Stage
     rows : array (rows of A_1, k)
-        A_1 in that basis.
+        A_1 in that basis. For ``inputs_in_ball`` every image may have its own, (n, rows of A_1, k).
     """
 
     stages: list[Stage]
@@ -78,7 +78,7 @@ def inputs_in_ball(ball: Ball, v, r) -> list[Inputs]:
     Two affine forms are carried along, with the slopes of chords of the ranges and with the slopes at the image.
     The range is what both leave; the first form is returned.
     """
-    norms = np.linalg.norm(ball.rows, axis=1)
+    norms = np.linalg.norm(ball.rows, axis=-1)
     low, high = _widened(v, v, norms * r[:, None])
     found = [Inputs(low, high, v, ball.rows, None)]
     forms, image = [(v, ball.rows, np.zeros_like(v))] * 2, v

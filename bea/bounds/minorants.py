@@ -1,7 +1,8 @@
 """Straight lines and parabolas around the activations, on the range that their input has in a ball.
 
-``bea.bounds.ball_dense`` makes its bounds of them. Every constant is in closed form: the largest quotient of what an
-activation leaves over its tangent, by the square of the step, is attained at one known place for each of them.
+``bea.bounds.ball_dense`` makes its bounds of them: ``band`` serves step D1, ``minorant`` D2 and ``sector`` D3. Every
+constant is in closed form: the largest quotient of what an activation leaves over its tangent, by the square of the
+step, is attained at one known place for each of them.
 """
 
 import numpy as np
@@ -56,10 +57,11 @@ def minorant(activation, weight, v, low, high, push=0.0):
 
     t is v, or for a ReLU, smooth or not, whose weight is negative, further from the kink: √(v² + σ²) away, σ being
     ``push`` times half the range. As c is about 1/(4 |t|), the gap at u is (|u| - |t|)²/(4 |t|), which is least in the
-    mean for u that are v give or take σ.
+    mean for u that are v give or take σ. With ``push`` None t is v for these too, which must be no kink within the
+    range.
     """
     t = np.clip(v, low, high)
-    if activation.name in BENT:
+    if activation.name in BENT and push is not None:
         push = max(push, 1e-3)  # at the kink itself c would be infinite
         # Further from it than the shorter side of the range: on the longer one.
         longer = np.where(high + low >= 0.0, 1.0, -1.0)

@@ -70,7 +70,7 @@ def take_apart(net: Network) -> Front:
 
 
 def pool_constants(pairs, shape) -> tuple[list[float], float]:
-    """Return T of every block and R, as ``Front`` describes them, proven in floating point."""
+    """Return T of every block and R, as ``Front`` describes them, proven in floating point (step P6)."""
     moves, reach, before = [], [1.0], None
     for convolution, pool in pairs:
         apart = deviations(convolution, pool)

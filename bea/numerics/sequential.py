@@ -1,11 +1,17 @@
 """Smallest vectors under smooth constraints, for a batch at once: minimise ½‖τ‖² subject to g(τ) ≥ 0.
 
-Sequential quadratic programming. At the current point the constraints are linearised and the programme is solved
-exactly (``bea.numerics.quadratic``), which gives multipliers λ and a step d. For one constraint, repeating just that
-is the HLRF iteration of structural reliability; it converges slowly where the constraints bend. So d is improved: with
-the active constraints held, the Lagrangian ``½‖τ‖² - λ·g(τ)`` is minimised to second order by conjugate gradients,
-whose products with the Hessian are differences of gradients. A line search on ``½‖τ‖² + c·(largest violation)``, c
-above the sum of the multipliers, makes every step count (Nocedal and Wright, Numerical Optimization, ch. 18).
+Sequential quadratic programming (Nocedal and Wright, Numerical Optimization, ch. 18). The numbers are those of the
+book's chapter *The converged attack*, which derives the steps and shows when they fail.
+
+(S1) At the current point the constraints are linearised and the programme is solved exactly
+(``bea.numerics.quadratic``), which gives multipliers λ and a step ``d = Gᵀλ - τ``. For one constraint, repeating just
+that is the HLRF iteration of structural reliability; it converges slowly where the constraints bend.
+(S2) The KKT residual says how far the point is from optimality.
+(S3) d is improved: with the active constraints held, the Lagrangian ``½‖τ‖² - λ·g(τ)`` is minimised to second order by
+conjugate gradients, whose products with the Hessian are differences of gradients.
+(S4) A line search on the merit ``½‖τ‖² + ρ·(largest violation)``, ρ above the sum of the multipliers, makes every step
+count. ρ may fall from one step to the next, so there is no proof that the search converges from everywhere.
+(S5) Before a full step is refused it is corrected for the bending of the constraints.
 """
 
 from dataclasses import dataclass, fields
@@ -51,8 +57,8 @@ class Solution:
 def solve(constraints, tau, allowed, *, tolerance, max_iterations, block, curved=True, known=None) -> Solution:
     """Find points that satisfy the first-order conditions of ``min ½‖τ‖²`` subject to ``g(τ) ≥ 0``.
 
-    The KKT residual of a point is the largest of: ‖τ - Gᵀλ‖ / ‖Gᵀλ‖ (stationarity), the largest violation relative to
-    the largest right-hand side of the linearised programme (feasibility), and the largest λ_j g_j / ‖Gᵀλ‖²
+    (S2) The KKT residual of a point is the largest of: ‖τ - Gᵀλ‖ / ‖Gᵀλ‖ (stationarity), the largest violation relative
+    to the largest right-hand side of the linearised programme (feasibility), and the largest λ_j g_j / ‖Gᵀλ‖²
     (complementarity), with λ the multipliers of the programme linearised at that point.
 
     Parameters
@@ -153,7 +159,8 @@ def _step(constraints, state: _State, allowed, *, tolerance, last, curved) -> _S
     np.put_along_axis(multipliers, chosen, some, axis=1)
     going = ((residual > tolerance) | (_violation(g) > allowed)) & np.isfinite(projected).all(axis=1) & (not last)
     enough = 1.5 * multipliers.sum(axis=1)
-    penalty = np.clip(state.penalty, enough, HEAVIEST * enough)
+    # Where nothing is active the last penalty stays: with none, a step could go back to where the search came from.
+    penalty = np.where(enough > 0, np.clip(state.penalty, enough, HEAVIEST * enough), state.penalty)
     result = _State(tau, multipliers, state.iterations, residual, penalty, going)
     if not going.any():
         return result
@@ -174,7 +181,7 @@ def _step(constraints, state: _State, allowed, *, tolerance, last, curved) -> _S
 
 
 def _working_set(g, active) -> tuple[np.ndarray, np.ndarray]:
-    """Choose the constraints that matter now: the active ones, and the nearest of the others.
+    """Choose the constraints that (S1) looks at: the active ones, and the nearest of the others.
 
     Returns their numbers (n, q), and which of these to look at, so that no sample depends on the others of its block.
     """
@@ -191,7 +198,7 @@ def everything(g) -> np.ndarray:
 
 
 def _programme(K, c, guess):
-    """Solve the linearised programme; where it contradicts itself, a relaxed one for a direction to go."""
+    """(S1) Solve the linearised programme; where it contradicts itself, a relaxed one for a direction to go."""
     multipliers, solved, _ = smallest_feasible(K, c, guess)
     if not solved.all():
         bad = ~solved
@@ -240,7 +247,7 @@ class _Active:
 
 
 def _curved_step(constraints, tau, multipliers, projected, d, active):
-    """Return d improved by the curvature W = Σ_j λ_j ∇²g_j: (I - P W) z = P W d within the active constraints."""
+    """(S3) Return d improved by the curvature W = Σ_j λ_j ∇²g_j: (I - P W) z = P W d within the active constraints."""
     size = np.maximum(np.linalg.norm(tau, axis=1), 1e-3 * np.linalg.norm(projected, axis=1))
 
     def curvature(v):
@@ -268,7 +275,7 @@ def _curved_step(constraints, tau, multipliers, projected, d, active):
 
 
 def _line_search(constraints, tau, g, steps, penalty, active):
-    """Try the steps in turn, each shortened twice, the last one many times; return new points and who has moved."""
+    """(S4) Try the steps in turn, each shortened twice, the last one often; return new points and who has moved."""
     merit = 0.5 * _dot(tau, tau) + penalty * _violation(g)
     new, moved = tau.copy(), np.zeros(len(tau), bool)
     for number, step in enumerate(steps):
@@ -285,7 +292,7 @@ def _line_search(constraints, tau, g, steps, penalty, active):
             enough = merit[waiting] + SUFFICIENT * length * slope[waiting] + 1e-13 * merit[waiting]
             bad = np.flatnonzero(value > enough)
             if halving == 0 and len(bad):
-                # Without a correction, long steps along bent constraints are refused (Maratos).
+                # (S5) Without a correction, long steps along bent constraints are refused (Maratos).
                 trial[bad] += active.restoring(reached[bad], waiting[bad])
                 again, _ = some.take(bad).value(trial[bad])
                 value[bad] = 0.5 * _dot(trial[bad], trial[bad]) + penalty[waiting[bad]] * _violation(again)

@@ -112,7 +112,7 @@ def linear_cost(powers, networks, *, power) -> Outcome:
         f"{powers['svd']:.2f} with it by singular values, {powers['lanczos']:.2f} by Lanczos to six digits",
         "exact",
         f"Counted on {networks} LeNets of growing width. "
-        f"{'All but the norm is at most linear' if plain else 'Even without the norm it is more than linear'}; "
-        f"{'so is the norm' if svd else 'the norm costs more than that'}, and an iteration, which is cheaper, "
-        "estimates it from below.",
+        f"{'Without the norm it is at most linear' if plain else 'Even without the norm it is more than linear'}; "
+        f"{'with the norm too' if svd else 'the norm costs more'}. An iteration is cheaper, but it estimates the "
+        "norm from below.",
     )

@@ -4,7 +4,7 @@ import numpy as np
 
 from lab.claims import CONTRADICTED, CORRECTED, REPRODUCED, UNDECIDED
 from lab.rules import Outcome
-from lab.wording import span, tidy
+from lab.wording import span, tidy, tidy_span
 
 UNKNOWN = "How saturated the paper's network was, and which norm and optimiser tolerance it used, is not known."
 
@@ -34,8 +34,8 @@ def some_fail(axis, *, published, points, factor, spread) -> Outcome:
         few = own[close]
         said.append(
             f"constraints on the {form}: {span(few.won, 'd')} of {own.attempts.iloc[0]} win, mean norms "
-            f"{span(few['mean'], '.3g')}; {agrees.sum()} of {len(own)} networks agree with Table 2, {like.sum()} in "
-            f"the spread too ({span(few.spread, '.2f')} against {wide:.2f})"
+            f"{tidy_span(few['mean'], '.1e')}; {agrees.sum()} of {len(own)} networks agree with Table 2, "
+            f"{like.sum()} of them in the spread as well ({span(few.spread, '.2f')} against {wide:.2f})"
         )
     numbers = first[(first.form == "outputs") & _within(first["mean"], mean, factor)]
     sizes = f", where the median |z| is {span(numbers['size'], '.1f')}" if len(numbers) else ""
@@ -79,7 +79,7 @@ def two_causes(axis, early, slsqp, one_layer, *, published, points, factor, resi
         "exact solutions miss as well, so the optimiser is not needed for that"
         if without
         else "the exact solutions do not explain it",
-        f"stopped early, the {' and the '.join(dict.fromkeys(worse.solver))} solver leaves up to {worse.third.max()} "
+        f"a solver that is stopped early ({', '.join(dict.fromkeys(worse.solver))}) leaves up to {worse.third.max()} "
         "attacks in a third class"
         if withit
         else "no solver stopped early sends more attacks to a third class at such norms",

@@ -11,9 +11,9 @@ CLAIM = load_claims(ROOT / "book" / "claims.yml")["D16"]
 PUBLISHED = {"kink": 0.37, "confidence_lost": 0.1}
 
 
-def judge(change=None, most=0.05):
+def judge(change=None, most=0.05, first=0.01):
     rule, thresholds = rule_of(CLAIM)
-    confidences = pd.DataFrame({"image": [7, 7, 315, 315], "seed": [0, 1] * 2, "most": [0.01, most, 0.02, 0.03]})
+    confidences = pd.DataFrame({"image": [7, 7, 315, 315], "seed": [0, 1] * 2, "most": [first, most, 0.02, 0.03]})
     places = pd.DataFrame({"number": [6, 6, 6, 7], "net": [0, 0, 1, 0], "place": [0.36, 0.38, 0.8, 0.371]})
     measured = {"complete": True, "gap": 1e-12, "error": 1e-6, "relative": 0.1, "fall": 1.9, "kinks": 3}
     below = {"limit": 0.1, "lowest": 0.7, "highest": 0.8}
@@ -26,6 +26,7 @@ def test_low_everywhere_and_not():
     assert "1 for image 7, 0 for image 315 (1 for image 7, 0 for image 315 if" in outcome.because
     assert "between 0.360 and 0.800" in outcome.ours
     assert judge(most=0.2).verdict == CORRECTED
+    assert judge(most=0.2, first=0.3).verdict == CONTRADICTED
 
 
 @pytest.mark.parametrize(

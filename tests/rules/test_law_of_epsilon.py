@@ -12,26 +12,28 @@ CLAIM = load_claims(ROOT / "book" / "claims.yml")["D15"]
 
 
 @pytest.mark.parametrize(
-    ("printed", "p", "verdict"),
+    ("distance", "p", "std", "verdict"),
     [
-        (0.02, [0.3, 0.01], REPRODUCED),
-        (0.02, [0.02, 0.01], CORRECTED),
-        (0.04, [0.3, 0.3], CORRECTED),
-        (0.06, [0.3, 0.3], CONTRADICTED),
+        (0.02, [0.3, 0.01], 0.03, REPRODUCED),
+        (0.02, [0.02, 0.01], 0.03, CORRECTED),
+        (0.02, [0.3, 0.3], 0.027, CORRECTED),
+        (0.06, [0.3, 0.3], 0.03, CONTRADICTED),
     ],
 )
-def test_the_printed_law(printed, p, verdict):
+def test_the_printed_law(distance, p, std, verdict):
     rule, thresholds = rule_of(CLAIM)
-    laws = pd.DataFrame({"mu": [0.04, np.inf], "sigma": [0.03, np.inf], "report": printed})
-    tests = pd.DataFrame({"distance": [0.015, 0.016], "p": p})
+    laws = pd.DataFrame({"mu": [0.04, np.inf], "sigma": [0.03, np.inf], "report": [0.2, 0.3]})
+    tests = pd.DataFrame({"distance": [distance, distance], "p": p})
     families = pd.DataFrame({"family": ["truncated normal", "gamma"], "first_aic": [2, 0]})
-    named = thresholds | {"published": {"sigma": 0.02}}
-    outcome = rule(laws, tests, families, {"mu": 0.041, "sigma": 0.035}, np.array([0.1, 0.2]), **named)
+    named = thresholds | {"printed": {"mean": 0.05, "std": 0.03}}
+    own = {"mu": 0.041, "sigma": 0.035, "mean": 0.049, "std": std}
+    outcome = rule(laws, tests, families, own, np.array([0.1, 0.2]), **named)
     assert outcome.verdict == verdict
     assert "μ = 0.040 (0.040 to 0.040)" in outcome.ours
-    assert "a wider law than the trial" in outcome.because
+    assert ("parameters fit" in outcome.because) == (std == 0.03)
+    assert ("not rejected" in outcome.because) == (max(p) > 0.05)
 
 
 def test_thresholds_are_printed():
-    assert "at most 1.5 times" in explained(CLAIM)
-    assert "at the level of 5% for at most 50%" in explained(CLAIM)
+    assert "nowhere further than 0.05" in explained(CLAIM)
+    assert "at the level of 5%, for at most 50%" in explained(CLAIM)

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from lab.claims import CONTRADICTED, CORRECTED, REPRODUCED, load_claims
+from lab.claims import CONTRADICTED, CORRECTED, REPRODUCED, UNDECIDED, load_claims
 from lab.parameters import ROOT
 from lab.rules import explained, rule_of
 
@@ -22,16 +22,10 @@ def numbers(**columns):
     return pd.DataFrame({"wrong": [9000, 9001]} | {name: [50.0, 51.0] for name in COLUMNS} | columns)
 
 
-@pytest.mark.parametrize(
-    ("wrong", "accuracy", "verdict"),
-    [
-        ([100, 130], 0.88, REPRODUCED),
-        ([121, 129], 0.88, REPRODUCED),
-        ([150, 160], 0.88, CONTRADICTED),
-        ([100, 130], 0.87, CONTRADICTED),
-    ],
-)
+@pytest.mark.parametrize(("accuracy", "verdict"), [(0.88, REPRODUCED), (0.87, CONTRADICTED)])
+@pytest.mark.parametrize("wrong", [[100, 130], [150, 160]])
 def test_misclassified(wrong, accuracy, verdict):
+    """Our own count, which was chosen, does not enter."""
     published = {"misclassified": 120, "images": 1000, "accuracy": accuracy}
     assert judge("D9", numbers(wrong=wrong), 1000, published=published) == verdict
 
@@ -40,29 +34,36 @@ def test_misclassified(wrong, accuracy, verdict):
     ("change", "largest", "verdict"),
     [
         ({}, [0.1, 0.2], REPRODUCED),
-        ({}, [0.2, 0.3], CORRECTED),
-        ({"apart": 1}, [0.1, 0.2], CORRECTED),
-        ({"never": 1}, [0.2, 0.3], CONTRADICTED),
+        ({}, [0.2, 0.3], UNDECIDED),
+        ({"unproved": 1}, [0.1, 0.2], UNDECIDED),
+        ({"apart": 1}, [0.1, 0.2], CONTRADICTED),
+        ({"never": 1}, [0.1, 0.2], CONTRADICTED),
         ({"in_time": False}, [0.2, 0.3], CONTRADICTED),
     ],
 )
 def test_methods(change, largest, verdict):
-    agreement = {"apart": 0, "never": 0, "in_time": True, "pairs": 20} | change
+    agreement = {"apart": 0, "never": 0, "in_time": True, "unproved": 0, "pairs": 20} | change
     assert judge("D10", agreement, largest, published={"largest": 0.165}) == verdict
 
 
 @pytest.mark.parametrize(
-    ("own", "confirmed", "verdict"),
-    [([0, 0], [], REPRODUCED), ([0, 0], [False], REPRODUCED), ([0, 0], [True], CORRECTED), ([0, 1], [], CONTRADICTED)],
+    ("odd", "unresolved", "confirmed", "verdict"),
+    [
+        ([0, 0], 0, [], REPRODUCED),
+        ([0, 0], 0, [False], REPRODUCED),
+        ([0, 0], 0, [True], CORRECTED),
+        ([0, 0], 1, [True], UNDECIDED),
+        ([0, 1], 1, [], CONTRADICTED),
+    ],
 )
-def test_images_that_return(own, confirmed, verdict):
+def test_images_that_return(odd, unresolved, confirmed, verdict):
     away = pd.DataFrame({"net": ["relu-0"] * len(confirmed), "confirmed": pd.Series(confirmed, dtype=bool)})
-    assert judge("D11", own, 100, away) == verdict
+    assert judge("D11", pd.DataFrame({"odd": odd, "unresolved": unresolved}), 100, away) == verdict
 
 
 @pytest.mark.parametrize(
     ("reading", "verdict"),
-    [("near_right", REPRODUCED), ("near_all", REPRODUCED), ("near", CORRECTED), ("mean", CONTRADICTED)],
+    [("near_right", REPRODUCED), ("near", REPRODUCED), ("near_all", UNDECIDED), ("mean", UNDECIDED)],
 )
 def test_share(reading, verdict):
     assert judge("D12", numbers(**{reading: [0.07, 0.08]}), published={"share": 0.075}) == verdict
@@ -73,21 +74,42 @@ def test_share(reading, verdict):
     [
         ({"mean": [0.04, 0.06], "std": [0.02, 0.04]}, REPRODUCED),
         ({"mean_all": [0.04, 0.06], "std_all": [0.02, 0.04]}, REPRODUCED),
-        ({"mean": [0.051, 0.053], "std": [0.031, 0.032]}, CORRECTED),
-        ({"mean": [0.051, 0.053], "std": [0.04, 0.05]}, CONTRADICTED),
+        ({"mean": [0.04, 0.06], "std_all": [0.02, 0.04]}, UNDECIDED),
+        ({"mean": [0.051, 0.053], "std": [0.031, 0.032]}, UNDECIDED),
     ],
 )
 def test_moments(columns, verdict):
     assert judge("D13", numbers(**columns), published={"mean": 0.05, "std": 0.03}) == verdict
 
 
-@pytest.mark.parametrize(("distance", "verdict"), [(0.01, REPRODUCED), (0.02, CORRECTED), (0.04, CONTRADICTED)])
-def test_curve(distance, verdict):
-    assert judge("D14", distance, 3) == verdict
+PRINTED = {
+    "D9": {"misclassified": 120}, "D10": {"largest": 0.165}, "D12": {"share": 0.075},
+    "D13": {"mean": 0.05, "std": 0.03}, "D21": {"share": 0.95},
+}  # fmt: skip
+INSIDE = {"wrong": [100, 130], "near": [0.07, 0.08], "mean": [0.04, 0.06], "std": [0.02, 0.04], "fooled": [0.96, 0.97]}
 
 
 @pytest.mark.parametrize(
-    ("fooled", "verdict"), [([0.96, 0.97], REPRODUCED), ([0.94, 0.97], CORRECTED), ([0.9, 0.95], CONTRADICTED)]
+    ("change", "largest", "outside"),
+    [
+        ({}, [0.1, 0.2], ""),
+        ({}, [0.2, 0.3], "D10"),
+        ({"wrong": [130, 140]}, [0.1, 0.2], "D9"),
+        ({"near": [0.08, 0.09]}, [0.1, 0.2], "D12"),
+        ({"std": [0.031, 0.04]}, [0.2, 0.3], "D10 and D13"),
+        ({"fooled": [0.94, 0.97]}, [0.1, 0.2], "D21"),
+    ],
+)
+def test_curve(change, largest, outside):
+    """It passes through all that is printed, or those that it misses are named."""
+    rule, thresholds = rule_of(CLAIMS["D14"])
+    outcome = rule(numbers(**INSIDE | change), largest, 0.004, printed=PRINTED, **thresholds)
+    assert outcome.verdict == (UNDECIDED if outside else REPRODUCED)
+    assert (f"not those of {outside};" in outcome.ours) == bool(outside)
+
+
+@pytest.mark.parametrize(
+    ("fooled", "verdict"), [([0.96, 0.97], REPRODUCED), ([0.94, 0.97], UNDECIDED), ([0.9, 0.95], UNDECIDED)]
 )
 def test_passed(fooled, verdict):
     assert judge("D21", numbers(fooled=fooled), published={"share": 0.95, "epsilon": 0.1}) == verdict
@@ -108,6 +130,12 @@ def test_accuracy_and_robustness(fooled, mean, verdict):
     assert judge("D23", path, path[:1], published={"epsilon": 0.01}) == verdict
 
 
+def test_more_units_that_gain_more_accuracy_are_a_correction():
+    path = pd.DataFrame({"epochs": [1, 3], "accuracy": [0.8, 0.9], "fooled": [0.3, 0.2], "mean": [0.04, 0.05]})
+    wider = path.assign(accuracy=[0.8, 0.95])
+    assert judge("D23", path, path[:1], published={"epsilon": 0.01}) == REPRODUCED
+    assert judge("D23", path, wider, published={"epsilon": 0.01}) == CORRECTED
+
+
 def test_thresholds_are_printed():
-    assert "at most 1% of the images outside; with a correction up to 3%" in explained(CLAIMS["D14"])
-    assert "are within 10% of it" in explained(CLAIMS["D13"])
+    assert "add up to one, within 1e-09" in explained(CLAIMS["D9"])

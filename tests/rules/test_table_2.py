@@ -60,7 +60,7 @@ def test_the_logits_are_judged_beside():
     """Their numbers do not change the verdict, and stand in the reason with a verdict of their own."""
     outcome = judge("B13", axis(logits={"won": 0}), published=PUBLISHED)
     assert outcome.verdict == REPRODUCED
-    assert "win, mean norms 0.06; 0 of 2 networks agree with Table 2" in outcome.because
+    assert "0 of 4 win, mean norms 6.0·10⁻²; 0 of 2 networks agree with Table 2, 0 of them" in outcome.because
     assert f": {CONTRADICTED}." in outcome.because
 
 

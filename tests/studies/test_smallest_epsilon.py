@@ -106,7 +106,7 @@ def test_networks_take_part_with_their_own_numbers_of_images():
     counts, odd = study.interval_hypothesis(nets, x, labels, others=20, clipped=10, slow=5)
     assert counts.rays.tolist() == [30] * 4 + [20, 20, 10, 10] + [5] * 4
     assert counts.odd.sum() == len(odd)
-    assert study.returns({"a-0": net}, x, labels).tolist() == [counts.odd[0]]
+    assert study.returns({"a-0": net}, x, labels).to_numpy().tolist() == [[counts.odd[0], counts.unresolved[0]]]
     table = study.interval_table(pd.DataFrame({
         "net": ["rbf-0"] * 4, "clip": [False, False, True, True], "away": [True, False, True, False],
         "rays": 9, "odd": [1, 2, 3, 4], "unresolved": 0,

@@ -65,13 +65,13 @@ def test_additions(clouds, early):
     assert (sizes["all"] == sizes["random"]).all()
     assert (sizes["new"] <= sizes["all"]).all()
     change = study.changes(table)
-    mean, half = study.intervals(change)
+    mean, half = study.intervals(change, 0.95)
     own = change.loc["all", "fooled"]
     low, high = ttest_1samp(own, 0).confidence_interval()
     np.testing.assert_allclose(
         [mean.fooled["all"] - half.fooled["all"], mean.fooled["all"] + half.fooled["all"]], [low, high]
     )
-    assert study.points(change).loc["all", "fooled"].startswith(f"{100 * own.mean():+z.2f}".replace("-", "−"))
+    assert study.points(mean, half).loc["all", "fooled"].startswith(f"{100 * own.mean():+z.2f}".replace("-", "−"))
     np.testing.assert_allclose(change.loc["versus_same"], change.loc["all"] - change.loc["same"])
 
 

@@ -353,7 +353,7 @@
       multipliers = new Float64Array(count);
       chosen.forEach((j, i) => { multipliers[j] = some[i]; });
       const enough = 1.5 * multipliers.reduce((sum, l) => sum + l, 0);
-      penalty = Math.min(Math.max(penalty, enough), C.HEAVIEST * enough);
+      if (enough > 0) penalty = Math.min(Math.max(penalty, enough), C.HEAVIEST * enough);  // else the last one stays
       const rows = activeRows(G, K, some, chosen), d = plus(projected, -1, tau), steps = [d];
       if (iteration >= C.STRAIGHT) steps.unshift(curvedStep(lead, tau, multipliers, projected, d, rows));
       const next = lineSearch(lead, tau, g, steps, penalty, rows);
