@@ -4,7 +4,8 @@ Run with ``.venv/bin/python -m benchmarks.ball_arithmetic`` after ``make book``;
 ``lower_bound(method="local")`` computes in float64 and subtracts allowances for rounding, which are generous but no
 proof. Here each radius is proved again, in balls of 128 bits, by the same theorems and other code (see
 ``benchmarks.ball_proofs`` and ``benchmarks.ball_pooling``). Where that fails, the radius is lowered until it succeeds,
-and the table says by how much.
+and the table says by how much. A dense network of two hidden layers takes half a second of one core an image, LeNet
+two and a half.
 """
 
 import argparse
@@ -25,10 +26,7 @@ from benchmarks.ball_proofs import Proof
 from benchmarks.shared import NETWORKS
 from lab import datasets
 
-NAMES = (
-    *("one_layer-0", "tanh-0", "tanh-tanh-0", "relu-0", "scratch-64-12-0", "scratch-128-1-0", "sturdy-0"),
-    *("lenet-mnist-0",),
-)
+NAMES = ("one_layer-0", "tanh-0", "tanh-tanh-0", "relu-0", "scratch-64-12-0", "sturdy-0", "lenet-mnist-0")
 HEAD = (
     "| network | images | confirmed | lowered | largest lowering | seconds of one core |\n|---|---|---|---|---|---|\n"
 )

@@ -89,6 +89,11 @@ def unregistered(claims: Mapping[str, dict], register: Mapping[str, list], root:
     return {name: own for name, own in prints.items() if register.get(name, [{}])[-1].get("fingerprint") != own}
 
 
+def changed_in_view(register: Mapping[str, list[dict]]) -> int:
+    """Return of how many claims the rule was changed after its numbers had been seen."""
+    return sum(any(line["seen"] for line in lines[1:]) for lines in register.values())
+
+
 def history(lines: list[dict]) -> str:
     """Return the lines of a claim as a list in HTML whose items are Markdown: when, whether seen, what."""
     items = []

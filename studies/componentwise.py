@@ -13,7 +13,7 @@ from bea.attacks import backward_error_attack, componentwise_attack
 from bea.backward.closed_form import changing
 from bea.backward.componentwise import class_error
 from bea.backward.relative_changes import relative_changes
-from bea.networks.leads import lead_over_others, other_classes
+from bea.networks.leads import attack_lead, lead_over_others, other_classes
 from bea.numerics.arrays import flat
 from bea.numerics.smallest_maximum import box_programme
 from lab.witnesses import keras_classes
@@ -39,11 +39,12 @@ def two_measures(
     Returns
     -------
     DataFrame, one row an image and network: ``net``, ``image``; ``epsilon`` (componentwise, pixels may leave their
-    range), its ``length`` (‖Δx‖/‖x‖) and ``residual``; ``inside`` (ε within the range; NaN where none was found);
-    ``norm`` (‖Δx‖/‖x‖ of the norm-wise attack on the two nearest classes); ``damped`` (ε by steps of a tenth, see ``damped``); ``blank`` pixels of
-    the image, and how many of them the norm-wise attack changes, ``touched`` at all and ``seen`` by half a grey level
-    or more, and the componentwise one, ``inked``; classes by bea and by Keras: ``found``, ``keras``, ``norm_found``,
-    ``norm_keras``, ``inside_found``, ``inside_keras``.
+    range), its ``length`` (‖Δx‖/‖x‖) and ``residual``; ``inside`` (ε within the range, three nearest
+    classes; NaN where none was found);
+    ``norm`` (‖Δx‖/‖x‖ of the norm-wise attack on the two nearest classes); ``damped`` (ε by steps of a tenth, see
+    there); ``blank`` pixels of the image, and how many of them the norm-wise attack changes, ``touched`` at all and
+    ``seen`` by half a grey level or more, and the componentwise one, ``inked``; classes by bea and by Keras: ``found``,
+    ``keras``, ``norm_found``, ``norm_keras``, ``inside_found``, ``inside_keras``.
     """
     frames = []
     with threadpool_limits(1, "blas"):  # the matrices are small, and threads would wait for each other
@@ -51,7 +52,7 @@ def two_measures(
             right = np.flatnonzero(net.classify(x) == labels)
             images, aim = x[right], labels[right]
             ink = componentwise_attack(net, images, aim, margin=margin)
-            kept = componentwise_attack(net, images, aim, margin=margin, clip=True)
+            kept = componentwise_attack(net, images, aim, margin=margin, clip=True, candidates=3)
             norm = backward_error_attack(net, images, aim, margin=margin, candidates=2)
             blank = flat(images) == 0.0
             moved, inked = np.abs(flat(norm.dx)), np.abs(flat(ink.dx))
@@ -74,7 +75,8 @@ def damped(net: Network, x, labels, *, margin: float, part=0.1, steps=30) -> np.
     """Return ε (n,) by a scheme of fixed damped steps, as in the public code of Beerens and D. J. Higham (2023).
 
     From the present change go a tenth of the way to the solution of the programme linearised there, thirty times at
-    most and no farther than to where the class changes; then find the shortest success on the ray, up to twice as far.
+    most and no farther than to where the class changes; then find the shortest success on the ray, with the margin and
+    up to twice as far.
     Theirs is towards a target, in PyTorch and with a general solver; here the rival is the nearest class to first order
     and the programme is solved in closed form.
     """
@@ -95,7 +97,7 @@ def damped(net: Network, x, labels, *, margin: float, part=0.1, steps=30) -> np.
         logits, memory = changes.forward(v)
 
     def misses(factors):
-        return changes.forward(factors[:, None] * v)[0].argmax(axis=1) == labels
+        return attack_lead(changes.forward(factors[:, None] * v)[0], labels, False) < margin
 
     short, enough = np.zeros(len(x)), np.full(len(x), 2.0)
     lost = misses(enough)

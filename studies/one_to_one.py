@@ -45,7 +45,8 @@ def partners(net: Network, x, labels, *, epsilon: float, rounds: int) -> Partner
     """Search for a second image of the same label that the fast gradient sign method makes the same as the first.
 
     With X = x + ε s(x) and s the sign of the gradient of the loss, a second image is a fixed point of
-    ``x' ← X - ε s(x')``; it is iterated from X + ε s(x), where the gradient would point if the loss were a peak at X.
+    ``x' ← X - ε s(x')``. The search starts from X + ε s(x), where a loss with its peak at X would have the opposite
+    signs, and corrects in every round about half of the signs that are wrong, drawn at random: all at once, it cycles.
 
     Parameters
     ----------
@@ -56,12 +57,12 @@ def partners(net: Network, x, labels, *, epsilon: float, rounds: int) -> Partner
         A power of two.
     rounds : int
     """
-    own = scaled_gradient(net, x, labels)[0]
-    common = x + epsilon * np.sign(own)
-    second = common + epsilon * np.sign(own)
+    own, rng = scaled_gradient(net, x, labels)[0], np.random.default_rng(0)
+    common, signs = x + epsilon * np.sign(own), -np.sign(own)
     for _ in range(rounds):
-        slope = scaled_gradient(net, second, labels)[0]
-        second = common - epsilon * np.sign(slope)
+        found = np.sign(scaled_gradient(net, common - epsilon * signs, labels)[0])
+        signs = np.where(rng.random(x.shape[1:]) < 0.5, found, signs)  # the same half for all: an image stands alone
+    second = common - epsilon * signs
     slope = scaled_gradient(net, second, labels)[0]
     axes = tuple(range(1, x.ndim))
     met = (second + epsilon * np.sign(slope) == common).all(axis=axes) & (second != x).any(axis=axes)

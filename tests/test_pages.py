@@ -409,8 +409,10 @@ def test_the_book_has_exercises(parsed):
 
 
 def test_the_scorecard_says_when_every_rule_was_written_and_what_was_seen(parsed):
-    """In the fold below each claim, as a list of its own."""
-    folds = parsed["book/scorecard.html"].select(".scorecard details")
+    """In the fold below each claim, as a list of its own; above them all, of how many it had been seen."""
+    page = parsed["book/scorecard.html"]
+    assert re.search(r"The rules of \d+ of 72 claims were changed", page.get_text())
+    folds = page.select(".scorecard details")
     assert len(folds) == 72
     for fold in folds:
         (register,) = fold.select("ul.register")

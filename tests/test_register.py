@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from lab.claims import load_claims
-from lab.register import checked, fingerprint, history, load_register, unregistered
+from lab.register import changed_in_view, checked, fingerprint, history, load_register, unregistered
 from workflow.register import add, main
 
 ROOT = Path(__file__).parents[1]
@@ -140,6 +140,14 @@ def test_a_reader_is_told_when_and_whether_numbers_were_seen():
         '<ul class="register">'
         "<li>20 November 2026, before its numbers were seen: First written. (commit abc1234)</li>"
         "<li>2 December 2026, after its numbers were seen: Wider, $x < 2$.</li></ul>"
+    )
+
+
+def test_only_changes_in_view_of_the_numbers_are_counted():
+    """Not the first line, which may come with them, and not a change before them."""
+    before, after = {"date": DAY, "seen": False, "change": "w"}, {"date": DAY, "seen": True, "change": "w"}
+    assert (
+        changed_in_view({"B1": [after], "B2": [before, before], "B3": [before, before, after], "B4": [after] * 2}) == 2
     )
 
 

@@ -96,6 +96,7 @@ def test_nothing_changed_means_nothing_runs(copy):
         ("book/claims.yml", "Weights have a norm.", "Weights are long.", {"book"}),
         ("book/claims.yml", "least: 1.0", "least: 50.0", {"first", "second", "book"}),
         ("book/published.yml", "norm: 3", "norm: 4", {"first", "second", "book"}),
+        ("book/register.yml", "First", "Only now", {"book"}),
         ("studies/toy.py", "import os", "\nimport os", {"second", "book"}),
     ],
 )

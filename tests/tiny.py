@@ -24,6 +24,11 @@ first:
 second:
   images: {type: int, least: 1, full: 20, smoke: 10, meaning: "images looked at"}
 """
+REGISTER = """\
+B1: &line
+- {date: 2026-11-20, seen: false, change: First written.}
+B2: *line
+"""
 CLAIMS = """\
 - {id: B1, paper: B, place: "§1", statement: "Weights have a norm.", shown: "{norm}", data: null, chapter: first,
    rule: {function: toy.has_norm, least: 1.0}}
@@ -153,6 +158,7 @@ def tiny_tree(to: Path) -> Path:
         "params.yml": PARAMETERS,
         "book/claims.yml": CLAIMS,
         "book/published.yml": "B1: {norm: 3}\n",
+        "book/register.yml": REGISTER,
         "book/references.bib": "",
         "book/index.md": INDEX,
         "_toc.yml": "format: jb-book\nroot: book/index\nchapters:\n- file: results/first\n- file: results/second\n",

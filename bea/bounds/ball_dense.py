@@ -23,7 +23,7 @@ the bound must be positive after subtraction of ``ROUNDING`` = 1e-11 of the sum 
 ``SOLVED`` = 1e-7 of the two terms with μ (no μ - λ is less than 1e-5 μ, which can cost that many digits), and of what
 ``bea.bounds.rounding`` bounds the error of the two logits by. Ranges are widened by 1e-9 of their width and 1e-11 of
 the numbers in them, c by 1e-9 of itself, sectors by 1e-9, and the radius in the end is less by 1e-9 of itself. These
-allowances are generous for layers of up to some thousand numbers, but no proof in the sense of interval arithmetic.
+allowances are generous for layers of up to some thousand numbers, but no proof: ``benchmarks.ball_arithmetic`` is.
 """
 
 from dataclasses import dataclass

@@ -19,7 +19,7 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from lab.claims import load_claims, scorecard, shown, summary_table
 from lab.parameters import EDITIONS, ROOT, common, declared, range_of, read
-from lab.register import history, load_register
+from lab.register import changed_in_view, history, load_register
 from lab.rules import explained
 from lab.sources import digest_of
 from lab.wording import tidy
@@ -154,8 +154,12 @@ class Scorecard(FromMarkdown):
             pages = ", ".join(f"{{doc}}`{name} <../results/{name}>`" for name in judges)
             commits = {read_results(self.env, name)["provenance"]["commit"] for name in judges}
             source = f"Counted from the verdicts of {pages} · commit {', '.join(sorted(commits))}"
+            register = load_register()
+            seen = f"The rules of {changed_in_view(register)} of {len(register)} claims were changed, or printed more "
+            seen += "fully, after their numbers had been seen."
             return [
                 *self.parse(summary_table(rows), "scorecard-summary"),
+                *self.parse(seen),
                 *self.parse(source, "provenance"),
             ]
         paper, register = self.arguments[0], load_register()

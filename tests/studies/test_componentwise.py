@@ -63,7 +63,7 @@ def test_damped_steps_end_on_the_border_and_are_exact_for_one_layer_of_two_class
     x = random_images(RNG(1), net, 20)
     labels = net.classify(x)
     exact = study.one_layer(net, x, labels, margin=MARGIN)
-    np.testing.assert_allclose(study.damped(net, x, labels, margin=MARGIN), exact.input, rtol=1e-2, atol=1e-3)
+    np.testing.assert_allclose(study.damped(net, x, labels, margin=MARGIN), exact.input, rtol=1e-6)
 
 
 def test_one_layer():

@@ -22,7 +22,7 @@ def peak():
 
 def test_both_sides_of_a_peak_become_the_peak(peak):
     x, labels = np.array([[0.375], [0.625]]), np.zeros(2, int)
-    found = study.partners(peak, x, labels, epsilon=STEP, rounds=3)
+    found = study.partners(peak, x, labels, epsilon=STEP, rounds=12)
     assert found.met.all()
     np.testing.assert_array_equal(found.common, 0.5)
     np.testing.assert_array_equal(found.second, x[::-1])
@@ -31,7 +31,7 @@ def test_both_sides_of_a_peak_become_the_peak(peak):
 
 
 def test_elsewhere_nothing_is_met(peak):
-    found = study.partners(peak, np.array([[0.25]]), np.zeros(1, int), epsilon=STEP, rounds=3)
+    found = study.partners(peak, np.array([[0.25]]), np.zeros(1, int), epsilon=STEP, rounds=12)
     assert not found.met.any()
 
 
@@ -53,9 +53,9 @@ def test_paler_images_leave_room_for_two_steps_and_sum_exactly():
 
 def test_counts_are_those_of_the_table(peak):
     x = np.array([0.25, 0.75])[:, None]  # paler: 0.375 and 0.625
-    table = study.shared({"peak": peak}, x, np.ones(2, int), epsilon=STEP, rounds=3)
+    table = study.shared({"peak": peak}, x, np.ones(2, int), epsilon=STEP, rounds=12)
     assert not len(table[table.met])  # of class 1 the loss has a valley there
-    table = study.shared({"peak": peak, "again": peak}, x, np.array([1, 1]), epsilon=STEP, rounds=3)
+    table = study.shared({"peak": peak, "again": peak}, x, np.array([1, 1]), epsilon=STEP, rounds=12)
     rows = study.counts(table, {"peak": "a", "again": "a"})
     assert rows.images[0] == len(table)
     assert rows.met[0] == table.met.sum()
