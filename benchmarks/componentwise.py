@@ -1,8 +1,8 @@
 """The componentwise attack on 1000 test images, on one core, beside SciPy's linear programmes on one layer.
 
 Run with ``.venv/bin/python -m benchmarks.componentwise`` after ``make book``, on one core with ``taskset -c 0`` before
-it; name networks to try others. Prints the processor time, which other work on the machine hardly changes, how many attacks succeed, ε, and what the linear programme at the end
-still promises to save.
+it; name networks to try others. Prints the processor time, how many attacks succeed, ε, and what the linear programme
+at the end still promises to save.
 """
 
 import sys
