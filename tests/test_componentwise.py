@@ -355,7 +355,7 @@ def pieces(net, image, label):
 
 
 def test_with_relus_it_is_nearly_always_the_best_of_all_pieces(monkeypatch):
-    """One hidden layer of five: 32 pieces. Never below the least ε of all of them, and within 1 % of it but for one image
+    """One hidden layer of five: 32 pieces. Never below the least ε of all of them, and within 1 % but for one image
     in ten at most, for one in twenty if no rival is given up early; so it is for the pieces that touch where it ends.
     """
     cases = [case(seed, [(5, "relu")], n=12) for seed in (2, 3, 4)]
