@@ -100,10 +100,10 @@ def two_norms(solved: pd.DataFrame, mixed: pd.DataFrame, *, gains, loses, excess
     r"""Compare eq. (6), blocks as printed and blocks scaled first, with a general optimiser on the linearised problem.
 
     Section 2 minimises the plain norm and eq. (5) a relative one, so blocks are scaled by $\lVert A_i \rVert$ and
-    $\lVert x \rVert$. On random networks; on trained ones the loss is reported. Reproduced when the printed form
-    attains the optimum, with a correction when only the scaled form does (the optimiser's objective is smaller by at
-    most {gains:.0e} and larger by at most {loses:.0e}, relative, while the norm of the printed form is somewhere
-    larger by more than {excess:.0e}), contradicted when the scaled form does not.
+    $\lVert x \rVert$. The optimiser works on random networks, norms are compared on trained ones too. Reproduced when
+    the printed form attains the optimum, with a correction when only the scaled form does (the optimiser's objective is
+    smaller by at most {gains:.0e} and larger by at most {loses:.0e}, relative, while the norm of the printed form is
+    somewhere larger by more than {excess:.0e}), contradicted when the scaled form does not.
     """
     gain, loss = 1 - solved.slsqp.min(), solved.slsqp.max() - 1
     medians = mixed.groupby("family", sort=False).printed.median() - 1

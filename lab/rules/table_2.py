@@ -85,14 +85,15 @@ def two_causes(axis, early, slsqp, one_layer, *, published, points, factor, resi
         if withit
         else "no solver stopped early sends more attacks to a third class at such norms",
     ]
-    dearer = "less" if (other["mean"] < one_layer.norm.mean()).all() else "no less"
+    cheaper = (other["mean"] < one_layer.norm.mean()).sum()
     return Outcome(
         verdict,
         f"on {len(exact)} networks, outputs: KKT residual {tidy(exact.kkt.max())}, {missing} of {exact.attempts.sum()} "
         f"miss, mean {span(exact['mean'], '.1%')}; logits: {(logits.attempts - logits.won).sum()} miss, mean "
         f"{span(logits['mean'], '.1%')}; converged {span(other['mean'], '.1%')}; one layer {one_layer.norm.mean():.1%}",
         "linearised",
-        f"{causes[0][0].upper()}{causes[0][1:]}; {causes[1]}. Converged, two layers need {dearer} than one. {UNKNOWN}",
+        f"{causes[0][0].upper()}{causes[0][1:]}; {causes[1]}. Converged, two layers need less than one on {cheaper} of "
+        f"{len(other)} networks. {UNKNOWN}",
     )
 
 
