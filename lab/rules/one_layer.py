@@ -82,5 +82,6 @@ def table_one(
         label="sampled",
         because=f"{whole.success.sum()} of {len(whole)} attacks on the whole test set succeed. The text's typical norm "
         f"is {typical:.0%}, but the median of its own table is {median:.2%}; {(theirs < most).sum()} of the "
-        f"{len(theirs)} lie below {most:.1%}. The level of our norms depends on the training length, which the paper does not state.",
+        f"{len(theirs)} lie below {most:.1%}. The level of our norms depends on the training length, which the paper "
+        "does not state.",
     )
