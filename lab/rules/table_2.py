@@ -77,7 +77,7 @@ def two_causes(axis, early, slsqp, one_layer, *, published, points, factor, resi
     if exact.empty:
         return Outcome(verdict, "no network has norms like those of Table 2", "linearised", UNKNOWN)
     causes = [
-        "exact solutions miss as well, so the optimiser is not needed for that"
+        f"exact solutions miss as well, {exact.third.sum()} of them in a third class, without help of the optimiser"
         if without
         else "the exact solutions do not explain it",
         f"a solver that is stopped early ({', '.join(dict.fromkeys(worse.solver))}) leaves up to {worse.third.max()} "
@@ -103,11 +103,11 @@ def _within(values, of: float, factor: float):
 
 
 def square_law(gaps, attacks, *, exponent, within) -> Outcome:
-    """Perturbations are scaled up to what attacks need; the gap is what linearising promises less what is attained.
+    """Attacks are scaled far down and to their own size; the gap is what linearising promises less what is attained.
 
-    The growth holds when the exponents, one fitted to each attack, differ from {exponent:g} by less than {within:g} in
-    both forms; the reassurance when every attack with constraints on the outputs, as printed, reaches its target all
-    the same. Reproduced when both hold, with a correction when only the growth does, contradicted otherwise.
+    The growth holds when the exponents, one fitted to each attack scaled down, differ from {exponent:g} by less than
+    {within:g} in both forms; the reassurance when every attack with constraints on the outputs, as printed, reaches its
+    target all the same. Reproduced when both hold, with a correction when only the growth does, contradicted otherwise.
     Constraints on the logits are counted beside it.
     """
     square = bool(((gaps.slope - exponent).abs() < within).all())
@@ -122,7 +122,7 @@ def square_law(gaps, attacks, *, exponent, within) -> Outcome:
         f"{misses['outputs']:.0%} and {misses['logits']:.0%} of the targets are missed",
         "sampled",
         f"{len(first) // 2} attacks a form on {first.net.nunique()} networks. The square law "
-        f"{'holds' if square else 'fails'}. That the neglected terms do not matter for attacks is "
+        f"{'holds' if square else 'fails'} for small changes. That the neglected terms do not matter for attacks is "
         f"{'contradicted' if matters else 'confirmed'} with constraints on the outputs, and "
         f"{'contradicted' if misses['logits'] > 0 else 'confirmed'} with constraints on the logits.",
     )
