@@ -59,7 +59,7 @@ def each_wins_somewhere(wins, milder) -> Outcome:
     return Outcome(
         REPRODUCED if each.all() else CORRECTED if (each.any() or mild.any() or other.any()) else CONTRADICTED,
         said,
-        "linearised",
+        "sampled",
         f"The attack's own step reaches {printed['reached'].sum()} targets with the one constraint and "
         f"{logits['reached'].sum()} with the other. Walked along its ray, which the paper does not do, the attack is "
         f"smaller in {ray['ours'].sum()} pairs and FGSM in {ray['theirs'].sum()}; after convergence FGSM is smaller in "

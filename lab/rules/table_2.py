@@ -42,7 +42,7 @@ def some_fail(axis, *, published, points, factor, spread) -> Outcome:
     return Outcome(
         verdicts["outputs"],
         said[0],
-        "linearised",
+        "sampled",
         f"The published mean of {mean:.1%} is met within a factor of {factor:g} by "
         f"{counted(len(numbers), 'network')}{sizes}. "
         f"{said[1][0].upper()}{said[1][1:]}: {verdicts['logits']}. {UNKNOWN}",
@@ -75,7 +75,7 @@ def two_causes(axis, early, slsqp, one_layer, *, published, points, factor, resi
     withit = len(worse) > 0
     verdict = UNDECIDED if without == withit and (withit or exact.empty) else REPRODUCED if withit else CONTRADICTED
     if exact.empty:
-        return Outcome(verdict, "no network has norms like those of Table 2", "linearised", UNKNOWN)
+        return Outcome(verdict, "no network has norms like those of Table 2", "sampled", UNKNOWN)
     causes = [
         f"exact solutions miss as well, {exact.third.sum()} of them in a third class, without help of the optimiser"
         if without
@@ -91,7 +91,7 @@ def two_causes(axis, early, slsqp, one_layer, *, published, points, factor, resi
         f"on {len(exact)} networks, outputs: KKT residual {tidy(exact.kkt.max())}, {missing} of {exact.attempts.sum()} "
         f"miss, mean {span(exact['mean'], '.1%')}; logits: {(logits.attempts - logits.won).sum()} miss, mean "
         f"{span(logits['mean'], '.1%')}; converged {span(other['mean'], '.1%')}; one layer {one_layer.norm.mean():.1%}",
-        "linearised",
+        "sampled",
         f"{causes[0][0].upper()}{causes[0][1:]}; {causes[1]}. Converged, two layers need less than one on {cheaper} of "
         f"{len(other)} networks. {UNKNOWN}",
     )
