@@ -71,8 +71,9 @@ def shortest(printed, turned, sign, *, reliable, unreliable) -> Outcome:
         "; ".join(said),
         "sampled",
         f"{turned.net.nunique()} networks, the same images for both solvers, pixels in their range. With y the label, "
-        f"a step as printed leaves it for {sign['label']:.1%} of the images. With y a target, a step as printed reaches "
-        f"it for {sign['away']:.1%}, one with the sign turned for {sign['towards']:.1%}. Lengths are locally optimal at best.",
+        f"a step as printed leaves it for {sign['label']:.1%} of the images. With y a target, a step as printed "
+        f"reaches it for {sign['away']:.1%}, one with the sign turned for {sign['towards']:.1%}. Lengths are locally "
+        "optimal at best.",
     )
 
 
