@@ -70,11 +70,12 @@ def smallest_factor(net: Network, x, dx, target, factors) -> np.ndarray:
 def pairs(nets: Mapping[str, Network], first, converged, source, *, margin: float) -> pd.DataFrame:
     """Set the norms of four versions of the attack and of two of FGSM side by side.
 
-    Columns, a row an attack: ``net``, ``source``, ``target``; ``class`` after the first-order attack, ``wins``
-    (whether it succeeds), ``factor`` by which it must be stretched (of 300 from 0.1 to 10); norms ``first-order``,
-    ``first-order along its ray`` (stretched), ``after the last tanh`` (constraints on the outputs) and the same
-    ``…, along its ray``, ``converged``, ``FGSM``, ``targeted FGSM``, ``gradient`` (the smaller of the two);
-    ``success`` and ``kkt`` (violation of the conditions of optimality) of the converged attack.
+    Columns, a row an attack: ``net``, ``source``, ``target``; ``class`` after the first-order attack, ``wins`` (whether
+    it succeeds), ``factor`` by which it must be stretched (of 300 from 0.1 to 10); norms ``first-order``, ``first-order
+    along its ray`` (stretched), ``after the last tanh`` (constraints on the outputs; judged by the class, as FGSM is,
+    since saturated outputs lead by less than any margin) and the same ``…, along its ray``, ``converged``, ``FGSM``,
+    ``targeted FGSM``, ``gradient`` (the smaller of the two); ``success`` and ``kkt`` (violation of the conditions of
+    optimality) of the converged attack.
     """
     frames = []
     for name, net in nets.items():
@@ -82,7 +83,8 @@ def pairs(nets: Mapping[str, Network], first, converged, source, *, margin: floa
         x, target = p.x, result.target
         factor = smallest_factor(net, x, p.dx, target, np.geomspace(0.1, 10, 300))
         printed = attack(net, x, target, on="input", margin=margin, activated=True)
-        literal, won = printed.perturbation, printed.success
+        literal = printed.perturbation
+        won = net.classify(x + literal.dx) == target
         shorter = smallest_factor(net, x, literal.dx, target, np.geomspace(1e-6, 1, 500))
         free, fast = gradient_norms(net, x, source, target)
         norm = p.relative_norms[:, -1]
@@ -158,10 +160,12 @@ def grid(x, dx, reached, classes, source, target) -> tuple[np.ndarray, list[str]
 class Statistics:
     """What attacks on many images reach, towards every other class each.
 
-    ``reached`` has a row an image: ``net``, and how many classes each method reaches; first-order attacks also along
-    their ray, up to five times the step. ``attacks`` has a row an attack on the first network: norms ``first``,
-    ``converged``, ``fast`` (targeted FGSM), whether each succeeds, and ``kkt`` of the converged one. ``patterns`` has
-    a row a ``method``: medians of ``participation`` (ratio), ``energy`` (share of the pixels with 90 % of it) and
+    ``reached`` has a row an image: ``net``, and how many classes each method reaches. Constraints are on the logits;
+    first-order attacks have them also ``after the last tanh``, as printed, judged by the class as FGSM is. A step
+    longer than FGSM's longest, ε = 1, does not count, but for ``after the last tanh, any length`` and ``first-order
+    along its ray``, up to five times the step. ``attacks`` has a row an attack on the first network: norms ``first``,
+    ``converged``, ``fast`` (targeted FGSM), whether each succeeds, and ``kkt`` of the converged one. ``patterns`` has a
+    row a ``method``: medians of ``participation`` (ratio), ``energy`` (share of the pixels with 90 % of it) and
     distinct ``magnitudes``, ``least`` of these. ``curves`` has a column a method: median share of Σ Δx² in the
     strongest 1, 2, … pixels. ``never`` is the share of converged attacks' Σ Δx² in pixels that no training image uses.
     """
@@ -186,14 +190,20 @@ def statistics(nets: Mapping[str, Network], x, labels, blank, *, images: int, ma
         many, source = (np.repeat(values, net.classes - 1, axis=0) for values in (single, own))
         first = attack(net, many, goal, on="input", margin=margin)
         best = attack(net, many, goal, on="input", method="converged", margin=margin)
+        printed = attack(net, many, goal, on="input", margin=margin, activated=True).perturbation.dx
         fast = smallest_epsilon(net, many, source, target=goal)
         walked, rest = first.success.copy(), np.flatnonzero(~first.success)
         steps = smallest_factor(net, many[rest], first.perturbation.dx[rest], goal[rest], np.linspace(1.1, 5, 40))
         walked[rest] = np.isfinite(steps)
         free = np.isfinite(first_steps(net, single, own, 100))
         free[np.arange(len(own)), own] = False
-        won = {"targeted FGSM": fast.success, "first-order": first.success, "first-order along its ray": walked,
-               "converged": best.success}  # fmt: skip
+        longest, there = image_norms(fgsm(net, many, source, 1.0).dx), net.classify(many + printed) == goal
+        short, short_best = (image_norms(found.perturbation.dx) <= longest for found in (first, best))
+        won = {
+            "targeted FGSM": fast.success, "after the last tanh": there & (image_norms(printed) <= longest),
+            "after the last tanh, any length": there, "first-order": first.success & short,
+            "first-order along its ray": walked, "converged": best.success & short_best,
+        }  # fmt: skip
         counts = {method: wins.reshape(len(own), -1).sum(axis=1) for method, wins in won.items()}
         frames.append(pd.DataFrame({"net": name, "FGSM": free.sum(axis=1)} | counts))
         kept = kept or (first, best, fast, smallest_epsilon(net, single, own).dx)

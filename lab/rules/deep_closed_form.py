@@ -29,10 +29,11 @@ def activations(layers: pd.DataFrame, *, rounding, misses) -> Outcome:
     r"""Compare the closed form with the pseudo-inverse of the explicit matrix for several activations.
 
     Its behaviour is followed as $\mathcal{A}\mathcal{A}^T$ becomes singular (softmax, saturated tanh). Reproduced when
-    the inverse exists for every differentiable activation and both agree to rounding ({rounding:.0e}, relative); with
-    a correction when for softmax the printed inverse misses in more than {misses:.0%} of the layers and the formula
-    needs the pseudo-inverse of $\mathcal{A}\mathcal{A}^T$ instead; contradicted when the formula fails where the
-    inverse exists, or with the pseudo-inverse too.
+    the inverse exists for every differentiable activation and both agree to rounding ({rounding:.0e}, relative); with a
+    correction when for softmax the printed inverse misses in more than {misses:.0%} of the layers and the formula needs
+    the pseudo-inverse of $\mathcal{A}\mathcal{A}^T$ instead; contradicted when the formula fails where the inverse
+    exists, or with the pseudo-inverse too. A ReLU with a unit off, where nothing explains the change to first order, is
+    shown and not judged.
     """
     softmax = layers[layers.case == "softmax"]
     agree = layers.printed[~layers.case.isin(["softmax", "ReLU, one unit off"])].max()
@@ -100,10 +101,10 @@ def two_norms(solved: pd.DataFrame, mixed: pd.DataFrame, *, gains, loses, excess
     r"""Compare eq. (6), blocks as printed and blocks scaled first, with a general optimiser on the linearised problem.
 
     Section 2 minimises the plain norm and eq. (5) a relative one, so blocks are scaled by $\lVert A_i \rVert$ and
-    $\lVert x \rVert$. On random networks; on trained ones the loss is reported. Reproduced when the printed form
-    attains the optimum, with a correction when only the scaled form does (the optimiser's objective is smaller by at
-    most {gains:.0e} and larger by at most {loses:.0e}, relative, while the norm of the printed form is somewhere
-    larger by more than {excess:.0e}), contradicted when the scaled form does not.
+    $\lVert x \rVert$. The optimiser works on random networks, norms are compared on trained ones too. Reproduced when
+    the printed form attains the optimum, with a correction when only the scaled form does (the optimiser's objective is
+    smaller by at most {gains:.0e} and larger by at most {loses:.0e}, relative, while the norm of the printed form is
+    somewhere larger by more than {excess:.0e}), contradicted when the scaled form does not.
     """
     gain, loss = 1 - solved.slsqp.min(), solved.slsqp.max() - 1
     medians = mixed.groupby("family", sort=False).printed.median() - 1

@@ -42,6 +42,7 @@ def fools_others(
         f"substitute at ε = {middle:g} {best['smooth ReLU']:.0%} (smooth ReLU) and {best['LeNet']:.0%} (LeNet) after "
         f"{questions} questions, noise {noise['smooth ReLU']:.0%} and {noise['LeNet']:.0%}",
         "sampled",
+        "How often *often* is the paper does not say; judged is whether more often than by noise. "
         f"Clearly above noise: {', '.join(name for name, holds in parts.items() if holds) or 'nowhere'}. Between "
         f"architectures the interval of the mean is above noise for {len(clear)} of {len(attacks) - len(NOISE)} "
         f"attacks, and FGSM beats noise in {fgsm.beats:.0f} of {fgsm.pairs:.0f} pairs, {hardest} being the hardest "

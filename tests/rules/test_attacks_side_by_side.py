@@ -19,7 +19,9 @@ def gains(least):
 def test_one_step(share, slower, verdict):
     """Success and its price."""
     fixed = pd.DataFrame({"epsilon": [0.1, 0.3], "one_any": [1.0, share], "one_target": [0.2, 0.3]})
-    assert rules.one_step(fixed, gains(0.0), slower, 40, found=0.5, faster=3).verdict == verdict
+    found = rules.one_step(fixed.assign(agree=9, asked=10), gains(0.0), slower, 40, found=0.5, faster=3)
+    assert found.verdict == verdict
+    assert "Keras confirms 18 of 20" in found.because
 
 
 @pytest.mark.parametrize(
@@ -70,6 +72,14 @@ def test_optimal_by_construction(beaten, missed, verdict):
     found = rules.optimal_by_construction(duels, {"missed": missed, "attempts": 36}, by=0.001)
     assert found.verdict == verdict
     assert ("L-BFGS on ReLU, 0.1% of 1000" in found.ours) == ("converged" in beaten)
+
+
+def test_where_never_both_succeed_no_share_is_told():
+    """A competitor that never succeeds is not the one that is shorter most often."""
+    duels = pd.DataFrame({"net": ["tanh", "ReLU"], "kind": "converged", "rival": ["L-BFGS", "Newton"], "both": [10, 0]})
+    duels = duels.assign(least=[0.9, 1.0], smaller=[1, 0])
+    found = rules.optimal_by_construction(duels, {"missed": 0, "attempts": 36}, by=0.001)
+    assert "L-BFGS on tanh, 10.0% of 10" in found.ours
 
 
 @pytest.mark.parametrize(

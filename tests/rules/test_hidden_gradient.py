@@ -10,7 +10,7 @@ from lab.rules import explained, rule_of
 CLAIM = load_claims(ROOT / "book" / "claims.yml")["R9"]
 
 
-def judge(gradient=0.0, above=0.6, below=0.6, stuck=0.0, unlimited=0.9):
+def judge(gradient=0.0, above=0.6, below=0.6, flowing=0.9, stuck=0.0, unlimited=0.9):
     """The outcome where one attack by the gradient, one other and noise fooled everything without the rounding."""
     rows = [
         *(("PGD", side, 1.0, gradient) for side in (True, False)),
@@ -19,7 +19,7 @@ def judge(gradient=0.0, above=0.6, below=0.6, stuck=0.0, unlimited=0.9):
     ]
     cells = pd.DataFrame(rows, columns=["attack", "above", "before", "after"]).assign(most=lambda frame: frame.after)
     rule, thresholds = rule_of(CLAIM)
-    return rule(cells, ("FGSM", "PGD"), stuck, unlimited, **thresholds)
+    return rule(cells, ("FGSM", "PGD"), flowing, stuck, unlimited, **thresholds)
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,7 @@ def judge(gradient=0.0, above=0.6, below=0.6, stuck=0.0, unlimited=0.9):
     [
         ({}, REPRODUCED),
         ({"below": 0.4}, CORRECTED),
+        ({"flowing": 0.5}, CONTRADICTED),
         ({"gradient": 0.02}, CONTRADICTED),
         ({"stuck": 0.02}, CONTRADICTED),
         ({"above": 0.4}, CONTRADICTED),

@@ -60,15 +60,21 @@ def test_each_wins_somewhere(printed, mild, logits, ray, verdict):
 
 
 @pytest.mark.parametrize(
-    ("first", "verdict"), [([4, 5], REPRODUCED), ([4, 3], CORRECTED), ([4, 1], CONTRADICTED), ([4, 2], CONTRADICTED)]
+    ("printed", "mild", "logits", "verdict"),
+    [
+        ([4, 5], [1, 1], [1, 1], REPRODUCED),
+        ([4, 3], [1, 1], [1, 1], CORRECTED),
+        ([4, 2], [3, 3], [1, 1], CORRECTED),
+        ([4, 2], [3, 2], [3, 3], CORRECTED),
+        ([4, 2], [5, 2], [5, 2], CONTRADICTED),
+    ],
 )
-def test_more_classes(first, verdict):
-    """Against FGSM with and without a target; both senses of diffuse are said."""
-    means = pd.DataFrame(
-        {"FGSM": [2.0, 2.0], "targeted FGSM": [3.0, 4.0], "first-order": first, "converged": [9.0, 9.0]}
-    )
+def test_more_classes(printed, mild, logits, verdict):
+    """Against FGSM with and without a target, as printed and otherwise; both senses of diffuse are said."""
+    usual = {"FGSM": [2.0, 2.0], "targeted FGSM": [3.0, 4.0], "after the last tanh, any length": 9.0, "converged": 9.0}
+    means, milder = (pd.DataFrame(usual | {"after the last tanh": own}) for own in (printed, mild))
     patterns = pd.DataFrame({"magnitudes": [1, 700], "participation": [0.8, 0.2]}, index=["FGSM", "first-order"])
-    found = judge("B18", means, patterns)
+    found = judge("B18", means.assign(**{"first-order": logits}), milder, patterns)
     assert found.verdict == verdict
     assert "700 distinct magnitudes against 1" in found.because
     assert "20% against 80%" in found.because

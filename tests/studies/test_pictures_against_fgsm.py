@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from bea import attack
 from bea.attacks import fgsm
 from lab.attempts import to_every_target
 from oracles import RNG, random_images, random_network
@@ -66,6 +67,8 @@ def test_pairs_and_counts(toy):
     there = np.isfinite(table.factor[:9])
     np.testing.assert_array_equal(nets["a"].classify(far[there]), target[there])
     own, shortened = table["after the last tanh"], table["after the last tanh, along its ray"]
+    literal = attack(nets["a"], x, target, on="input", margin=MARGIN, activated=True).perturbation.dx
+    np.testing.assert_array_equal(np.isfinite(own[:9]), nets["a"].classify(x + literal) == target)
     assert np.isfinite(own).any()
     assert (shortened <= own).all()
     wins = study.who_wins(table)["converged"]
@@ -103,6 +106,10 @@ def test_statistics(toy):
     assert stats.reached.net.value_counts().to_dict() == {"a": 20, "b": 1}
     assert (stats.reached.converged == 3).all()
     assert (stats.reached["first-order"] <= stats.reached["first-order along its ray"]).all()
+    right = x[:1]  # of a network all of whose images are right, the first one
+    aims = np.flatnonzero(np.arange(4) != net.classify(right)[0])
+    literal = attack(net, np.repeat(right, 3, axis=0), aims, on="input", margin=MARGIN, activated=True).perturbation.dx
+    assert stats.reached["after the last tanh"][0] == np.sum(net.classify(right + literal) == aims)
     assert len(stats.attacks) == 60
     assert (stats.attacks.fast >= stats.attacks.converged * 0.99)[stats.attacks.fast_wins].all()
     patterns = stats.patterns.set_index("method")
