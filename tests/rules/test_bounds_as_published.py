@@ -119,19 +119,27 @@ def test_none_below(below, moved, sets, verdict):
 
 
 @pytest.mark.parametrize(
-    ("share", "units", "sets", "verdict"),
+    ("printed", "share", "units", "sets", "verdict"),
     [
-        (0.4, ["length", "length"], BOTH, REPRODUCED),
-        (0.4, ["length", "divided"], BOTH, CORRECTED),
-        (0.6, ["length", "divided"], BOTH, CONTRADICTED),
-        (0.4, ["length", "length"], ["mnist"], UNDECIDED),
+        ((0.01, 0.4), 0.4, ["length", "length"], BOTH, REPRODUCED),
+        ((0.01, 0.4), 0.4, ["length", "divided"], BOTH, CORRECTED),
+        ((0.01, 0.4), 0.6, ["length", "length"], BOTH, CORRECTED),
+        ((0.01, 0.6), 0.4, ["length", "length"], BOTH, UNDECIDED),
+        ((0.01, 0.4), 0.4, ["length", "length"], ["mnist"], UNDECIDED),
+        ((0.6, 0.9), 0.4, ["length", "length"], BOTH, CONTRADICTED),
     ],
 )
-def test_closer_when_smallest(share, units, sets, verdict):
-    """The own ratio decides before units do."""
+def test_closer_when_smallest(printed, share, units, sets, verdict):
+    """The paper's tables decide about its networks, before ours and the units do."""
     row = {"own": 10 * share, "average": 10.0, "others": 0.1, "share": share}
     table = pd.DataFrame([{"set": kind} | row for kind in sets])
-    assert rules.closer_when_smallest(table, units, clear=0.5).verdict == verdict
+    tables = pd.DataFrame(
+        [
+            {"set": "mnist", "average": 10.0, "least": 0.01, "most": 0.02},
+            {"set": "cifar10", "average": 10.0, "least": 10 * printed[0], "most": 10 * printed[1]},
+        ]
+    )
+    assert rules.closer_when_smallest(table, tables, units, clear=0.5).verdict == verdict
 
 
 @pytest.mark.parametrize(
