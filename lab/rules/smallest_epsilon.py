@@ -89,14 +89,14 @@ def one_interval(own: pd.DataFrame, images: int, away: pd.DataFrame) -> Outcome:
 def share_in_range(numbers: pd.DataFrame, *, published) -> Outcome:
     """Compute the share over seeds; images misclassified from the start count as none.
 
-    Reproduced when the published value lies within our range in one of two readings, which is named: of all images, as
-    the words say, or of those correct at the start. Cannot be decided otherwise, since it belongs to the report's own
-    network, whose settings are not printed.
+    Reproduced when the published value lies within our range as a share of all images, as the words say; with a
+    correction, of what it is a share of, when only as one of the images correct at the start. Cannot be decided
+    otherwise, since it belongs to the report's own network, whose settings are not printed.
     """
     inside = _shares_inside(numbers, published["share"])
     middle, right = numbers.median(), numbers["near_right"]
     return Outcome(
-        REPRODUCED if any(inside.values()) else UNDECIDED,
+        REPRODUCED if inside["near"] else CORRECTED if inside["near_right"] else UNDECIDED,
         f"{middle['near_right']:.2%} of the images correct at the start ({right.min():.2%} to {right.max():.2%} over "
         f"{len(right)} seeds), which are {middle['near']:.2%} of all ({numbers['near'].min():.2%} to "
         f"{numbers['near'].max():.2%})",

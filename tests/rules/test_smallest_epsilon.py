@@ -63,7 +63,7 @@ def test_images_that_return(odd, unresolved, confirmed, verdict):
 
 @pytest.mark.parametrize(
     ("reading", "verdict"),
-    [("near_right", REPRODUCED), ("near", REPRODUCED), ("near_all", UNDECIDED), ("mean", UNDECIDED)],
+    [("near_right", CORRECTED), ("near", REPRODUCED), ("near_all", UNDECIDED), ("mean", UNDECIDED)],
 )
 def test_share(reading, verdict):
     assert judge("D12", numbers(**{reading: [0.07, 0.08]}), published={"share": 0.075}) == verdict
