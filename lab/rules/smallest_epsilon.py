@@ -62,12 +62,13 @@ def methods_agree(agreement: Mapping, largest, *, published) -> Outcome:
 
 
 def one_interval(own: pd.DataFrame, images: int, away: pd.DataFrame) -> Outcome:
-    """Find all changes of class along each ray, and count images that return to their class.
+    """Find all changes of class along each ray, not clipped, as in the report; count images that return to their class.
 
     Contradicted by a single image that returns in a network of the report's kind; cannot be decided when there is none
     but a ray of theirs is unresolved; with a correction, of what it holds for, when only other networks of the book
     have such images, confirmed in Keras; reproduced when there is none at all.
     """
+    away = away[~away["clipped"]]
     others, right, left = away["net"].nunique(), int(away["confirmed"].sum()), int(own["unresolved"].sum())
     odd, rays = int(own["odd"].sum()), len(own) * images
     return Outcome(

@@ -47,17 +47,19 @@ def test_methods(change, largest, verdict):
 
 
 @pytest.mark.parametrize(
-    ("odd", "unresolved", "confirmed", "verdict"),
+    ("odd", "unresolved", "confirmed", "clipped", "verdict"),
     [
-        ([0, 0], 0, [], REPRODUCED),
-        ([0, 0], 0, [False], REPRODUCED),
-        ([0, 0], 0, [True], CORRECTED),
-        ([0, 0], 1, [True], UNDECIDED),
-        ([0, 1], 1, [], CONTRADICTED),
+        ([0, 0], 0, [], False, REPRODUCED),
+        ([0, 0], 0, [False], False, REPRODUCED),
+        ([0, 0], 0, [True], False, CORRECTED),
+        ([0, 0], 0, [True], True, REPRODUCED),
+        ([0, 0], 1, [True], False, UNDECIDED),
+        ([0, 1], 1, [], False, CONTRADICTED),
     ],
 )
-def test_images_that_return(odd, unresolved, confirmed, verdict):
-    away = pd.DataFrame({"net": ["relu-0"] * len(confirmed), "confirmed": pd.Series(confirmed, dtype=bool)})
+def test_images_that_return(odd, unresolved, confirmed, clipped, verdict):
+    away = pd.DataFrame({"net": "relu-0", "confirmed": confirmed}).astype({"confirmed": bool}).assign(clipped=clipped)
+    away["clipped"] = away["clipped"].astype(bool)
     assert judge("D11", pd.DataFrame({"odd": odd, "unresolved": unresolved}), 100, away) == verdict
 
 
