@@ -245,14 +245,18 @@ def leads(nets: Mapping[str, Network], odd: Sequence[OddRay], x, epsilon) -> np.
 
 
 def in_keras(nets, files: Mapping[str, Path | None], odd: Sequence[OddRay], x) -> pd.DataFrame:
-    """Look into every stretch of rays away from labels in Keras: ``net``, and whether all changes are ``confirmed``."""
+    """Look into every stretch of rays away from labels in Keras.
+
+    Returns ``net``, whether the ray is ``clipped``, and whether all its changes are ``confirmed``.
+    """
     found = []
     for ray in odd:
         edges, net = np.array([0.0, *ray.places, 1.0]), nets[ray.net]
         classes = keras_classes(files[ray.net], ray.at(net, x, 0.5 * (edges[1:] + edges[:-1])), net)
         expected = (np.arange(len(classes)) % 2 == 0) == ray.begins  # the label in every other stretch
         found.append(np.array_equal(classes == ray.aim, expected))
-    return pd.DataFrame({"net": [ray.net for ray in odd], "confirmed": np.array(found, dtype=bool)})
+    names, clipped = [ray.net for ray in odd], np.array([ray.clip for ray in odd], dtype=bool)
+    return pd.DataFrame({"net": names, "clipped": clipped, "confirmed": np.array(found, dtype=bool)})
 
 
 def robustness(names: Sequence[str], epsilon, level: float) -> pd.DataFrame:

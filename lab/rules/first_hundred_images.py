@@ -39,7 +39,7 @@ def table_again(compared: pd.DataFrame, fits: Mapping, before, accuracy, *, publ
         "sampled",
         f"Count and best confidence both lie within our range in {both} of {len(compared)} rows, counts in "
         f"{fits[reading]['counts']}. The column of originally misclassified images cannot depend on ε, and "
-        f"{np.bincount(column).argmax()} of {published['images']} has a probability of "
+        f"{np.bincount(column).argmax()} of {published['images']} drawn at random has a probability of "
         f"{tidy(binom.cdf(0, published['images'], 1 - accuracy))} at the report's own accuracy: it must count "
         "something else.",
     )
@@ -75,7 +75,7 @@ def wider_has_fewer(
         f"The spread over seeds hides the difference for {hidden.sum()} of {len(fewer)} ε, and {counts} counts lie "
         f"within our range. On the whole test set the wider networks have {whole.fewer_whole:.2f} ± "
         f"{whole.spread_whole:.2f} fewer per hundred at ε = {whole.epsilon:g}. That no image is misclassified to begin "
-        f"with cannot be: at the report's accuracy of {accuracy:.2%} that has a probability of "
+        f"with has, for a hundred drawn at random and the report's accuracy of {accuracy:.2%}, a probability of "
         f"{tidy(binom.cdf(0, published['images'], 1 - accuracy))}.",
     )
 
@@ -83,10 +83,10 @@ def wider_has_fewer(
 def fewer_after_longer_training(longer: pd.DataFrame, *, published) -> Outcome:
     """Make the counts again from several seeds, on the first hundred and on the whole test set, counting new images.
 
-    Contradicted when on the whole test set the share does not fall, from the shortest to the longest training, for
-    every seed that both have. Reproduced when it does and all printed counts lie within our range over seeds; cannot be
-    decided when one does not, since it belongs to the report's own network, whose settings are not printed, or unless
-    networks of all printed numbers of epochs are there.
+    Cannot be decided unless networks of all printed numbers of epochs are there. Contradicted when on the whole test
+    set the share does not fall, from the shortest to the longest training, for every seed that both have. Reproduced
+    when it does and all printed counts lie within our range over seeds; cannot be decided when one does not, since it
+    belongs to the report's own network, whose settings are not printed.
     """
     said = published["misclassified"]
     counts = {epochs: longer.new_first[longer.epochs == epochs] for epochs in said if epochs in set(longer.epochs)}

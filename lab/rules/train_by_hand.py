@@ -46,7 +46,7 @@ def smooth_relu_is_as_said(errors: pd.DataFrame, points, *, rounding, halves) ->
         and errors["falls"].sum() == 0
         and np.all(np.abs(errors["distance"] - 0.5) <= halves)
         and np.all(errors["at"] == 0)
-        and errors["tails"].max() <= errors["a"].max() ** 2 / (2 * last**2)
+        and (errors["tails"] <= errors["a"] ** 2 / (2 * last**2)).all()
     )
     return Outcome(
         REPRODUCED if holds else CONTRADICTED,
@@ -79,12 +79,12 @@ def result_and_line(errors: pd.DataFrame, *, published, within) -> Outcome:
 def accuracies_follow(table: pd.DataFrame, level, images, *, published, within, train_images, last_quarter) -> Outcome:
     """Set what is not printed to meet the one-epoch figure, from several seeds; every other accuracy follows.
 
-    Learning rate, batch size and a are not printed. Order and shape are right when wider and longer never lower the
-    median accuracy, width adds less than epochs do, the longest training ends within {within:.0%} of the test images
-    of the asymptote and gains at most {last_quarter:.0%} in its last quarter. Contradicted when they are not.
-    Reproduced when moreover each published accuracy lies within {within:.0%} of our median; cannot be decided when one
-    does not, since another learning rate may mend it, or unless all figures are made again from {train_images} images.
-    The two figures for one and the same network are compared with the standard deviation over seeds.
+    Learning rate, batch size and a are not printed. Cannot be decided unless all figures are made again from
+    {train_images} images. Order and shape are right when wider and longer never lower the median accuracy, width adds
+    less than epochs do, the longest training ends within {within:.0%} of the test images of the asymptote and gains at
+    most {last_quarter:.0%} in its last quarter. Contradicted when they are not. Reproduced when moreover each published
+    accuracy lies within {within:.0%} of our median; cannot be decided when one does not, since another learning rate
+    may mend it. The two figures for one and the same network are compared with the standard deviation over seeds.
     """
     known, cases = table[table["published"].notna()], table.drop_duplicates("net")
     far = known[known["difference"].abs() > within]

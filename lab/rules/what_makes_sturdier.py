@@ -15,10 +15,11 @@ def more_examples(
     """Repeat the procedure from many seeds, in pairs with and without the added images, and with a control.
 
     The control repeats as many training images, drawn at random and not perturbed. Intervals are of {level:.0%}, by
-    Student's t over the seeds. Cannot be decided when that of the mean change of the share has zero in it, or when the
-    published change lies outside the range of the single ones; contradicted when the mean has not the published sign.
-    Else with a correction when the accuracy changes too (its interval leaves out zero), or when the share is not
-    lowered by more than in the control (the interval of the paired difference reaches zero); reproduced when neither.
+    Student's t over the seeds. Cannot be decided when that of the mean change of the share has zero in it; contradicted
+    when the mean has not the published sign; cannot be decided when the published change lies outside the range of the
+    single ones. Else with a correction when the accuracy changes too (its interval leaves out zero), or when the share
+    is not lowered by more than in the control (the interval of the paired difference reaches zero); reproduced when
+    neither.
     """
     gap, fooled, known = published["after"] - published["before"], change.loc["all", "fooled"], table.set_index("added")
     share, wide = mean.loc["all", "fooled"], half.loc["all", "fooled"]

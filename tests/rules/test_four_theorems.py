@@ -23,14 +23,16 @@ def test_softmax_exact(ratio, verdict):
         (1.0, 1.0, True, 1.0, 1.0, CORRECTED),
         (1.0, 1.0, False, 1.1, 1.0, CORRECTED),
         (1.1, 1.1, False, 1.0, 1.0, CONTRADICTED),
-        (1.0, 1.0, False, 1.0, 1.1, CONTRADICTED),
+        (1.0, 1.0, False, 1.0, 1.1, REPRODUCED),
     ],
 )
 def test_dense_layer(norms, entries, infinite, local, safe, verdict):
-    """ReLU or the other reading of M asks for a correction; smooth layers and the repaired bound may not fail."""
+    """ReLU or the other reading of M asks for a correction; smooth layers may not fail; the repair is reported."""
     smooth = pd.DataFrame({"kind": ["one tanh layer"], "norms": [norms], "entries": [entries]})
     off, moves = {"infinite": infinite, "changes": True}, pd.DataFrame({"local": [local], "safe": [safe]})
-    assert rules.dense_layer(smooth, off, moves, rounding=1e-9, beyond=1e-4).verdict == verdict
+    outcome = rules.dense_layer(smooth, off, moves, rounding=1e-9, beyond=1e-4)
+    assert outcome.verdict == verdict
+    assert ("sometimes violated" in outcome.because) == (safe > 1)
 
 
 @pytest.mark.parametrize(

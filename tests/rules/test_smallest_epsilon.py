@@ -47,23 +47,25 @@ def test_methods(change, largest, verdict):
 
 
 @pytest.mark.parametrize(
-    ("odd", "unresolved", "confirmed", "verdict"),
+    ("odd", "unresolved", "confirmed", "clipped", "verdict"),
     [
-        ([0, 0], 0, [], REPRODUCED),
-        ([0, 0], 0, [False], REPRODUCED),
-        ([0, 0], 0, [True], CORRECTED),
-        ([0, 0], 1, [True], UNDECIDED),
-        ([0, 1], 1, [], CONTRADICTED),
+        ([0, 0], 0, [], False, REPRODUCED),
+        ([0, 0], 0, [False], False, REPRODUCED),
+        ([0, 0], 0, [True], False, CORRECTED),
+        ([0, 0], 0, [True], True, REPRODUCED),
+        ([0, 0], 1, [True], False, UNDECIDED),
+        ([0, 1], 1, [], False, CONTRADICTED),
     ],
 )
-def test_images_that_return(odd, unresolved, confirmed, verdict):
-    away = pd.DataFrame({"net": ["relu-0"] * len(confirmed), "confirmed": pd.Series(confirmed, dtype=bool)})
+def test_images_that_return(odd, unresolved, confirmed, clipped, verdict):
+    away = pd.DataFrame({"net": "relu-0", "confirmed": confirmed}).astype({"confirmed": bool}).assign(clipped=clipped)
+    away["clipped"] = away["clipped"].astype(bool)
     assert judge("D11", pd.DataFrame({"odd": odd, "unresolved": unresolved}), 100, away) == verdict
 
 
 @pytest.mark.parametrize(
     ("reading", "verdict"),
-    [("near_right", REPRODUCED), ("near", REPRODUCED), ("near_all", UNDECIDED), ("mean", UNDECIDED)],
+    [("near_right", CORRECTED), ("near", REPRODUCED), ("near_all", UNDECIDED), ("mean", UNDECIDED)],
 )
 def test_share(reading, verdict):
     assert judge("D12", numbers(**{reading: [0.07, 0.08]}), published={"share": 0.075}) == verdict

@@ -35,8 +35,11 @@ def test_gradients_training_and_success_all_count(differences, keras, apart, low
     assert "4-3-2 network of 23 numbers" in outcome.because
 
 
+TAILS = {"tails": [1e-9, 2.5e-9]}  # the first is too far off for its a
+
+
 @pytest.mark.parametrize(
-    "change", [{"code": 1e-14}, {"falls": 1}, {"zero": 1e-14}, {"distance": 0.6}, {"at": 0.1}, {"tails": 0.1}]
+    "change", [{"code": 1e-14}, {"falls": 1}, {"zero": 1e-14}, {"distance": 0.6}, {"at": 0.1}, {"tails": 0.1}, TAILS]
 )
 def test_every_property_of_the_smooth_relu_counts(change):
     errors = smooth_relu_errors([0.1, 1.0])

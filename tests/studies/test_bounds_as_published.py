@@ -76,6 +76,10 @@ def test_statistics_and_closeness(measures):
     assert zeros["mean"][0] == pytest.approx(plain["mean"][0] * len(own) / (len(own) + 3))
     least = measures.loc[own.idxmin()]
     assert study.closeness(measures).own[0] == pytest.approx(least.length / least["printed κ₁"])
+    paper = study.closeness_as_printed(PUBLISHED).iloc[0]
+    found, bound = (PUBLISHED[name]["mnist"] for name in ("found", "bound"))
+    assert paper.least * bound["max"] == pytest.approx(paper.most * bound["min"]) == pytest.approx(found["min"])
+    assert paper.average * bound["mean"] == pytest.approx(found["mean"])
     assert study.ratios(measures, PUBLISHED).least[0] == (own / measures["printed κ₁"][own.index]).min()
 
 

@@ -147,6 +147,7 @@ def test_an_image_that_returns_is_found_and_confirmed_in_keras():
     odd, unresolved = study.changes_along("n", net, x, label, clip=False, away=True)
     assert unresolved == 0
     np.testing.assert_allclose(odd[0].places, [0.1, 0.4], atol=1e-6)
-    lie = replace(odd[0], places=np.array([0.1, 0.4, 0.7]))
+    lie = replace(odd[0], places=np.array([0.1, 0.4, 0.7]), clip=True)
     found = study.in_keras({"n": net}, {"n": None}, [*odd, lie], x)
     assert found.confirmed.tolist() == [True, False]
+    assert found.clipped.tolist() == [False, True]
