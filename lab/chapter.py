@@ -1,5 +1,6 @@
 """What a notebook works with: its parameters, data and networks, remembered studies, and what it leaves behind."""
 
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -145,7 +146,8 @@ class Chapter(Results):
             for row in frame.itertuples(index=False, name=None)
         ]
         names = [str(header) for header in (frame.columns if headers is None else headers)]
-        text = tabulate(shown, names, tablefmt="github", disable_numparse=True)
+        parts = [[_cell(part) for part in row] for row in (*shown, names)]
+        text = tabulate(parts[:-1], parts[-1], tablefmt="github", disable_numparse=True)
         text += f"\n\n{{download}}`CSV <tables/{name}>`"
         if frame.size > MOST_NUMBERS if fold is None else fold:
             text = f"::::{{dropdown}} {title or 'The numbers'}\n{text}\n::::"
@@ -192,6 +194,11 @@ def _written(value, form: str) -> str:
     if isinstance(value, float) and np.isnan(value):
         return ""
     return tidy(value, form) if form else str(value)
+
+
+def _cell(text: str) -> str:
+    """Return text for a cell of a table, where a bar ends the cell unless it is escaped."""
+    return re.sub(r"(?<!\\)\|", r"\\|", text)
 
 
 def first_of(networks: Mapping[str, Network]) -> Network:

@@ -1,5 +1,7 @@
 """How ranges over networks are written, and entries of tables."""
 
+import re
+
 import numpy as np
 import pandas as pd
 
@@ -41,6 +43,19 @@ def test_tables_leave_out_what_is_no_number(tmp_path, monkeypatch):
     assert "| 1.2·10⁻⁷ |" in shown[0]
     assert "nan" not in shown[0]
     assert "1.25e-07" in (tmp_path / "tables" / "toy-cell.csv").read_text()
+
+
+def test_bars_in_a_table_end_no_cell(tmp_path, monkeypatch):
+    """Neither in a heading nor in an entry; what is escaped already stays as it is."""
+    shown = []
+    monkeypatch.setattr("lab.chapter.display", lambda item: shown.append(item.data))
+    chapter = Chapter.__new__(Chapter)
+    chapter.notebook, chapter.folder = "toy", tmp_path
+    chapter.table("cell", [["$|x|$", r"$\|x\|$"]], ["median $|z|$", "norm"])
+    heading, _, row, *_ = shown[0].splitlines()
+    assert r"median $\|z\|$" in heading
+    assert r"| $\|x\|$" in row
+    assert len(re.findall(r"(?<!\\)\|", heading)) == len(re.findall(r"(?<!\\)\|", row)) == 3
 
 
 def test_the_share_up_to_a_point_counts_the_point_itself():
