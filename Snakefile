@@ -21,8 +21,6 @@ EDITION = config.get("edition", "full")
 NEEDS = all_needs()
 # Ones that many or long ones wait for go first.
 FIRST = chains(expected(EDITION, NEEDS), {name: needs.chapters for name, needs in NEEDS.items()})
-# Ones that use all cores themselves, and say how long they took.
-ALONE = {"32_attacks_side_by_side"}
 RECORDS = [f"results/.done/{name}" for name in NEEDS]
 EXTENSION = sorted(files_reached(Path("book/_ext/companion.py").read_text(), Path()))
 
@@ -52,7 +50,6 @@ for name, needs in NEEDS.items():
             [f"results/.done/{other}" for other in needs.chapters], ["results/dataset.json"] if needs.dataset else [],
             f"notebooks/{name}.ipynb", needs.files, "workflow/execute.py",
         priority: round(FIRST[name])
-        threads: workflow.cores if name in ALONE else 1
         params: chapter=name, values=values(name, EDITION), claims=needs.claims
         output: f"results/.done/{name}"
         shell: "{sys.executable:q} -m workflow.execute {params.chapter} --edition {EDITION}"
