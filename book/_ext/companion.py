@@ -362,6 +362,14 @@ def take_scripts_of_notebooks(app, config) -> None:
         config.html_static_path.append(NOTEBOOK_SCRIPTS)
 
 
+def number_proofs(app, doctree) -> None:
+    """Give theorems and proofs of a page ids of their own: all that sphinx-proof makes on it have the same."""
+    for name in ("proof", "proof-content"):
+        alike = [node for node in doctree.findall(nodes.Element) if name in node.get("ids", [])]
+        for number, node in enumerate(alike[1:], start=2):
+            node["ids"] = [f"{name}-{number}" if own == name else own for own in node["ids"]]
+
+
 def setup(app) -> dict:
     """Register everything. Pages are read again when any source of this extension has changed."""
     app.add_config_value("companion_sources", digest_of(setup), "env")
@@ -379,5 +387,6 @@ def setup(app) -> dict:
     app.connect("config-inited", one_search_bar)
     app.connect("config-inited", take_scripts_of_notebooks)
     app.connect("doctree-read", tie_cells)
+    app.connect("doctree-read", number_proofs)
     app.connect("html-page-context", stay_offline, priority=900)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
