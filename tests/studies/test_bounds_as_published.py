@@ -137,6 +137,7 @@ def test_causes_at_toy_size(monkeypatch):
     data = Dataset("digits", "made up", x, np.arange(20) % 10, x, np.arange(20) % 10)
     monkeypatch.setattr(training, "train_until", lambda *_, **__: np.array([0.1]))
     monkeypatch.setattr(keras_models, "lenet", small)
+    monkeypatch.setattr(keras_models, "faster_lenet", lambda model: model)
     table = fragility.causes(data, stopped=1, compared=6, largest=0.4)
     assert list(table["size"]) == ["28×28"] * 2 + ["32×32×3"] * 2
     assert (table.images <= 6).all()
