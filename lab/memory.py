@@ -12,6 +12,7 @@ import importlib.metadata
 import json
 import os
 import time
+import zipfile
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
@@ -86,7 +87,7 @@ def _add(digest, value, code: set) -> None:
         case np.generic():
             _add(digest, np.asarray(value), code)
         case Path():
-            digest.update(f"file {hashlib.sha256(value.read_bytes()).hexdigest()};".encode())
+            digest.update(f"file {_contents(value)};".encode())
         case list() | tuple():
             digest.update(f"{kind} {len(value)};".encode())
             for item in value:
@@ -103,6 +104,15 @@ def _add(digest, value, code: set) -> None:
             _add(digest, ["function", value.__module__, value.__qualname__], code)
         case _:
             raise TypeError(f"remember: expected numbers, text, arrays, frames and dataclasses, received {kind}")
+
+
+def _contents(path: Path) -> str:
+    """Return a hash of a file; of a Keras model without the date on which it was saved."""
+    if path.suffix != ".keras":
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    with zipfile.ZipFile(path) as model:
+        names = sorted(set(model.namelist()) - {"metadata.json"})
+        return " ".join(f"{name} {hashlib.sha256(model.read(name)).hexdigest()}" for name in names)
 
 
 def _write(path: Path, result) -> None:

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -96,6 +97,17 @@ def test_a_file_counts_by_its_contents(tmp_path):
     assert memory.key_of(study, (other,), {}) == same
     one.write_bytes(b"b")
     assert memory.key_of(study, (one,), {}) != same
+
+
+def test_a_keras_model_counts_without_its_date(tmp_path):
+    """A training that runs again leaves the same weights, and what was made of them is known again."""
+    keys = []
+    for date, weights in (("today", b"a"), ("tomorrow", b"a"), ("today", b"b")):
+        with zipfile.ZipFile(tmp_path / "net.keras", "w") as model:
+            model.writestr("metadata.json", date)
+            model.writestr("model.weights.h5", weights)
+        keys.append(memory.key_of(study, (tmp_path / "net.keras",), {}))
+    assert keys[0] == keys[1] != keys[2]
 
 
 @pytest.mark.parametrize("result", [object(), pd.DataFrame({"x": [[1]]})])
