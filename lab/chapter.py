@@ -1,6 +1,5 @@
 """What a notebook works with: its parameters, data and networks, remembered studies, and what it leaves behind."""
 
-import re
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -8,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from IPython.display import Markdown, display
-from tabulate import tabulate
 
 from bea.files import write_text
 from bea.networks.network import Network
@@ -16,7 +14,7 @@ from lab import datasets, memory, parameters
 from lab.results import Results
 from lab.rules import Outcome, rule_of
 from lab.trained import KERAS, names_of, results_of
-from lab.wording import tidy
+from lab.wording import as_table, tidy
 
 MOST_NUMBERS = 60  # a table with more than that is folded: a picture tells it better
 
@@ -146,9 +144,7 @@ class Chapter(Results):
             for row in frame.itertuples(index=False, name=None)
         ]
         names = [str(header) for header in (frame.columns if headers is None else headers)]
-        parts = [[_cell(part) for part in row] for row in (*shown, names)]
-        text = tabulate(parts[:-1], parts[-1], tablefmt="github", disable_numparse=True)
-        text += f"\n\n{{download}}`CSV <tables/{name}>`"
+        text = as_table(shown, names) + f"\n\n{{download}}`CSV <tables/{name}>`"
         if frame.size > MOST_NUMBERS if fold is None else fold:
             text = f"::::{{dropdown}} {title or 'The numbers'}\n{text}\n::::"
         display(Markdown(text))
@@ -194,11 +190,6 @@ def _written(value, form: str) -> str:
     if isinstance(value, float) and np.isnan(value):
         return ""
     return tidy(value, form) if form else str(value)
-
-
-def _cell(text: str) -> str:
-    """Return text for a cell of a table, where a bar ends the cell unless it is escaped."""
-    return re.sub(r"(?<!\\)\|", r"\\|", text)
 
 
 def first_of(networks: Mapping[str, Network]) -> Network:

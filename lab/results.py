@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 from IPython.display import HTML, Markdown, display
-from tabulate import tabulate
 
 from bea.files import write_text
 from lab.claims import UNDECIDED, load_claims, shown, standing
 from lab.rules import Outcome
+from lab.wording import as_table
 
 
 class Results:
@@ -91,7 +91,7 @@ class Results:
             "verdict": f"**{standing(entry, outcome.verdict)}**. {outcome.because}",
         }
         headers = [f"claim {claim}", entry["place"]]
-        display(Markdown(tabulate(rows.items(), headers, tablefmt="github", disable_numparse=True)))
+        display(Markdown(as_table(rows.items(), headers)))
 
     def write(self) -> None:
         """Write the file."""

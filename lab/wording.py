@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping
 from statistics import median
 
+from tabulate import tabulate
+
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -14,6 +16,12 @@ def tidy(value, form=".0e") -> str:
     return re.sub(
         r"e([-+])0*(\d+)$", lambda m: f"·10{(m[1] + m[2]).lstrip('+').translate(SUPERSCRIPTS)}", format(value, form)
     )
+
+
+def as_table(rows, headers) -> str:
+    """Return rows of text as a table in Markdown; a bar in an entry or a heading ends no cell."""
+    *body, top = [[re.sub(r"(?<!\\)\|", r"\\|", text) for text in row] for row in (*rows, headers)]
+    return tabulate(body, top, tablefmt="github", disable_numparse=True)
 
 
 def counted(count: int, word: str) -> str:

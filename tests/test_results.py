@@ -1,6 +1,7 @@
 """Results, verdicts and the scorecard."""
 
 import json
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -73,6 +74,16 @@ def test_claims_about_mnist_are_undecided_on_other_data(tmp_path, claims):
     assert rows["B1"]["verdict"] == REPRODUCED
     assert rows["B2"]["verdict"] == UNDECIDED
     assert "digits" in rows["B2"]["because"]
+
+
+def test_a_verdict_is_shown_to_its_last_word(tmp_path, claims, monkeypatch):
+    """A bar in the reason ends no cell of its table."""
+    tables = []
+    monkeypatch.setattr("lab.results.display", lambda item: tables.append(item.data))
+    outcome = Outcome(REPRODUCED, ours="1", label="exact", because="where |z| is small")
+    Results("some", tmp_path, claims).record("cell", "B1", outcome)
+    assert all(len(re.findall(r"(?<!\\)\|", line)) == 3 for line in tables[0].splitlines())
+    assert r"where \|z\| is small" in tables[0]
 
 
 def test_claims_nobody_judged_are_not_yet_examined(tmp_path, claims):
