@@ -1,4 +1,4 @@
-"""Steps 3 and 4 of ``bea.bounds.ball_dense`` in balls: a quadratic behind a layer, and the least of one in a ball."""
+"""Steps D3 and D5 of ``bea.bounds.ball_dense`` in balls: a quadratic behind a layer, and the least of one in a ball."""
 
 import numpy as np
 from flint import arb, arb_mat
@@ -10,7 +10,7 @@ from benchmarks.balls import difference, dot, floats, framed, inverse_form, root
 def least_in_ball(
     products: arb_mat, lead: arb, g: list[arb], quadratic: list[arb] | arb_mat, moved: list[arb], radius: float
 ) -> arb:
-    """Return a lower bound of ``lead + gᵀv' - v'ᵀQv'``, ``v' = A_1 δ - moved``, where ‖δ‖ ≤ radius (step 4).
+    """Return a lower bound of ``lead + gᵀv' - v'ᵀQv'``, ``v' = A_1 δ - moved``, where ‖δ‖ ≤ radius (D5).
 
     With ``CᵀC ≥ Q``, ``G = A_1 A_1ᵀ`` and ``H = A_1ᵀCᵀC A_1``, what is left is ``k + (A_1ᵀp)ᵀδ - δᵀHδ``. For every μ
     above ``C G Cᵀ`` its minimum is no less than ``k - μ r² - (pᵀGp + qᵀ(μ - C G Cᵀ)⁻¹q)/(4 μ)``, ``q = C G p``.
@@ -43,7 +43,7 @@ def least_in_ball(
 
 
 def through(N: arb_mat, sectors: list[tuple[arb, arb]], width: np.ndarray) -> arb_mat:
-    """Return Q with ``h'ᵀN h' ≤ v'ᵀQv'`` where every h' is v' times a number of its sector (step 3).
+    """Return Q with ``h'ᵀN h' ≤ v'ᵀQv'`` where every h' is v' times a number of its sector (D3).
 
     ``Q = S (N + N (T - N)⁻¹ N) S + T half²`` for a diagonal T that exceeds N: ``Σ_j |N_ij| size_j < T_i size_i``.
     """
@@ -51,8 +51,9 @@ def through(N: arb_mat, sectors: list[tuple[arb, arb]], width: np.ndarray) -> ar
     size = (floats(half) + 1e-9) * np.maximum(width, 1e-9)
     T = 2.0 * (np.abs(floats(N)) @ size) / size
     T = [arb(number) for number in (T + 1e-280).tolist()]
-    for row, number, own in zip(N.tolist(), T, size.tolist(), strict=True):
-        if not dot([abs(entry) for entry in row], [arb(s) for s in size.tolist()]) < number * arb(own):
+    sizes = [arb(number) for number in size.tolist()]
+    for row, number, own in zip(N.tolist(), T, sizes, strict=True):
+        if not dot([abs(entry) for entry in row], sizes) < number * own:
             raise ArithmeticError("T does not exceed N")
     Q = framed(middle, N + N * difference(T, N).solve(N))
     for i, (number, spread) in enumerate(zip(T, half, strict=True)):

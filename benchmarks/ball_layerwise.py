@@ -31,10 +31,15 @@ def layerwise_reach(net: Network) -> arb:
     return reach
 
 
+def biases(layer) -> list[arb]:
+    """Return the biases of a weighted layer, zeros where it has none."""
+    numbers = layer.matrix[:, -1] if layer.bias else np.zeros(len(layer.matrix))
+    return [arb(number) for number in numbers.tolist()]
+
+
 def affine(kernel: arb_mat, layer, y: list[arb]) -> list[arb]:
     """Return what a dense layer gives."""
-    bias = layer.matrix[:, -1] if layer.bias else np.zeros(len(layer.matrix))
-    return [number + arb(b) for number, b in zip(times(kernel, y), bias.tolist(), strict=True)]
+    return [number + bias for number, bias in zip(times(kernel, y), biases(layer), strict=True)]
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,8 +1,8 @@
 """Radii of the tight bound for convolutions with max pooling (``bea.bounds.ball_pooling``) proved again in balls.
 
-The theorem is the same, with its steps 1 to 3; which entries a mean is of, the parabolas and the multipliers are chosen
-in float64 again, and what follows from them is computed in balls. Not proved again are the constants T and R of the
-network: they come from ``bea.bounds.pooling_front``, which proves them by Cholesky factorisations in float64.
+The theorem is the same, with its steps P1 to P5; which entries a mean is of, the parabolas and the multipliers are
+chosen in float64 again, and what follows from them is computed in balls. Not proved again are the constants T and R of
+the network (P6): they come from ``bea.bounds.pooling_front``, which proves them by Cholesky factorisations in float64.
 """
 
 import math
@@ -13,7 +13,7 @@ from flint import arb, arb_mat, ctx
 
 from bea.bounds.pooling_front import Front, take_apart
 from bea.networks.network import Network
-from benchmarks.ball_layerwise import affine, layerwise_reach, leads_apart
+from benchmarks.ball_layerwise import affine, biases, layerwise_reach, leads_apart
 from benchmarks.balls import BITS, difference, dot, floats, framed, least_eigenvalue, matrix, root
 
 WIDTHS, SHARES, TYPICAL = (0.1, 0.2), np.geomspace(0.03, 1.0, 12), 1.0 / 15  # as in ``bea.bounds.ball_pooling``
@@ -53,9 +53,7 @@ class Block:
         (a, b), (rows, columns) = pool.size, (height // pool.size[0], width // pool.size[1])
         places = np.arange(math.prod(inside)).reshape(inside)[: rows * a, : columns * b]
         places = places.reshape(rows, a, columns, b, filters).transpose(0, 2, 4, 1, 3)
-        bias = convolution.matrix[:, -1] if convolution.bias else np.zeros(filters)
-        bias = [arb(number) for number in bias.tolist()]
-        return cls(matrix(convolution.kernel), bias, pixels, places.reshape(-1, a * b), size, move)
+        return cls(matrix(convolution.kernel), biases(convolution), pixels, places.reshape(-1, a * b), size, move)
 
     def forward(self, y: list[arb]) -> list[arb]:
         """Return the outputs of the convolution, position by position."""
@@ -139,7 +137,7 @@ class PooledProof:
     ) -> arb:
         """Return an upper bound of what the lead over a rival can lose; the first one found that is less than enough.
 
-        The first is cruder than step 1: every unit loses as much as if the others did not move.
+        The first is cruder than step P2: every unit loses as much as if the others did not move.
         """
         r, rows = arb(radius), self.front.last.kernel
         d = [arb(a) - arb(b) for a, b in zip(rows[own].tolist(), rows[rival].tolist(), strict=True)]
@@ -172,7 +170,7 @@ class PooledProof:
         return lost + best
 
     def _switching(self, units, weight, distance, farthest, share, reach) -> arb:
-        """Return an upper bound of what the units lose that may switch (step 1)."""
+        """Return an upper bound of what the units lose that may switch (step P2)."""
         w = [near.max(arb(share * float(far))) for near, far in zip(distance, farthest, strict=True)]
         scale = [(a / (4 * b)).sqrt() for a, b in zip(weight, w, strict=True)]
         together = framed(scale, arb_mat([[self.products[i][j] for j in units] for i in units]))
@@ -199,7 +197,7 @@ def _maxima(block: Block, outputs: list[arb]) -> tuple[Maxima, list[arb]]:
 
 
 def _through_maxima(block: Block, found: Maxima, q: list[arb], radius: float) -> tuple[arb, list[arb]]:
-    """Return what windows with q < 0 lose at most against means of entries, and q of these entries (steps 2 and 3)."""
+    """Return what windows with q < 0 lose at most against means of entries, and q of these entries (P3 and P4)."""
     m, guess, length = block.entries.shape[1], floats(q), block.move * radius
     slopes = np.sqrt(1.0 + np.outer([-1.0, 1.0], 1.0 / np.arange(1, m + 1)))
     expected = np.maximum(slopes[0] * TYPICAL * length, slopes[1] * TYPICAL * length - np.roll(found.gaps, -1, axis=1))

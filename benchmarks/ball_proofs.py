@@ -1,7 +1,7 @@
 """Radii of the tight bound (``bea.bounds.ball_dense``) proved again in ball arithmetic, without its code.
 
 The problem: given a radius r that ``lower_bound`` claims for an image, prove that the own class leads every other one
-wherever ‖δ‖ ≤ r. The theorem is the same, with its steps 1 to 4. What it leaves free (slopes of bands, the point δ̂,
+wherever ‖δ‖ ≤ r. The theorem is the same, with its steps D1 to D5. What it leaves free (slopes of bands, the point δ̂,
 where parabolas touch, sectors, T and μ) is chosen in float64 again; what it then says is computed in balls, weights and
 image being exact. Instead of an orthonormal basis of the rows of A_1 there is ``G = A_1 A_1ᵀ``, and δ̂ is ``A_1ᵀ w``.
 """
@@ -16,7 +16,7 @@ from bea.bounds.ball_ranges import Stage, hidden_stages
 from bea.networks.network import Network
 from benchmarks.ball_curves import Curve, band, parabolas, sector
 from benchmarks.ball_duality import least_in_ball, through
-from benchmarks.ball_layerwise import affine, layerwise_reach, leads_apart
+from benchmarks.ball_layerwise import affine, biases, layerwise_reach, leads_apart
 from benchmarks.balls import BITS, dot, floats, matrix, root, times
 
 # (push, part) as in ``bea.bounds.ball_quadratic``: how far parabolas touch from a kink, and the part of δ̂.
@@ -38,7 +38,7 @@ class Proof:
     guess : array (rows, rows)
         G in float64.
     last : array (classes, units)
-    offset : array (classes,)
+    offset : list of arb
     touched : list of (v, d, w)
         Where the bound was tight as it held, for the first inputs v and a difference d of last rows: at ``A_1ᵀ w``.
     """
@@ -50,7 +50,7 @@ class Proof:
     products: arb_mat
     guess: np.ndarray
     last: np.ndarray
-    offset: np.ndarray
+    offset: list[arb]
     touched: list[tuple[np.ndarray, np.ndarray, np.ndarray]]
 
     @classmethod
@@ -61,11 +61,10 @@ class Proof:
         if not stages:
             raise ValueError("net: expected a hidden layer, received none")
         kernels = [matrix(stage.kernel) for stage in stages]
-        biases = [[arb(number) for number in stage.bias.tolist()] for stage in stages]
+        bias = [[arb(number) for number in stage.bias.tolist()] for stage in stages]
         products = kernels[0] * kernels[0].transpose()
-        layer = net.layers[-1]
-        offset = layer.matrix[:, -1] if layer.bias else np.zeros(len(layer.matrix))
-        return cls(net, stages, kernels, biases, products, floats(products), layer.kernel, offset, touched)
+        last = net.layers[-1]
+        return cls(net, stages, kernels, bias, products, floats(products), last.kernel, biases(last), touched)
 
     def proves(self, image, radius: float) -> bool:
         """Return whether the class of an image (input_shape) is proved to lead all others within the radius."""
@@ -88,7 +87,7 @@ class Proof:
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """Step 1 for one activation: ranges of its inputs, exact, and ``v = centre + B A_1 δ + W ε``, |ε| ≤ box."""
+    """Step D1 for one activation: ranges of its inputs, exact, and ``v = centre + B A_1 δ + W ε``, |ε| ≤ box."""
 
     low: list[arb]
     high: list[arb]
@@ -130,11 +129,11 @@ class At:
         """Return the last row and bias of the own class less those of the rival."""
         proof = self.proof
         rows = zip(proof.last[self.own].tolist(), proof.last[rival].tolist(), strict=True)
-        constant = arb(float(proof.offset[self.own])) - arb(float(proof.offset[rival]))
+        constant = proof.offset[self.own] - proof.offset[rival]
         return [arb(a) - arb(b) for a, b in rows], constant
 
     def known(self, radius: float) -> list[Known]:
-        """Return what is known of the inputs of every activation within the radius (step 1)."""
+        """Return what is known of the inputs of every activation within the radius (step D1)."""
         proof, r = self.proof, arb(radius)
         size = len(self.first)
         half = [root(proof.products[i, i]) * r for i in range(size)]
@@ -173,7 +172,7 @@ class At:
         return [dot(a, b) for a, b in zip((linear * self.proof.products).tolist(), linear.tolist(), strict=True)]
 
     def least_affine(self, known: list[Known], rival: int, radius: float) -> arb:
-        """Return a lower bound of the lead within the radius from step 1 alone."""
+        """Return a lower bound of the lead within the radius from step D1 alone."""
         (d, constant), last, stage = self.difference(rival), known[-1], self.proof.stages[-1]
         curve = Curve.of(stage.activation)
         slope = [_chord(curve, a, b) for a, b in zip(last.low, last.high, strict=True)]
@@ -187,7 +186,7 @@ class At:
         return (lead - root(self._squares(row * last.linear)[0]) * arb(radius)).lower()
 
     def least_lead(self, known: list[Known], rival: int, radius: float, point: np.ndarray, push: float) -> arb:
-        """Return a lower bound of the lead within the radius, tight near ``A_1ᵀ point`` (steps 2 to 4)."""
+        """Return a lower bound of the lead within the radius, tight near ``A_1ᵀ point`` (steps D2 to D5)."""
         proof, (d, constant) = self.proof, self.difference(rival)
         moved = times(proof.products, point.tolist())
         reached, outputs = [_plus(self.first, moved)], []
@@ -220,7 +219,7 @@ class At:
         return least_in_ball(proof.products, lead, g, quadratic, moved, radius)
 
     def points(self, rival: int, radius: float) -> Iterator[np.ndarray]:
-        """Return one w after the other for which the lead is small at ``A_1ᵀ w`` (step 2, in float64).
+        """Return one w after the other for which the lead is small at ``A_1ᵀ w`` (step D6, in float64).
 
         The last two at which the bound held, if they were recorded; then what steps along the gradient find, from the
         image and from shorter and longer changes.

@@ -1,30 +1,22 @@
 """The componentwise attack on 1000 test images, on one core, beside SciPy's linear programmes on one layer.
 
 Run with ``.venv/bin/python -m benchmarks.componentwise`` after ``make book``, on one core with ``taskset -c 0`` before
-it; name networks to try others. Prints the processor time, how many attacks succeed, ε, and what the linear programme
+it; name networks to try others. Prints the seconds, how many attacks succeed, ε, and what the linear programme
 at the end still promises to save.
 """
 
 import sys
-import time
 
 import numpy as np
 from scipy.optimize import linprog
 
 from bea import Network
 from bea.attacks import componentwise_attack
-from benchmarks.shared import NETWORKS
+from benchmarks.shared import NETWORKS, timed
 from lab import datasets
 
 NAMES = ("one_layer-0", "tanh-tanh-0", "tanh-0", "relu-0", "scratch-64-1-0")
 IMAGES, PROGRAMMES, MARGIN = 1000, 10, 1e-3
-
-
-def timed(function) -> tuple[object, float]:
-    """Return what ``function`` returns, and the seconds of processor time it took."""
-    start = time.process_time()
-    value = function()
-    return value, time.process_time() - start
 
 
 def by_linprog(net, image, label) -> float:

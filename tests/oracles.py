@@ -297,6 +297,16 @@ def perturbed_leads(net, image, target, parts, scales, theta):
     return D @ logits, D @ (matrix * scales)
 
 
+def with_changes(net, changes, i):
+    """Return the network with sample i of a change (n, rows, columns) added to each matrix, None for one that stays."""
+    left, layers = iter(changes), []
+    for layer in net.layers:
+        if isinstance(layer, Weighted) and (change := next(left)) is not None:
+            layer = layer.with_matrix(layer.matrix + change[i])
+        layers.append(layer)
+    return replace(net, layers=tuple(layers))
+
+
 def relative_scales(net, image, parts):
     """Return ‖A_i‖ for every entry of a changing matrix, row by row, and ‖x‖ for every pixel of a changing input."""
     arrays = [image if part == "input" else net.weighted[part - 1].matrix for part in parts]

@@ -16,7 +16,7 @@ from bea.backward.componentwise import class_error, oettli_prager
 from bea.backward.relative_changes import relative_changes
 from bea.networks.leads import lead
 from bea.numerics.smallest_maximum import box_programme, smallest_maximum
-from oracles import PROPERTY, RNG, SMOOTH_IMAGES, expand, image_network, random_images, random_network
+from oracles import PROPERTY, RNG, SMOOTH_IMAGES, expand, image_network, random_images, random_network, with_changes
 
 MARGIN = 1e-3
 SEEDS = st.integers(0, 2**32 - 1)
@@ -235,13 +235,8 @@ def test_logits_and_gradients_of_relative_changes(name, on):
     logits, memory = changes.forward(v)
     dA, dx = changes.perturbation(v)
     for i in range(2):
-        new = iter(dA)
-        layers = [
-            layer.with_matrix(layer.matrix + (0.0 if (change := next(new)) is None else change[i]))
-            if hasattr(layer, "matrix") else layer for layer in net.layers
-        ]  # fmt: skip
         image = x[i] if dx is None else x[i] + dx[i]
-        np.testing.assert_allclose(logits[i], replace(net, layers=tuple(layers))(image[None])[0], atol=1e-12)
+        np.testing.assert_allclose(logits[i], with_changes(net, dA, i)(image[None])[0], atol=1e-12)
     weights = rng.standard_normal(logits.shape)
     gradient, step = changes.gradient(memory, weights), 1e-6
     for k in rng.choice(v.shape[1], 12):
@@ -433,15 +428,11 @@ def test_weights_change_by_no_more_than_their_part(on):
     assert found.success.all()
     assert (found.residual <= 1e-2).all()
     for i in range(len(x)):
-        changed = [
-            layer.matrix + (0.0 if change is None else change[i])
-            for layer, change in zip(net.weighted, found.dA, strict=True)
-        ]
-        new = iter(changed)
-        other = replace(net, layers=tuple(Dense(next(new)) if isinstance(la, Dense) else la for la in net.layers))
+        other = with_changes(net, found.dA, i)
         assert other.classify((x + found.dx)[[i]])[0] == found.found[i] != label[i]
-        for layer, after in zip(net.weighted, changed, strict=True):
-            assert (np.abs(after - layer.matrix) <= found.epsilon[i] * (1 + 1e-9) * np.abs(layer.matrix) + 1e-15).all()
+        for layer, after in zip(net.weighted, other.weighted, strict=True):
+            room = found.epsilon[i] * (1 + 1e-9) * np.abs(layer.matrix) + 1e-15
+            assert (np.abs(after.matrix - layer.matrix) <= room).all()
     everything = componentwise_attack(net, x, label, on="both", margin=MARGIN)
     assert (everything.epsilon <= found.epsilon * (1 + 1e-3)).all()
 

@@ -7,6 +7,7 @@ from bea import Network
 from bea.attacks import componentwise_attack
 from keras_support import build
 from lab.keras_models import outputs, put_weights
+from oracles import with_changes
 
 MARGIN = 1e-3
 
@@ -40,7 +41,5 @@ def test_a_witness_on_the_weights_holds_in_keras():
     found = componentwise_attack(net, x, net.classify(x), on="weights", margin=MARGIN)
     assert found.success.any()
     for i in np.flatnonzero(found.success):
-        new = iter(layer.matrix + change[i] for layer, change in zip(net.weighted, found.dA, strict=True))
-        layers = [layer.with_matrix(next(new)) if hasattr(layer, "matrix") else layer for layer in net.layers]
-        put_weights(model, Network(tuple(layers), net.input_shape))
+        put_weights(model, with_changes(net, found.dA, i))
         assert outputs(model, x[i : i + 1]).argmax() == found.found[i]

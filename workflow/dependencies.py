@@ -24,12 +24,8 @@ from lab.parameters import assigned
 from lab.sources import files_reached
 
 COUNTS = ("rule", "data", "shown", "place", "published", "by_definition")  # of a claim, for the chapter that judges it
-CLAIMED = {
-    "judge": 1,
-    "record": 1,
-    "published": 0,
-    "threshold": 0,
-}  # method → where the claim stands among its arguments
+# method → where the claim stands among its arguments
+CLAIMED = {"judge": 1, "record": 1, "published": 0, "threshold": 0}
 FAMILIES = {"networks": None, "keep": 1}  # method → how many of its arguments are families; None for all
 WATCHED = {*CLAIMED, *FAMILIES, "found", "inputs"}
 

@@ -94,7 +94,8 @@ def add(wanted: Mapping[str, list[dict]], root: Path = ROOT) -> list[str]:
     """Add the wanted lines to the register and say so; return what could not be added or still lacks a line."""
     path, claims = root / REGISTER, load_claims(root / CLAIMS)
     old = path.read_text(encoding="utf-8")
-    register, lacking, complaints = load_register(path), unregistered(claims, load_register(path), root), []
+    register, complaints = load_register(path), []
+    lacking = unregistered(claims, register, root)
     for claim, lines in wanted.items():
         try:
             if "rule" not in claims.get(claim, {}):

@@ -72,9 +72,13 @@ def local_bound(net: Network, x) -> tuple[np.ndarray, np.ndarray]:
     if not stages:
         return _affine(net, x)
     ball = Ball.of(stages)
-    largest = max(ball.rows.shape[1], *(len(stage.kernel) for stage in stages))
-    size = max(8, PAIR_NUMBERS // largest**2)
-    return in_blocks(lambda part: _search(ball, net, part), size, x)
+    return in_blocks(lambda part: _search(ball, net, part), images_at_once(ball), x)
+
+
+def images_at_once(ball: Ball) -> int:
+    """Return of how many images an array holds a matrix each, at most."""
+    largest = max(ball.rows.shape[1], *(len(stage.kernel) for stage in ball.stages))
+    return max(8, PAIR_NUMBERS // largest**2)
 
 
 def descend(ball: Ball, v, d, r, start, steps=10):
@@ -118,9 +122,7 @@ def _run(ball, v, z):
 
 
 def _search(ball, net, x):
-    values = net.trace(x)
-    first = next(number for number, layer in enumerate(net.layers) if isinstance(layer, Dense))
-    pairs = Pairs.of(ball, net, values[first + 1], values[-1], error_of(net, values))
+    pairs = Pairs.of(ball, net, x)
     distance = pairs.first_order()
     order = distance.argsort(axis=1)
     rival = order[:, 0].copy()
@@ -147,26 +149,32 @@ class Pairs:
     own : array (n,) of int
     d : array (n, classes, inputs of the last layer)
         Row of the own class in the last kernel less that of every class.
+    doubt : array (n, classes)
+        What rounding may have added to the lead over every class.
     constant, lead : arrays (n, classes)
-        The same of the biases and of the logits, less what rounding may have added.
+        As ``d``, of the biases and of the logits, less ``doubt``.
     """
 
     ball: Ball
     v: np.ndarray
     own: np.ndarray
     d: np.ndarray
+    doubt: np.ndarray
     constant: np.ndarray
     lead: np.ndarray
 
     @classmethod
-    def of(cls, ball, net, v, logits, error):
-        """Return those of images with these first inputs and these logits, which have this error."""
-        own, last = logits.argmax(axis=1), net.layers[-1]
+    def of(cls, ball, net, x):
+        """Return those of images (n, *input_shape)."""
+        values, last = net.trace(x), net.layers[-1]
+        first = next(number for number, layer in enumerate(net.layers) if isinstance(layer, Dense))
+        v, logits, error = values[first + 1], values[-1], error_of(net, values)
+        own = logits.argmax(axis=1)
         bias = last.matrix[:, -1] if last.bias else np.zeros(len(last.matrix))
         everyone = np.arange(len(own)), own
         doubt = error + error[everyone][:, None]
-        lead = lead_over_each(logits, own) - doubt
-        return cls(ball, v, own, last.kernel[own][:, None] - last.kernel, bias[own][:, None] - bias - doubt, lead)
+        lead, constant = lead_over_each(logits, own) - doubt, bias[own][:, None] - bias - doubt
+        return cls(ball, v, own, last.kernel[own][:, None] - last.kernel, doubt, constant, lead)
 
     def gradients(self):
         """Return the gradients of the leads over every class at the image, (n, classes, k), in the ball's basis."""

@@ -25,12 +25,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bea.bounds.ball_dense import FARTHEST, PAIR_NUMBERS, Pairs
+from bea.bounds.ball_dense import FARTHEST, Pairs, images_at_once
 from bea.bounds.ball_quadratic import SOLVED, inputs_and_outputs, quadratic_below
 from bea.bounds.ball_ranges import Ball, hidden_stages, inputs_in_ball
 from bea.bounds.minorants import ROUNDING
 from bea.bounds.printed import fully_connected_bound
-from bea.bounds.rounding import error_of
 from bea.networks.layers import Dense
 from bea.networks.network import Network
 from bea.numerics.blocks import in_blocks
@@ -98,11 +97,9 @@ def distance_enclosure(net: Network, x, *, margin=0.0, along_ray=False) -> Dista
     x = net.check_images(x)
     if not hidden_stages(net):  # a linear stage behind the logits changes nothing
         net = replace(net, layers=(*net.layers, Dense(np.eye(net.classes), bias=False)))
-    stages = hidden_stages(net)
-    ball = Ball.of(stages)
-    largest = max(ball.rows.shape[1], *(len(stage.kernel) for stage in stages))
-    size = max(8, PAIR_NUMBERS // largest**2)
-    return DistanceEnclosure(*in_blocks(lambda part: _enclose(ball, net, part, margin, along_ray), size, x))
+    ball = Ball.of(hidden_stages(net))
+    ends = in_blocks(lambda part: _enclose(ball, net, part, margin, along_ray), images_at_once(ball), x)
+    return DistanceEnclosure(*ends)
 
 
 def curvature_in_ball(ball: Ball, v, d, r):
@@ -155,15 +152,10 @@ def _curvature(bend, kinked):
 
 
 def _enclose(ball, net, x, margin, along_ray):
-    values = net.trace(x)
-    first = next(number for number, layer in enumerate(net.layers) if isinstance(layer, Dense))
-    error = error_of(net, values)
-    pairs = Pairs.of(ball, net, values[first + 1], values[-1], error)
-    everyone = np.arange(len(x))
-    doubt = error + error[everyone, pairs.own][:, None]
+    pairs, everyone = Pairs.of(ball, net, x), np.arange(len(x))
     gradients = pairs.gradients()
     slopes = np.sqrt(np.vecdot(gradients, gradients))
-    gaps = pairs.lead + doubt + margin
+    gaps = pairs.lead + pairs.doubt + margin
     with np.errstate(divide="ignore", invalid="ignore"):
         newton = np.where(gaps > 0.0, gaps / slopes, 0.0)
     newton[everyone, pairs.own] = np.nan
@@ -176,7 +168,7 @@ def _enclose(ball, net, x, margin, along_ray):
         far = pairs.clear(np.minimum(lower, FARTHEST))[everyone, j] & (newton[everyone, j] >= upper)
         some = np.flatnonzero(~far | (rank == 0))
         at = some, j[some]
-        found = _one_rival(ball, pairs.v[some], pairs.d[at], gradients[at], gaps[at], doubt[at], along_ray)
+        found = _one_rival(ball, pairs.v[some], pairs.d[at], gradients[at], gaps[at], pairs.doubt[at], along_ray)
         lower[some] = np.minimum(lower[some], found[0])
         better = np.where(np.isfinite(found[1]), found[1] < upper[some], np.isinf(upper[some]) & (found[2] < h[some]))
         chosen = some[better]

@@ -40,10 +40,8 @@ class SmallestMaximum:
     Attributes
     ----------
     v : array (n, unknowns)
-    value : array (n,)
-        f(v), negative where the constraint is missed.
     met : bool array (n,)
-        Whether it is missed by a hundredth of what it was missed by at the start, at most.
+        Whether the constraint is missed by a hundredth of what it was missed by at the start, at most.
     residual : array (n,)
         Part of ‖v‖∞ that the linear programme at v, without Δ, promises to save; with limits, at most. Zero at a
         solution.
@@ -52,7 +50,6 @@ class SmallestMaximum:
     """
 
     v: np.ndarray
-    value: np.ndarray
     met: np.ndarray
     residual: np.ndarray
     iterations: np.ndarray
@@ -115,7 +112,7 @@ def smallest_maximum(
         residual[moved] = _residual(steep[good], u[good], slopes[moved], size[moved], _some(limits, moved))
         reach[going] *= np.where(kept >= KEPT, GROWS, np.where(kept <= BROKEN, SHRINKS, 1.0))
         iterations[going] += 1
-    return SmallestMaximum(v, f, f >= -MET * asked, residual, iterations)
+    return SmallestMaximum(v, f >= -MET * asked, residual, iterations)
 
 
 def box_programme(G, c, v, reach, limits=None) -> np.ndarray:
