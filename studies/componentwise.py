@@ -84,10 +84,7 @@ def damped(net: Network, x, labels, *, margin: float, part=0.1, steps=30) -> np.
     every, v = np.arange(len(x)), np.zeros(changes.pixels.shape)
     logits, memory = changes.forward(v)
     rivals = other_classes(labels, net.classes)
-    jacobian = net.linearise(x).jacobian
-    slopes = np.abs(
-        lead_over_others(np.broadcast_to(jacobian, (len(x), *jacobian.shape[1:])), labels) * flat(x)[:, None]
-    )
+    slopes = np.abs(lead_over_others(net.linearise(x).jacobian, labels) * flat(x)[:, None])
     lags = lead_over_others(logits, labels) / np.maximum(slopes.sum(axis=2), np.finfo(float).tiny)
     weights = np.eye(net.classes)[rivals[every, lags.argmin(axis=1)]] - np.eye(net.classes)[labels]
     for _ in range(steps):

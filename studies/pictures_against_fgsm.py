@@ -82,8 +82,7 @@ def pairs(nets: Mapping[str, Network], first, converged, source, *, margin: floa
         result, best, p = first[name], converged[name], first[name].perturbation
         x, target = p.x, result.target
         factor = smallest_factor(net, x, p.dx, target, np.geomspace(0.1, 10, 300))
-        printed = attack(net, x, target, on="input", margin=margin, activated=True)
-        literal = printed.perturbation
+        literal = attack(net, x, target, on="input", margin=margin, activated=True).perturbation
         won = net.classify(x + literal.dx) == target
         shorter = smallest_factor(net, x, literal.dx, target, np.geomspace(1e-6, 1, 500))
         free, fast = gradient_norms(net, x, source, target)

@@ -18,6 +18,7 @@ from scipy.special import log_softmax, softmax
 from threadpoolctl import threadpool_limits
 
 from bea import Dense, Network, attack
+from bea.networks.leads import other_classes
 from studies.pictures_against_fgsm import Statistics
 
 
@@ -131,7 +132,7 @@ def alone(name: str, net: Network, image, *, margin: float) -> dict:
     process, bit for bit; which files were ``opened``, sources left out; which ``modules`` of Keras, data and losses
     were loaded.
     """
-    target = np.delete(np.arange(net.classes), net.classify(image[None])[0])
+    target = other_classes(net.classify(image[None]), net.classes)[0]
     images = np.repeat(image[None], len(target), axis=0)
     usual = [
         attack(net, images, target, on="input", method=method, margin=margin).perturbation.dx

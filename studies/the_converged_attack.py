@@ -54,8 +54,8 @@ def linearised(lead_of: LeadConstraints, tau) -> tuple[np.ndarray, np.ndarray, n
     return g, multipliers, np.vecmat(multipliers, G)
 
 
-def path(net: Network, margin: float, *, start=(0.0, 0.0), steps: int = 60) -> pd.DataFrame:
-    """Follow the search of ``bea.numerics.sequential`` from a start, step by step, until it stops.
+def path(net: Network, margin: float, *, steps: int = 60) -> pd.DataFrame:
+    """Follow the search of ``bea.numerics.sequential`` from zero, step by step, until it stops.
 
     Returns
     -------
@@ -63,7 +63,7 @@ def path(net: Network, margin: float, *, start=(0.0, 0.0), steps: int = 60) -> p
     ``merit`` (½‖τ‖² + penalty · violation), ``residual`` (KKT).
     """
     lead_of, allowed = _of_the_toy(net, margin)
-    rows, penalty, start = [], 0.0, np.array([start], dtype=float)
+    rows, penalty, start = [], 0.0, np.zeros((1, 2))
     for step in range(steps + 1):
         found = solve(lead_of, start, allowed, tolerance=TOLERANCE, max_iterations=step, block=1)
         if found.iterations[0] < step:
@@ -108,9 +108,15 @@ class Plane:
 
 def plane(net: Network, *, reach: float, side: int) -> Plane:
     """Look at the lead of ``TARGET`` over the best other class for all changes with entries up to ``reach``."""
-    u, v = np.meshgrid(*2 * [np.linspace(-reach, reach, side)])
-    logits = net(IMAGE + np.stack([u, v], axis=-1).reshape(-1, 2))
+    u, v, points = _square(reach, side)
+    logits = net(IMAGE + points)
     return Plane(u, v, lead(logits, np.repeat(TARGET, len(logits))).reshape(u.shape))
+
+
+def _square(reach: float, side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return a square grid, two arrays (side, side) from -reach to reach, and its points, (side², 2)."""
+    u, v = np.meshgrid(*2 * [np.linspace(-reach, reach, side)])
+    return u, v, np.stack([u, v], axis=-1).reshape(-1, 2)
 
 
 def merit_along(net: Network, margin: float, *, points: int = 121) -> pd.DataFrame:
@@ -199,8 +205,7 @@ class Ends:
 
 def ends(net: Network, margin: float, *, reach: float, side: int) -> Ends:
     """Search from every point of a square of changes with entries up to ``reach``."""
-    u, v = np.meshgrid(*2 * [np.linspace(-reach, reach, side)])
-    starts = np.stack([u, v], axis=-1).reshape(-1, 2)
+    u, v, starts = _square(reach, side)
     lead_of, allowed = _of_the_toy(net, margin)
     every = np.zeros(len(starts), int)
     found = solve(
@@ -336,8 +341,7 @@ def census(
     below 1e-6), ``worst`` (of the unseen, the largest length over the shorter one's).
     """
     rng = np.random.default_rng(seed)
-    u, v = np.meshgrid(*2 * [np.linspace(-reach, reach, side)])
-    points = np.stack([u, v], axis=-1).reshape(-1, 2)
+    *_, points = _square(reach, side)
     options = {
         "default": {}, f"{starts} starts": {"starts": starts},
         f"{known} known images": {"examples": rng.uniform(-reach, reach, (known, 2))},

@@ -11,9 +11,8 @@ CLAIMS = load_claims(ROOT / "book" / "claims.yml")
 COLUMNS = ["near", "near_right", "near_all", "mean", "mean_all", "std", "std_all", "fooled", "fooled_right"]
 
 
-def judge(claim, *tables, published=None):
+def judge(claim, *tables, **named):
     rule, thresholds = rule_of(CLAIMS[claim])
-    named = {} if published is None else {"published": published}
     return rule(*tables, **named, **thresholds).verdict
 
 

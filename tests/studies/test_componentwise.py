@@ -39,6 +39,7 @@ def test_the_norm_is_at_most_epsilon(measured):
     assert found.touched.sum() > 0
     np.testing.assert_array_equal(found.blank, np.sum(x[found.image] == 0.0, axis=(1, 2)))
     inside = np.isfinite(found.inside)
+    assert inside.sum() > 10
     assert (found.inside >= found.epsilon * (1 - 1e-3))[inside & won].all()
 
 
@@ -72,6 +73,7 @@ def test_one_layer():
     table = study.one_layer(net, x, labels, margin=MARGIN)
     assert list(table.image) == list(range(1, 30))
     known = np.isfinite(table.searched)
+    assert known.sum() > 10
     assert (table.gap[known] <= 1e-9).all()
     assert (table.used + table.dead == table.inked)[known].all()
     assert (table.weights > 0).all()

@@ -1,5 +1,7 @@
 """Two images with one adversarial image: by hand on one pixel, and none for a convex loss."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -52,10 +54,15 @@ def test_paler_images_leave_room_for_two_steps_and_sum_exactly():
 
 
 def test_counts_are_those_of_the_table(peak):
+    """With logit 1 at a sixteenth both images are right, and what they become is wrong; at less than 0 it is right."""
     x = np.array([0.25, 0.75])[:, None]  # paler: 0.375 and 0.625
-    table = study.shared({"peak": peak}, x, np.ones(2, int), epsilon=STEP, rounds=12)
-    assert not len(table[table.met])  # of class 1 the loss has a valley there
-    table = study.shared({"peak": peak, "again": peak}, x, np.array([1, 1]), epsilon=STEP, rounds=12)
-    rows = study.counts(table, {"peak": "a", "again": "a"})
-    assert rows.images[0] == len(table)
-    assert rows.met[0] == table.met.sum()
+    nets = {}
+    for name, second in (("fooled", 0.0625), ("again", 0.0625), ("right", -1.0)):
+        last = peak.layers[-1].with_matrix(np.array([[1.0, 1.0, 0.0], [0.0, 0.0, second]]))
+        nets[name] = replace(peak, layers=(*peak.layers[:-1], last))
+    table = study.shared(nets, x, np.zeros(2, int), epsilon=STEP, rounds=12)
+    assert (table.pixels == 1).all()
+    rows = study.counts(table, {"fooled": "a", "again": "a", "right": "b"})
+    assert rows.to_numpy().tolist() == [["a", 4, 4, 4, 4], ["b", 2, 2, 2, 0]]
+    valley = study.shared({"peak": peak}, x, np.ones(2, int), epsilon=STEP, rounds=12)  # of the loss of class 1
+    assert study.counts(valley, {"peak": "a"}).to_numpy().tolist() == [["a", 2, 0, 0, 0]]

@@ -133,7 +133,7 @@ def test_robustness_along_epochs_and_widths():
     change = study.gains(longer, wider)
     assert change["gain"] == pytest.approx(1 / 3)
     assert (change["fooled_first"], change["wider"]) == (0.5, 0.0)
-    assert change["mean_most"] == pytest.approx(0.0525)
+    assert change["mean_first"] == pytest.approx(0.0525)
 
 
 def test_an_image_that_returns_is_found_and_confirmed_in_keras():

@@ -126,6 +126,7 @@ def test_what_the_grid_proves():
         side=61, starts=2, known=50,
     )  # fmt: skip
     assert len(counts) == 6
+    assert (counts.attacks > 0).all()
     affine = counts[counts.net == "affine"]
     assert (affine[["missed", "longer", "unseen"]] == 0).all(axis=None)
     assert (counts.unseen <= counts.longer).all()

@@ -31,13 +31,12 @@ def test_sizes_are_the_closed_forms_of_an_affine_network(pair):
         least = (leads / np.linalg.norm(rows[:, :-1], axis=1)).min()
         np.testing.assert_allclose(own["backward", i], least, rtol=1e-6)
         box = (leads / np.abs(rows[:, :-1]).sum(axis=1)).min()
-        assert not own["pgd", i] < box - 1e-9  # NaN where none is found
-        assert not own["pgd", i] > own["fgsm", i]
+        assert own["pgd", i] >= box - 1e-9
+        assert not own["pgd", i] > own["fgsm", i]  # NaN where the one step finds none
     lbfgs = table[(table.attack == "lbfgs") & (table.kind == "plain")]
-    assert set(lbfgs.image) <= {0, 1, 2}
+    assert set(lbfgs.image) == {0, 1, 2}
     backward = own["backward"].loc[lbfgs.image].to_numpy()
-    found = lbfgs["size"].to_numpy()
-    assert (found[np.isfinite(found)] >= backward[np.isfinite(found)] * (1 - 1e-6)).all()
+    assert (lbfgs["size"] >= backward * (1 - 1e-6)).all()
 
 
 def test_the_printed_form_is_exact_for_one_layer(pair):
