@@ -26,7 +26,7 @@ def as_table(rows, headers) -> str:
 
 def counted(count: int, word: str) -> str:
     """Return a number with its noun, "1 seed" or "3 seeds"."""
-    return f"{count} {word}" + "s" * (count != 1)
+    return f"{count} {word}" + ("" if count == 1 else "s")
 
 
 def span(values, form: str) -> str:

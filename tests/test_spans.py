@@ -20,6 +20,7 @@ def test_ends_are_written_once_where_alike_and_exponents_as_on_paper():
 def test_one_of_a_thing_has_no_plural():
     """None and several have."""
     assert [counted(n, "seed") for n in (0, 1, 2)] == ["0 seeds", "1 seed", "2 seeds"]
+    assert [counted(n, "seed") for n in np.arange(3)] == ["0 seeds", "1 seed", "2 seeds"]
 
 
 def test_spans_of_groups_take_columns_that_go_on_with_a_blank():
