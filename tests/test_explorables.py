@@ -27,7 +27,7 @@ def test_the_code_of_the_solutions_runs(smoke, monkeypatch, name, exercises):
     """All solutions, in their order behind the first lines, as a reader pastes them."""
     monkeypatch.chdir(smoke)
     text = (smoke / "book" / f"{name}.md").read_text(encoding="utf-8")
-    assert text.count("{admonition} Exercise") == text.count("{dropdown} Solution") == exercises
+    assert text.count("{exercise}") == text.count("{solution}") == exercises
     dataset = json.loads((smoke / "results" / "dataset.json").read_text(encoding="utf-8"))["name"]
     code = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     assert len(code) == exercises + 1

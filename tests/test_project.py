@@ -167,7 +167,7 @@ def test_chapters_have_their_parts(notebook):
     assert "**Question.**" in text
     assert "**After this chapter you can**" in text
     assert "## What is wrong with this result" in text
-    assert text.count("{admonition} Exercise") == text.count("{dropdown} Solution") >= 2
+    assert text.count("{exercise}") == text.count("{solution}") >= 2
 
 
 def test_parameters_have_one_home():

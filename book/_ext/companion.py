@@ -363,8 +363,8 @@ def take_scripts_of_notebooks(app, config) -> None:
 
 
 def number_proofs(app, doctree) -> None:
-    """Give theorems and proofs of a page ids of their own: all that sphinx-proof makes on it have the same."""
-    for name in ("proof", "proof-content"):
+    """Give proofs, exercises and solutions of a page ids of their own: what their extensions make has the same."""
+    for name in ("proof", "proof-content", "exercise-content", "solution-content"):
         alike = [node for node in doctree.findall(nodes.Element) if name in node.get("ids", [])]
         for number, node in enumerate(alike[1:], start=2):
             node["ids"] = [f"{name}-{number}" if own == name else own for own in node["ids"]]
