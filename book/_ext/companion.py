@@ -350,8 +350,9 @@ def stay_offline(app, pagename, templatename, context, doctree) -> None:
     ]
 
 
-def one_search_bar(app, config) -> None:
-    """Remove the theme's second search bar."""
+def simple_navigation(app, config) -> None:
+    """Remove the theme's second search bar, and close the parts in the sidebar but for the present one."""
+    config.html_theme_options["show_navbar_depth"] = 0
     for part in ("persistent", "start", "center", "end"):
         config.html_theme_options[f"navbar_{part}"] = []
 
@@ -384,7 +385,7 @@ def setup(app) -> dict:
     }.items():
         app.add_directive(name, directive)
     app.connect("config-inited", announce)
-    app.connect("config-inited", one_search_bar)
+    app.connect("config-inited", simple_navigation)
     app.connect("config-inited", take_scripts_of_notebooks)
     app.connect("doctree-read", tie_cells)
     app.connect("doctree-read", number_proofs)
