@@ -1,4 +1,4 @@
-"""``make readme``: write the scorecard's counts and the moving picture of the present book into README.md and beside."""
+"""``make readme``: write the counts of the present book into README.md, and draw the moving picture beside it."""
 
 import json
 import re
@@ -27,7 +27,7 @@ def with_counts(text: str, table: str) -> str:
 
 
 def moving_picture(results: Path, path: Path, digit: int = 7, margin: float = 1e-3) -> None:
-    """Draw one image and its smallest changes after which the first one-layer network sees each other class, in turn."""
+    """Draw one image and its smallest changes after which the first one-layer network sees every other class."""
     name = names_of(results, "one_layer")[0]
     net, data = Network.load(results / "networks" / f"{name}.npz"), load("mnist")
     image = data.x_test[first_right({name: net}, data.x_test, data.y_test, [digit])[0]]
