@@ -26,6 +26,7 @@ NOTEBOOK_SCRIPTS = "results/static"  # where the scripts are that notebooks make
 SCRIPTS = {"book/_static/explorables": "_static/explorables", NOTEBOOK_SCRIPTS: "_static"}  # folder: that of the page
 SHARED = ("elements", "axes", "pixels", "network")  # scripts that every explorable may use, in the order of their needs
 FOOT = {"parameters", "setup"}  # tags of cells that go to the foot of the page
+ADDRESS = r"(\w+)#([\w-]+)\.([\w.-]+)"  # notebook#cell.key, of a number in a result file
 PIPE = r"\|"  # in a table of Markdown
 MEASURED = ("image/", "text/html", "text/markdown")  # outputs that get a line of provenance
 
@@ -40,6 +41,15 @@ def read_results(env, notebook: str) -> dict:
     path = results_folder(env) / f"{notebook}.json"
     env.note_dependency(str(path))
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def result_at(env, address: str):
+    """Return what ``notebook#cell.key`` names in a result file; LookupError where nothing of this name is there."""
+    notebook, cell, keys = re.fullmatch(ADDRESS, address).groups()
+    value = read_results(env, notebook)["cells"][cell]
+    for key in keys.split("."):
+        value = value[int(key)] if isinstance(value, list) else value[key]
+    return value
 
 
 def link_to_cell(notebook: str, cell: str, *children, **attributes) -> nodes.Node:
@@ -83,15 +93,13 @@ class ResultRole(SphinxRole):
 
     def run(self):
         """Return the link."""
-        match = re.fullmatch(r"(\w+)#([\w-]+)\.([\w.-]+)(?::(.+))?", self.text)
+        match = re.fullmatch(f"({ADDRESS})(?::(.+))?", self.text)
         if not match:
             message = f"result: expected notebook#cell.key:format, received {self.text!r}"
             return [], [self.inliner.reporter.warning(message, line=self.lineno)]
-        notebook, cell, keys, form = match.groups()
+        address, notebook, cell, _, form = match.groups()
         try:
-            value = read_results(self.env, notebook)["cells"][cell]
-            for key in keys.split("."):
-                value = value[int(key)] if isinstance(value, list) else value[key]
+            value = result_at(self.env, address)
             text = tidy(value, form) if form else str(value)
         except (OSError, LookupError, ValueError) as error:
             message = f"result: nothing for {self.text!r} ({type(error).__name__}: {error})"
