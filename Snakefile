@@ -33,7 +33,8 @@ rule all:
 rule book:
     input:
         "results/dataset.json", RECORDS, EXTENSION, "_config.yml", "_toc.yml", "params.yml", "workflow/render.py",
-        "workflow/dependencies.py", "book/claims.yml", "book/published.yml", "book/register.yml", "book/compared.yml", "book/references.bib",
+        "workflow/dependencies.py", "book/references.bib",
+        expand("book/{name}.yml", name=["claims", "published", "register", "compared"]),
         expand("lab/rules/{rule}.py", rule=glob_wildcards("lab/rules/{rule}.py").rule),
         expand("book/{page}.md", page=glob_wildcards("book/{page}.md").page),
         expand("book/_ext/{file}", file=glob_wildcards("book/_ext/{file,[^/]+[.]py}").file),
