@@ -95,13 +95,13 @@ def changed_in_view(register: Mapping[str, list[dict]]) -> int:
 
 
 def history(lines: list[dict]) -> str:
-    """Return the lines of a claim as a list in HTML whose items are Markdown: when, whether seen, what."""
+    """Return the lines of a claim as a list in Markdown: when, whether seen, what."""
     items = []
     for line in lines:
         when = f"{line['date'].day} {line['date']:%B %Y}, {'after' if line['seen'] else 'before'} its numbers were seen"
         commit = f" (commit {line['commit']})" if "commit" in line else ""
-        items.append(f"<li>{when}: {line['change']}{commit}</li>")
-    return f'<ul class="register">{"".join(items)}</ul>'
+        items.append(f"- {when}: {line['change']}{commit}")
+    return "\n".join(items)
 
 
 def _told(node, names: set):

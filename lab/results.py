@@ -14,7 +14,7 @@ from IPython.display import HTML, Markdown, display
 from bea.files import write_text
 from lab.claims import UNDECIDED, load_claims, shown, standing
 from lab.rules import Outcome
-from lab.wording import as_table
+from lab.wording import as_table, tidied
 
 
 class Results:
@@ -86,11 +86,11 @@ class Results:
         self.content["claims"][claim] = {"cell": cell} | asdict(outcome)
         self.write()
         rows = {
-            "published": shown(entry),
-            "ours": outcome.ours + (f" ({outcome.label})" if outcome.label else ""),
-            "verdict": f"**{standing(entry, outcome.verdict)}**. {outcome.because}",
+            "published": tidied(shown(entry)),
+            "ours": tidied(outcome.ours) + (f" ({outcome.label})" if outcome.label else ""),
+            "verdict": f"**{standing(entry, outcome.verdict)}**. {tidied(outcome.because)}",
         }
-        headers = [f"claim {claim}", entry["place"]]
+        headers = [f"claim {{ref}}`{claim} <claim-{claim}>`", entry["place"]]  # its row in the scorecard
         display(Markdown(as_table(rows.items(), headers)))
 
     def write(self) -> None:

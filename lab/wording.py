@@ -13,9 +13,19 @@ def tidy(value, form=".0e") -> str:
     """Return a number formatted by ``form``, its exponent written as on paper: 3·10⁻⁷."""
     if value == 0 and form.endswith("e"):
         return "0"
-    return re.sub(
-        r"e([-+])0*(\d+)$", lambda m: f"·10{(m[1] + m[2]).lstrip('+').translate(SUPERSCRIPTS)}", format(value, form)
-    )
+    return tidy_power(format(value, form))
+
+
+def tidy_power(number: str) -> str:
+    """Return a number as it is printed, "3e-07", with its exponent as on paper."""
+    return re.sub(r"e([-+])0*(\d+)$", lambda m: f"·10{(m[1] + m[2]).lstrip('+').translate(SUPERSCRIPTS)}", number)
+
+
+def tidied(text: str) -> str:
+    """Return a text with its numbers as on paper: 2e-05 as 2·10⁻⁵, and "91% (91% to 91%)" as "91%"."""
+    text = re.sub(r"\b\d+(?:\.\d+)?e[-+]\d+\b", lambda m: tidy_power(m[0]), text)
+    text = re.sub(r"(?<!\S)(\(?)(\S*\d\S*) to \2(?![\w.%·]*\w)", r"\1\2", text)
+    return re.sub(r"(?<!\S)(\S*\d\S*) \(\1\)", r"\1", text)
 
 
 def as_table(rows, headers) -> str:

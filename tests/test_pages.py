@@ -10,6 +10,7 @@ import yaml
 from bs4 import BeautifulSoup
 
 from explorable import CONTRAST
+from lab.claims import LABELS
 
 TOC = yaml.safe_load((Path(__file__).resolve().parents[1] / "_toc.yml").read_text(encoding="utf-8"))
 
@@ -408,6 +409,59 @@ def test_the_book_has_exercises(parsed):
     assert sum(title.startswith("Exercise") for title in titles) >= 5
 
 
+def test_every_claim_has_a_row_that_names_its_verdict_and_links_both_ways(parsed):
+    """The row has an id and leads to the cell that judged it; the verdict in the chapter leads to the row."""
+    page = parsed["book/scorecard.html"]
+    rows = page.select("article.claim")
+    assert len(rows) == 72
+    linked = 0
+    for row in rows:
+        assert row.select_one("a.claim-id")["href"] == f"#{row['id']}"
+        standing = row.select_one(".standing")
+        assert standing.get_text(strip=True) == row["data-verdict"]
+        assert standing.svg.find(True), f"{row['id']}: no shape"
+        if row["data-verdict"] == "not yet examined":
+            continue
+        path, fragment = _target("book/scorecard.html", row.select_one(".provenance a")["href"])
+        heads = [head.a["href"] for head in parsed[path].find(id=fragment).select("th") if head.a]
+        assert f"../book/scorecard.html#{row['id']}" in heads, f"{row['id']}: its verdict does not lead back"
+        linked += 1
+    assert linked >= 71
+
+
+def test_axes_of_the_scorecard_are_described(parsed):
+    """Each says in words what it shows, and has a mark for either side; numbers in rows are as on paper."""
+    page = parsed["book/scorecard.html"]
+    for axis in page.select(".small-axis"):
+        assert re.search(r"[Pp]ublished .+, ours .+\.", axis["aria-label"])
+        assert axis.select("path.published")
+        assert axis.select("path.ours")
+    for numbers in page.select(".claim-numbers"):
+        assert not re.search(r"\d[eE][-+]\d|([\d.]+%) to \1(?!\d)", numbers.get_text())
+
+
+def test_findings_say_how_sure_they_are_and_on_which_cell_they_rest(parsed):
+    """Each has a label and a link to a cell, and so has every number in it."""
+    page = parsed["book/findings.html"]
+    kinds = [row["data-kind"] for row in page.select("article.claim")]
+    assert kinds.count("finding") >= 10
+    assert kinds.count("negative result") >= 5
+    for row in page.select("article.claim"):
+        assert row.select_one(".standing").get_text() in LABELS
+        assert row.select_one(".provenance a")["href"].partition("#")[2].startswith("cell-")
+        assert row.select("a .result"), f"{row['id']}: no number"
+
+
+def test_the_map_links_every_page_that_needs_another_or_is_needed(parsed, smoke):
+    """Its links lead to pages of the book, and name them."""
+    links = parsed["book/map.html"].select("svg.map a")
+    assert len(links) > len(NOTEBOOKS)
+    for link in links:
+        path, _ = _target("book/map.html", link["href"])
+        title = parsed[path].h1.get_text().rstrip("#").strip()
+        assert " ".join(span.get_text() for span in link.select("tspan")) == title
+
+
 def test_the_scorecard_says_when_every_rule_was_written_and_what_was_seen(parsed):
     """In the fold below each claim, as a list of its own; above them all, of how many it had been seen."""
     page = parsed["book/scorecard.html"]
@@ -419,3 +473,91 @@ def test_the_scorecard_says_when_every_rule_was_written_and_what_was_seen(parsed
         lines = [line.get_text() for line in register.select("li")]
         assert lines
         assert all(re.match(r"\d+ \w+ \d{4}, (before|after) its numbers were seen: ", line) for line in lines)
+
+
+# ---- the scorecard, moved ------------------------------------------------------
+
+
+@pytest.fixture
+def open_scorecard(browser, site, watch):
+    """Return a function that opens the scorecard at a state, in a window of its own."""
+    contexts = []
+
+    def open_page(state="", page="book/scorecard.html", base=site, **settings):
+        contexts.append(browser.new_context(**settings))
+        problems = watch(contexts[-1], base)
+        tab = contexts[-1].new_page()
+        tab.goto(f"{base}{page}{state}")
+        return tab, problems
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+def shown_rows(page):
+    """Return the ids of the rows that can be seen."""
+    return page.locator("article.claim").evaluate_all("all => all.filter((e) => e.checkVisibility()).map((e) => e.id)")
+
+
+@pytest.mark.parametrize("place", ["server", "disk"])
+def test_rows_are_filtered_by_keyboard_and_the_address_keeps_the_state(open_scorecard, smoke, site, place):
+    """By paper and words; the count is said; who opens the new address sees the same, and "Show all" ends it."""
+    base = site if place == "server" else (smoke / "_build" / "html").as_uri() + "/"
+    page, problems = open_scorecard(base=base)
+    assert len(shown_rows(page)) == 72
+    page.get_by_label("paper").focus()
+    page.keyboard.press("ArrowDown")
+    assert shown_rows(page) == [f"B{number}" for number in range(1, 23)]
+    page.get_by_label("words").focus()
+    page.keyboard.type("TABLE 2")
+    found = shown_rows(page)
+    assert "B13" in found
+    assert len(found) < 22
+    assert page.locator(".claim-filter output").inner_text() == f"{len(found)} of 72 shown"
+    assert page.locator(".claim-filter output").get_attribute("aria-live") == "polite"
+    assert page.locator("h2").evaluate_all("all => all.filter((e) => e.checkVisibility()).length") == 1
+    again, _ = open_scorecard(base=base, state="#" + urlsplit(page.url).fragment)
+    assert shown_rows(again) == found
+    again.get_by_role("button", name="Show all").click()
+    assert len(shown_rows(again)) == 72
+    assert not urlsplit(again.url).fragment
+    fail_with(problems)
+
+
+def test_a_link_to_a_claim_shows_it_whatever_the_filter_was(open_scorecard):
+    """Its row is in view; a state that names no value is ignored."""
+    page, problems = open_scorecard("#paper=P&words=theorem&verdict=nonsense")
+    assert shown_rows(page)
+    assert all(name.startswith("P") for name in shown_rows(page))
+    page.evaluate("location.hash = 'B13'")
+    page.wait_for_function("document.getElementById('B13').checkVisibility()")
+    assert page.locator("#B13").evaluate("e => e.getBoundingClientRect().top < innerHeight")
+    fail_with(problems)
+
+
+@pytest.mark.parametrize("page", ["book/scorecard.html", "book/findings.html"])
+def test_without_scripts_all_rows_are_there(open_scorecard, page):
+    """And no control that would do nothing."""
+    tab, problems = open_scorecard(page=page, java_script_enabled=False)
+    assert tab.locator("article.claim").count() >= 15
+    assert tab.locator("article.claim[hidden], .claim-filter").count() == 0
+    fail_with(problems)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_marks_of_verdicts_stand_out(open_scorecard, scheme):
+    """Three to one against the page, as shapes must."""
+    page, problems = open_scorecard(color_scheme=scheme)
+    assert page.evaluate(THEME, scheme) == scheme
+    ratios = page.evaluate(
+        f"""() => {{
+          {CONTRAST}
+          const parse = (text) => text.match(/[\\d.]+/g).slice(0, 3).map(Number);
+          const ground = parse(getComputedStyle(document.body).backgroundColor);
+          return [...document.querySelectorAll(".standing svg, .small-axis path:is(.published, .ours):not(.range)")]
+            .map((e) => contrast(parse(getComputedStyle(e)[e.localName === "path" ? "fill" : "color"]), ground));
+        }}"""
+    )
+    assert min(ratios) >= 3
+    fail_with(problems)

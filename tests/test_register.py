@@ -137,9 +137,8 @@ def test_a_reader_is_told_when_and_whether_numbers_were_seen():
     first = {"date": DAY, "seen": False, "change": "First written.", "commit": "abc1234"}
     then = {"date": datetime.date(2026, 12, 2), "seen": True, "change": "Wider, $x < 2$.", "fingerprint": "f"}
     assert history([first, then]) == (
-        '<ul class="register">'
-        "<li>20 November 2026, before its numbers were seen: First written. (commit abc1234)</li>"
-        "<li>2 December 2026, after its numbers were seen: Wider, $x < 2$.</li></ul>"
+        "- 20 November 2026, before its numbers were seen: First written. (commit abc1234)\n"
+        "- 2 December 2026, after its numbers were seen: Wider, $x < 2$."
     )
 
 

@@ -22,6 +22,7 @@ from lab.claims import (
 )
 from lab.results import Results
 from lab.rules import Outcome
+from lab.wording import tidied
 
 CLAIM = {"paper": "B", "place": "§1", "statement": "s", "shown": "{p:.0%}", "judged": "j"}
 
@@ -84,6 +85,36 @@ def test_a_verdict_is_shown_to_its_last_word(tmp_path, claims, monkeypatch):
     Results("some", tmp_path, claims).record("cell", "B1", outcome)
     assert all(len(re.findall(r"(?<!\\)\|", line)) == 3 for line in tables[0].splitlines())
     assert r"where \|z\| is small" in tables[0]
+
+
+def test_a_verdict_leads_to_its_row_and_has_tidy_numbers(tmp_path, claims, monkeypatch):
+    """Its heading links to the claim in the scorecard; the file keeps the words as the rule said them."""
+    tables = []
+    monkeypatch.setattr("lab.results.display", lambda item: tables.append(item.data))
+    outcome = Outcome(REPRODUCED, ours="2e-05, 100.0% to 100.0%", label="exact", because="within 3e-12")
+    Results("some", tmp_path, claims).record("cell", "B1", outcome)
+    assert "{ref}`B1 <claim-B1>`" in tables[0]
+    assert "| 2·10⁻⁵, 100.0% (exact)" in tables[0]
+    assert "within 3·10⁻¹²" in tables[0]
+    assert json.loads((tmp_path / "some.json").read_text())["claims"]["B1"]["ours"] == "2e-05, 100.0% to 100.0%"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("7.274e-08 on MNIST", "7.274·10⁻⁸ on MNIST"),
+        ("91.9% (91.5% to 92.3%)", "91.9% (91.5% to 92.3%)"),
+        ("91% (91% to 91%)", "91%"),
+        ("5% to 5%.", "5%."),
+        ("1 to 1 of 100", "1 of 100"),
+        ("1 to 17", "1 to 17"),
+        ("10 to 10.5", "10 to 10.5"),
+        ("1·10⁻³ to 1·10⁻³²", "1·10⁻³ to 1·10⁻³²"),
+    ],
+)
+def test_numbers_in_a_text_are_tidied(text, expected):
+    """Exponents as on paper, a range of one number as this number; a longer number at its end is another one."""
+    assert tidied(text) == expected
 
 
 def test_claims_nobody_judged_are_not_yet_examined(tmp_path, claims):

@@ -158,6 +158,7 @@ def tiny_tree(to: Path) -> Path:
         "params.yml": PARAMETERS,
         "book/claims.yml": CLAIMS,
         "book/published.yml": "B1: {norm: 3}\n",
+        "book/compared.yml": "B1: {form: .1f, pairs: [{published: norm, ours: first#train.norm}]}\n",
         "book/register.yml": REGISTER,
         "book/references.bib": "",
         "book/index.md": INDEX,

@@ -17,10 +17,7 @@ from sphinx import addnodes
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
-from lab.claims import load_claims, scorecard, shown, summary_table
 from lab.parameters import EDITIONS, ROOT, common, declared, range_of, read
-from lab.register import changed_in_view, history, load_register
-from lab.rules import explained
 from lab.sources import digest_of
 from lab.wording import tidy
 
@@ -29,6 +26,7 @@ NOTEBOOK_SCRIPTS = "results/static"  # where the scripts are that notebooks make
 SCRIPTS = {"book/_static/explorables": "_static/explorables", NOTEBOOK_SCRIPTS: "_static"}  # folder: that of the page
 SHARED = ("elements", "axes", "pixels", "network")  # scripts that every explorable may use, in the order of their needs
 FOOT = {"parameters", "setup"}  # tags of cells that go to the foot of the page
+ADDRESS = r"(\w+)#([\w-]+)\.([\w.-]+)"  # notebook#cell.key, of a number in a result file
 PIPE = r"\|"  # in a table of Markdown
 MEASURED = ("image/", "text/html", "text/markdown")  # outputs that get a line of provenance
 
@@ -43,6 +41,15 @@ def read_results(env, notebook: str) -> dict:
     path = results_folder(env) / f"{notebook}.json"
     env.note_dependency(str(path))
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def result_at(env, address: str):
+    """Return what ``notebook#cell.key`` names in a result file; LookupError where nothing of this name is there."""
+    notebook, cell, keys = re.fullmatch(ADDRESS, address).groups()
+    value = read_results(env, notebook)["cells"][cell]
+    for key in keys.split("."):
+        value = value[int(key)] if isinstance(value, list) else value[key]
+    return value
 
 
 def link_to_cell(notebook: str, cell: str, *children, **attributes) -> nodes.Node:
@@ -86,15 +93,13 @@ class ResultRole(SphinxRole):
 
     def run(self):
         """Return the link."""
-        match = re.fullmatch(r"(\w+)#([\w-]+)\.([\w.-]+)(?::(.+))?", self.text)
+        match = re.fullmatch(f"({ADDRESS})(?::(.+))?", self.text)
         if not match:
             message = f"result: expected notebook#cell.key:format, received {self.text!r}"
             return [], [self.inliner.reporter.warning(message, line=self.lineno)]
-        notebook, cell, keys, form = match.groups()
+        address, notebook, cell, _, form = match.groups()
         try:
-            value = read_results(self.env, notebook)["cells"][cell]
-            for key in keys.split("."):
-                value = value[int(key)] if isinstance(value, list) else value[key]
+            value = result_at(self.env, address)
             text = tidy(value, form) if form else str(value)
         except (OSError, LookupError, ValueError) as error:
             message = f"result: nothing for {self.text!r} ({type(error).__name__}: {error})"
@@ -129,55 +134,6 @@ class FromMarkdown(SphinxDirective):
         box = nodes.container(classes=list(classes))
         self.state.nested_parse(text.splitlines(), self.content_offset, box)
         return [box]
-
-    def rows(self) -> list[dict]:
-        """Return the rows of the scorecard."""
-        for path in sorted(results_folder(self.env).glob("*.json")):
-            self.env.note_dependency(str(path))
-        claims = Path(self.env.srcdir) / "book" / "claims.yml"
-        rules = sorted((ROOT / "lab" / "rules").glob("*.py"))
-        for path in (claims, *(claims.with_name(f"{name}.yml") for name in ("published", "register")), *rules):
-            self.env.note_dependency(str(path))
-        return scorecard(load_claims(claims), results_folder(self.env))
-
-
-class Scorecard(FromMarkdown):
-    """``{scorecard} B`` lists the claims of one paper; without an argument, it counts the verdicts."""
-
-    optional_arguments = 1
-
-    def run(self):
-        """Return the table."""
-        rows = self.rows()
-        if not self.arguments:
-            judges = dict.fromkeys(row["notebook"] for row in rows if row["notebook"])
-            pages = ", ".join(f"{{doc}}`{name} <../results/{name}>`" for name in judges)
-            commits = {read_results(self.env, name)["provenance"]["commit"] for name in judges}
-            source = f"Counted from the verdicts of {pages} · commit {', '.join(sorted(commits))}"
-            register = load_register()
-            seen = f"The rules of {changed_in_view(register)} of {len(register)} claims were changed, or printed more "
-            seen += "fully, after their numbers had been seen."
-            return [
-                *self.parse(summary_table(rows), "scorecard-summary"),
-                *self.parse(seen),
-                *self.parse(source, "provenance"),
-            ]
-        paper, register = self.arguments[0], load_register()
-        lines = ["| claim | published | ours | verdict |", "|---|---|---|---|"]
-        for row in rows:
-            if row["paper"] != paper:
-                continue
-            link = ""
-            if row["notebook"]:
-                link = f" [{row['notebook']}, cell {row['cell']}](cell-{row['notebook']}-{row['cell']})"
-            ours = (row["ours"] or "–") + (f" ({row['label']})" if row["label"] else "")
-            because = f" {row['because']}" if row["because"] else ""
-            judged = explained(row) if "rule" in row else row["judged"].strip()  # a claim that nobody has examined
-            told = (judged + history(register[row["id"]])).replace("|", PIPE)
-            criterion = f"<details><summary>How it is judged</summary>{told}</details>"
-            claim = f"**{row['id']}** {row['place']}. {row['statement'].strip()} {criterion}"
-            lines.append(f"| {claim} | {shown(row)} | {ours} | **{row['standing']}**.{because}{link} |")
-        return self.parse("\n".join(lines), "scorecard")
 
 
 class Runs(FromMarkdown):
@@ -377,7 +333,6 @@ def setup(app) -> dict:
     app.add_role("result", ResultRole())
     for name, directive in {
         "result-figure": ResultFigure,
-        "scorecard": Scorecard,
         "runs": Runs,
         "parameters": Parameters,
         "versions": Versions,
