@@ -22,7 +22,7 @@ NEEDS = all_needs()
 # Ones that many or long ones wait for go first.
 FIRST = chains(expected(EDITION, NEEDS), {name: needs.chapters for name, needs in NEEDS.items()})
 RECORDS = [f"results/.done/{name}" for name in NEEDS]
-EXTENSION = sorted(files_reached(Path("book/_ext/companion.py").read_text(), Path()))
+EXTENSION = sorted({file for own in Path("book/_ext").glob("*.py") for file in files_reached(own.read_text(), Path())})
 
 
 # The records are asked for by name: Snakemake would not miss one that only stands behind an existing book.
