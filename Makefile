@@ -16,7 +16,7 @@ chapter: .venv/ready ## make one chapter and what it needs: NAME=15_table_2 P="m
 test: .venv/ready ## run everything that tests, on small parameters
 	@$(RUN) workflow.check --cores '$(CORES)'
 
-site: book ## zip the book, to be read without a network; EDITION as for the book, for the next three too
+site: book ## zip the book, to be read without a network; EDITION=... as for the book, also for the next three
 	@$(RUN) workflow.site --edition '$(EDITION)'
 
 students: book ## render and zip the book once more, without the solutions
@@ -29,7 +29,8 @@ slides: book ## make the slides of a class of 90 minutes
 	@$(RUN) workflow.slides --edition '$(EDITION)'
 
 lab: book ## open Jupyter Lab on the chapters
-	@$(RUN) workflow.lab --edition '$(EDITION)'
+	@$(if $(BEA_DATA),BEA_DATA='$(abspath $(BEA_DATA))') $(RUN) jupyterlab \
+	  --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks
 
 readme: book ## write the scorecard's counts and the picture of the present book into README.md
 	@$(RUN) workflow.readme
