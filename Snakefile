@@ -35,7 +35,7 @@ rule book:
         "results/dataset.json", RECORDS, EXTENSION, "_config.yml", "_toc.yml", "params.yml", "workflow/render.py",
         "book/claims.yml", "book/published.yml", "book/register.yml", "book/references.bib",
         expand("lab/rules/{rule}.py", rule=glob_wildcards("lab/rules/{rule}.py").rule),
-        expand("book/{page}.md", page=glob_wildcards("book/{page}.md").page),
+        expand("book/{page}.md", page=glob_wildcards("book/{page,[^/]+}.md").page),
         expand("book/_ext/{file}", file=glob_wildcards("book/_ext/{file,[^/]+[.]py}").file),
         expand("book/_static/{file}", file=glob_wildcards("book/_static/{file,.+[.][a-z]+}").file),
     output: touch("_build/book.done")
