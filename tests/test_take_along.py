@@ -223,9 +223,27 @@ def test_no_button_leads_elsewhere_without_an_address(extension, smoke):
     links = extension.launch_links("https://github.com/somebody/companion/", "notebooks/12_one_layer.ipynb")
     assert links["Binder"].startswith("https://mybinder.org/v2/gh/somebody/companion/main?")
     assert links["Binder"].endswith("notebooks/12_one_layer.ipynb")
-    assert links["Colab"].endswith("/github/somebody/companion/blob/main/notebooks/12_one_layer.ipynb")
+    assert links["Colab"].endswith(f"/github/somebody/companion/blob/main/{extension.LAUNCHER}")
     pages = (smoke / "_build" / "html" / "results").glob("*.html")
     assert not [page.name for page in pages if re.search("mybinder|colab", page.read_text(encoding="utf-8"))]
+
+
+def test_the_notebook_for_colab_knows_the_address_and_runs_a_chapter(extension, tmp_path):
+    """Of the tree as it is committed, fetched from here instead; the packages are those that are installed."""
+    cells = {
+        cell["id"]: "".join(cell["source"]) for cell in json.loads((ROOT / extension.LAUNCHER).read_text())["cells"]
+    }
+    address = yaml.safe_load((ROOT / "_config.yml").read_text())["sphinx"]["config"]["companion_repository"]
+    assert f'REPOSITORY = "{address}"' in cells["choose"]
+    choose = cells["choose"].replace(f'"{address}"', f'"{ROOT.as_uri()}"', 1).replace("%pip", "# %pip")
+    script = "\n".join([choose, cells["before"], cells["chapter"]])
+    (tmp_path / "run.ipy").write_text(script, encoding="utf-8")
+    run = subprocess.run(
+        [sys.executable, "-m", "IPython", "run.ipy"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    made = json.loads((tmp_path / "companion" / "results" / "10_linear_systems.json").read_text(encoding="utf-8"))
+    assert made["cells"]["example"]["backward"] < 1e-3
 
 
 # ---- for students -----------------------------------------------------------------

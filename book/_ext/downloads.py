@@ -9,6 +9,7 @@ from workflow.dependencies import all_needs
 FOLDER = "chapters"  # of the rendered book, for the zips
 AFTER_THEME = 600  # the theme fills its list of buttons before
 BRANCH = "main"
+LAUNCHER = "book/colab.ipynb"  # Colab opens one file, and a chapter alone lacks its packages
 
 
 def notebook_of(page: str) -> Path | None:
@@ -25,14 +26,14 @@ def launch_links(repository: str, notebook: str) -> dict[str, str]:
     repository : str
         Address of the repository at GitHub, ``https://github.com/OWNER/NAME``, or nothing.
     notebook : str
-        Path of the notebook in it.
+        Path of the notebook in it. Colab opens a notebook that fetches the rest and asks for the chapter.
     """
     if not repository:
         return {}
     owner, name = repository.removesuffix("/").removesuffix(".git").split("/")[-2:]
     return {
         "Binder": f"https://mybinder.org/v2/gh/{owner}/{name}/{BRANCH}?urlpath=lab/tree/{notebook}",
-        "Colab": f"https://colab.research.google.com/github/{owner}/{name}/blob/{BRANCH}/{notebook}",
+        "Colab": f"https://colab.research.google.com/github/{owner}/{name}/blob/{BRANCH}/{LAUNCHER}",
     }
 
 

@@ -5,7 +5,7 @@
 {
   const SCALE = 3; // pixels of the PNG to one of the drawing
 
-  /** The drawing as a file of its own: with a size, a ground, and the colours and letters that it has on a light page. */
+  /** The drawing as a file of its own, with a size, a ground, and colours and letters as on a light page. */
   function standalone(svg) {
     const copy = svg.cloneNode(true);
     const [, , width, height] = svg.getAttribute("viewBox").split(/\s+/).map(Number);

@@ -2,7 +2,7 @@
    link leading inside, folds open, solutions at the end. Called by workflow/pdf.py. */
 "use strict";
 
-const printed = (() => {
+{
   const make = (tag, attributes = {}, ...children) => {
     const element = Object.assign(document.createElement(tag), attributes);
     element.append(...children);
@@ -32,19 +32,21 @@ const printed = (() => {
     }
   }
 
+  const blank = (element) => !element.textContent.trim() && !element.querySelector("svg, img");
+
+  // Folds are opened, but code that was folded because nobody need read it is left out.
   function unfold(article) {
     each(article, "details", (fold) => {
-      each(fold, ".cell_input", (code) => code.remove()); // folded because nobody need read it
-      each(fold, ".cell:not(:has(.cell_output))", (cell) => cell.remove());
+      if (!fold.closest(".tag_hide-cell")) each(fold, ".cell_input", (code) => code.remove());
+      if (fold.matches(".run")) each(fold, ".cell", (cell) => cell.remove());
       const title = fold.querySelector(":scope > summary");
-      const empty = [...fold.children].every((child) => child === title || !child.textContent.trim() && !child.querySelector("svg, img"));
-      if (empty) fold.remove();
-      else {
-        const box = make("div", { className: `${fold.className} unfolded` });
-        if (title && !fold.classList.contains("hide")) box.append(make("p", { className: "unfolded-title" }, title.textContent.trim()));
-        box.append(...[...fold.childNodes].filter((child) => child !== title));
-        fold.replaceWith(box);
+      if ([...fold.children].every((child) => child === title || blank(child))) return fold.remove();
+      const box = make("div", { className: `${fold.className} unfolded` });
+      if (title && !fold.classList.contains("hide")) {
+        box.append(make("p", { className: "unfolded-title" }, title.textContent.trim()));
       }
+      box.append(...[...fold.childNodes].filter((child) => child !== title));
+      fold.replaceWith(box);
     });
   }
 
@@ -59,7 +61,7 @@ const printed = (() => {
       const words = make("figcaption", {}, "On the web page this figure moves. Here it is as it begins.");
       explorable.replaceWith(make("figure", { className: "still" }, image, words));
     });
-    each(article, "img", (image) => { image.loading = "eager"; image.src = image.src; }); // absolute, for another document
+    each(article, "img", (image) => Object.assign(image, { loading: "eager", src: image.src })); // absolute from now on
   }
 
   function link(article, path, base, paths) {
@@ -84,8 +86,9 @@ const printed = (() => {
     for (const solution of solutions) {
       solution.classList.remove("dropdown");
       const line = make("a", { className: "paged", href: `#${solution.id}` }, "Solution on page ");
+      const code = solution.previousElementSibling?.matches(".tag_hide-cell") ? solution.previousElementSibling : "";
       solution.replaceWith(make("p", { className: "see-solution" }, line));
-      appendix.append(solution);
+      appendix.append(code, solution); // a folded cell before a solution belongs to it
     }
   }
 
@@ -150,7 +153,8 @@ const printed = (() => {
     }
     const front = make("section", { className: "title-page" }, make("h1", {}, book.title),
       ...book.lines.map((line) => make("p", {}, line)));
-    document.body.append(front, make("section", { className: "contents-page" }, make("h1", {}, "Contents"), contents), body);
+    const list = make("section", { className: "contents-page" }, make("h1", {}, "Contents"), contents);
+    document.body.append(front, list, body);
     for (const a of document.querySelectorAll('a[href^="#"]')) {
       if (document.getElementById(a.getAttribute("href").slice(1))) continue;
       a.setAttribute("href", a.getAttribute("href").split("--")[0]); // the anchor was left out: its chapter
@@ -181,5 +185,5 @@ const printed = (() => {
     }
   }
 
-  return { fill, number };
-})();
+  window.printed = { fill, number };
+}
