@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+from docutils import nodes
+
 from lab.parameters import ROOT
 from workflow.chapter_zip import write
 from workflow.dependencies import all_needs
 
 FOLDER = "chapters"  # of the rendered book, for the zips
-AFTER_THEME = 600  # the theme fills its list of buttons before
+LATE = 600  # after the theme has filled its list of buttons, and cells have got their ids
 BRANCH = "main"
 LAUNCHER = "book/colab.ipynb"  # Colab opens one file, and a chapter alone lacks its packages
 
@@ -78,10 +80,19 @@ def write_zips(app, exception) -> None:
         write(name, folder / f"{name}.zip", ROOT, needs)
 
 
+def drop_solved(app, doctree) -> None:
+    """Leave out the cells called "solution" where the book's solutions are left out, in the edition for students."""
+    if app.config.hide_solutions:
+        for cell in list(doctree.findall(nodes.container)):
+            if any(name.startswith("cell-solution") for name in cell["ids"]):
+                cell.parent.remove(cell)
+
+
 def setup(app) -> dict:
     """Register everything."""
     if "companion_repository" not in app.config:
         app.add_config_value("companion_repository", "", "html")
-    app.connect("html-page-context", add_buttons, priority=AFTER_THEME)
+    app.connect("doctree-read", drop_solved, priority=LATE)
+    app.connect("html-page-context", add_buttons, priority=LATE)
     app.connect("build-finished", write_zips)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -78,17 +78,15 @@
     });
   }
 
-  // A solution leaves a line with its page where it stood.
+  // A solution leaves a line with its page where it stood; a cell called "solution" goes with it.
   function collect(article, title, appendix) {
-    const solutions = [...article.querySelectorAll(".solution")];
-    if (!solutions.length) return;
-    appendix.append(make("h2", {}, title));
+    const solutions = [...article.querySelectorAll(".solution, .cell[id*='--cell-solution']")];
+    if (solutions.length) appendix.append(make("h2", {}, title));
     for (const solution of solutions) {
       solution.classList.remove("dropdown");
       const line = make("a", { className: "paged", href: `#${solution.id}` }, "Solution on page ");
-      const code = solution.previousElementSibling?.matches(".tag_hide-cell") ? solution.previousElementSibling : "";
-      solution.replaceWith(make("p", { className: "see-solution" }, line));
-      appendix.append(code, solution); // a folded cell before a solution belongs to it
+      if (solution.matches(".solution")) solution.before(make("p", { className: "see-solution" }, line));
+      appendix.append(solution);
     }
   }
 
