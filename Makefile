@@ -5,7 +5,7 @@ EDITION ?= full
 export PYTHON
 RUN = .venv/bin/python -m
 
-.PHONY: book chapter test readme durations lock clean help
+.PHONY: book chapter test site students pdf slides lab readme durations lock clean help
 
 book: .venv/ready ## make the book; EDITION=smoke or complete for another edition, CORES=4
 	@$(RUN) workflow.build --edition '$(EDITION)' --cores '$(CORES)'
@@ -15,6 +15,22 @@ chapter: .venv/ready ## make one chapter and what it needs: NAME=15_table_2 P="m
 
 test: .venv/ready ## run everything that tests, on small parameters
 	@$(RUN) workflow.check --cores '$(CORES)'
+
+site: book ## zip the book, to be read without a network; EDITION=... as for the book, also for the next three
+	@$(RUN) workflow.site --edition '$(EDITION)'
+
+students: book ## render and zip the book once more, without the solutions
+	@$(RUN) workflow.site --edition '$(EDITION)' --students
+
+pdf: book ## print the book into one PDF; needs Chromium
+	@$(RUN) workflow.pdf --edition '$(EDITION)'
+
+slides: book ## make the slides of a class of 90 minutes
+	@$(RUN) workflow.slides --edition '$(EDITION)'
+
+lab: book ## open Jupyter Lab on the chapters
+	@$(if $(BEA_DATA),BEA_DATA='$(abspath $(BEA_DATA))') $(RUN) jupyterlab \
+	  --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks
 
 readme: book ## write the scorecard's counts and the picture of the present book into README.md
 	@$(RUN) workflow.readme

@@ -36,7 +36,7 @@ rule book:
         "workflow/dependencies.py", "book/references.bib",
         expand("book/{name}.yml", name=["claims", "published", "register", "compared"]),
         expand("lab/rules/{rule}.py", rule=glob_wildcards("lab/rules/{rule}.py").rule),
-        expand("book/{page}.md", page=glob_wildcards("book/{page}.md").page),
+        expand("book/{page}.md", page=glob_wildcards("book/{page,[^/]+}.md").page),
         expand("book/_ext/{file}", file=glob_wildcards("book/_ext/{file,[^/]+[.]py}").file),
         expand("book/_static/{file}", file=glob_wildcards("book/_static/{file,.+[.][a-z]+}").file),
     output: touch("_build/book.done")

@@ -1,25 +1,18 @@
 """What the tests of the built pages share: the smoke book, a server for it, a browser, and an eye on its traffic."""
 
-import functools
-import http.server
 import importlib
 import os
 import re
-import shutil
-import threading
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urljoin
 
 import pytest
 
 from workflow import check
+from workflow.browser import chromium, served
 
 ROOT = Path(__file__).resolve().parents[1]
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-FLAGS = (
-    *("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update"),
-)
 
 
 @pytest.fixture(scope="session")
@@ -31,37 +24,23 @@ def smoke() -> Path:
     return folder
 
 
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        """Say nothing."""
-
-
 @pytest.fixture(scope="session")
 def site(smoke):
     """Return the address of a server for the smoke book, ending in a slash."""
-    handler = functools.partial(_Quiet, directory=smoke / "_build" / "html")
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
+    with served(smoke / "_build" / "html") as address:
+        yield address
 
 
 @pytest.fixture(scope="module")  # no longer than a module: a running Playwright occupies the worker's event loop
 def browser():
     """Return Chromium. Without one, skip; with BEA_REQUIRE_BROWSER in the environment, fail."""
     missing = pytest.fail if os.environ.get("BEA_REQUIRE_BROWSER") else pytest.skip
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        missing("Playwright is not installed, so the pages were not looked at in a browser")
-    with sync_playwright() as playwright:
-        found = [path for path in map(shutil.which, BROWSERS) if path]
-        path = Path(found[0] if found else playwright.chromium.executable_path)
-        if not path.is_file():
-            missing(f"none of {', '.join(BROWSERS)} was found, so the pages were not looked at in a browser")
-        chromium = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield chromium
-        chromium.close()
+    with ExitStack() as stack:
+        try:
+            found = stack.enter_context(chromium())
+        except (FileNotFoundError, ImportError) as error:
+            missing(f"{error}, so the pages were not looked at in a browser")
+        yield found
 
 
 def _watch(context, base: str) -> list[str]:

@@ -10,9 +10,9 @@ from workflow.plan import fail
 JUPYTER_BOOK = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
 
 
-def render(folder: Path, *options: str) -> tuple[int, Path]:
+def render(folder: Path, *options: str, log: Path | None = None) -> tuple[int, Path]:
     """Run ``jupyter-book build`` on a folder; return its exit status and where everything it said is."""
-    log = folder / "_build" / "render.log"
+    log = log or folder / "_build" / "render.log"
     log.parent.mkdir(exist_ok=True)
     with open(log, "w", encoding="utf-8") as file:
         command = [*JUPYTER_BOOK, "build", str(folder), *options]
@@ -49,13 +49,18 @@ def render_alone(chapter: str, made: Path, folder: Path) -> Path:
     return folder / "_build" / "html" / "results" / f"{chapter}.html"
 
 
+def problems_of(log: Path) -> str:
+    """Return what a reader should see of the log of a build that failed."""
+    lines = log.read_text(encoding="utf-8").splitlines()
+    important = [line for line in lines if "WARNING" in line or "ERROR" in line or "rror:" in line]
+    return "\n".join(["jupyter-book build failed:", *(important or lines)[-30:], f"all of it: {log}"])
+
+
 def main() -> None:
     """Render the book of the present folder, and exit with what Jupyter Book returns."""
     code, log = render(Path(), "-W", "-n", "--keep-going")
     if code:
-        lines = log.read_text(encoding="utf-8").splitlines()
-        important = [line for line in lines if "WARNING" in line or "ERROR" in line or "rror:" in line]
-        fail("\n".join(["jupyter-book build failed:", *(important or lines)[-30:], f"all of it: {log}"]))
+        fail(problems_of(log))
 
 
 if __name__ == "__main__":

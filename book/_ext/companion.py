@@ -208,11 +208,12 @@ class Explorable(SphinxDirective):
         name = directives.uri(self.arguments[0])
         fallback = " ".join(self.content)
         files = (*SHARED, *self.options.get("scripts", "").split(), name)
-        scripts = "".join(f'<script src="../{self.address(file)}"></script>' for file in files)
+        root = "../" * self.env.docname.count("/")
+        scripts = "".join(f'<script src="{root}{self.address(file)}"></script>' for file in files)
         return [nodes.raw("", f'<div class="explorable" id="{name}"><p>{fallback}</p></div>{scripts}', format="html")]
 
     def address(self, file: str) -> str:
-        """Return where the page, one folder deep as every page of the book, finds a script from one level up."""
+        """Return where a script is, seen from the first page."""
         root = Path(self.env.srcdir)
         for folder, there in SCRIPTS.items():
             if (root / folder / f"{file}.js").is_file():

@@ -1,0 +1,159 @@
+"""``make pdf``: the whole book as one PDF, printed by Chromium from the rendered pages.
+
+All pages become one document, so that links lead inside and every font is there once. It is printed twice: the first
+time tells on which page everything is, the second time the table of contents says so.
+"""
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+
+import yaml
+from pypdf import PdfReader, PdfWriter
+
+from workflow.browser import chromium, served
+from workflow.editions import folder
+
+SOURCES = Path(__file__).with_name("print")
+WIDTH = 642  # pixels between the margins of the paper, 170 mm
+NAME = "how-little-must-change.pdf"
+LONGEST = 120_000  # milliseconds for setting all the mathematics
+
+
+def parts_of(toc: dict) -> list[dict]:
+    """Return the parts of the book, caption and pages, as ``_toc.yml`` lists them; the first page has no caption."""
+    groups = toc.get("parts") or [{"chapters": toc.get("chapters", [])}]
+    parts = [{"caption": part.get("caption", ""), "pages": _pages(part.get("chapters", []))} for part in groups]
+    return [{"caption": "", "pages": [f"{toc['root']}.html"]}, *parts]
+
+
+def _pages(entries: list[dict]) -> list[str]:
+    found = []
+    for entry in entries:
+        found += [f"{entry['file']}.html"] if "file" in entry else []
+        found += _pages(entry.get("sections", []))
+    return found
+
+
+def lines_of(book: Path) -> list[str]:
+    """Return what stands below the title: the authors, and from what the book was computed."""
+    settings = yaml.safe_load((book / "_config.yml").read_text(encoding="utf-8"))
+    decided = json.loads((book / "results" / "dataset.json").read_text(encoding="utf-8"))
+    made = {json.loads(path.read_text(encoding="utf-8")).get("provenance", {}).get("commit") for path in _runs(book)}
+    lines = [settings["author"], f"Computed from {decided['name']}, commit {', '.join(sorted(filter(None, made)))}."]
+    if decided["edition"] == "smoke":
+        lines.append("Made with the smoke parameters, for tests: the numbers mean little.")
+    return lines
+
+
+def _runs(book: Path) -> list[Path]:
+    return [path for path in sorted((book / "results").glob("*.json")) if re.match(r"\d", path.name)]
+
+
+def pictures(browser, base: str, pages: list[str], to: Path) -> dict[str, str]:
+    """Take a picture of every figure that moves, as it begins; return id → address below ``base``.
+
+    Parameters
+    ----------
+    browser : playwright.sync_api.Browser
+    base : str
+        Address of the folder with ``html`` and ``pdf``.
+    pages : list of str
+    to : Path
+        Where the pictures go.
+    """
+    found = {}
+    page = browser.new_page(viewport={"width": 900, "height": 900}, device_scale_factor=2, reduced_motion="reduce")
+    for name in pages:
+        page.goto(f"{base}html/{name}")
+        for explorable in page.locator(".explorable").all():
+            explorable.locator("svg, canvas").first.wait_for()
+            label = explorable.get_attribute("id")
+            explorable.screenshot(path=to / f"{label}.png")
+            found[label] = f"{base}pdf/{label}.png"
+    page.close()
+    return found
+
+
+def with_explorables(html: Path, pages: list[str]) -> list[str]:
+    """Return the pages that have a figure that moves."""
+    return [page for page in pages if 'class="explorable"' in (html / page).read_text(encoding="utf-8")]
+
+
+def page_numbers(pdf: Path) -> dict[str, int]:
+    """Return anchor → number of its page, from one on, for all anchors that the document links to."""
+    reader = PdfReader(pdf)
+    return {
+        name.removeprefix("/"): reader.get_destination_page_number(target) + 1
+        for name, target in reader.named_destinations.items()
+    }
+
+
+def bookmarked(pdf: Path, outline: list[dict], title: str, to: Path) -> None:
+    """Write the PDF with an outline of its parts and chapters.
+
+    Parameters
+    ----------
+    pdf : Path
+    outline : list of dict
+        Parts: id, caption, which may be empty, and chapters with id and title.
+    title : str
+        Of the book.
+    to : Path
+    """
+    pages = page_numbers(pdf)
+    writer = PdfWriter(clone_from=pdf)
+    for part in outline:
+        above = None
+        if part["caption"]:
+            above = writer.add_outline_item(part["caption"], pages[part["id"]] - 1, is_open=False)
+        for chapter in part["chapters"]:
+            writer.add_outline_item(chapter["title"], pages[chapter["id"]] - 1, parent=above)
+    writer.page_mode = "/UseOutlines"
+    writer.add_metadata({"/Title": title})
+    writer.write(to)
+
+
+def make(book: Path) -> Path:
+    """Print the rendered book of a folder, and return the PDF."""
+    build = book / "_build"
+    work, html = build / "pdf", build / "html"
+    work.mkdir(exist_ok=True)
+    settings = yaml.safe_load((book / "_config.yml").read_text(encoding="utf-8"))
+    parts = parts_of(yaml.safe_load((book / "_toc.yml").read_text(encoding="utf-8")))
+    pages = [page for part in parts for page in part["pages"]]
+    (work / "index.html").write_text('<!doctype html><html lang="en" data-theme="light"><meta charset="utf-8"><body>')
+    first, second = work / "first.pdf", work / "second.pdf"
+    with chromium() as browser, served(build) as base:
+        stills = pictures(browser, base, with_explorables(html, pages), work)
+        page = browser.new_page(viewport={"width": WIDTH, "height": 900}, reduced_motion="reduce")
+        page.set_default_timeout(LONGEST)
+        page.emulate_media(media="print", color_scheme="light")
+        page.goto(f"{base}pdf/index.html")
+        page.add_script_tag(path=SOURCES / "printed.js")
+        given = {"base": f"{base}html/", "title": settings["title"], "lines": lines_of(book), "parts": parts}
+        given |= {"pictures": stills, "style": (SOURCES / "printed.css").read_text(encoding="utf-8")}
+        outline = page.evaluate("(book) => printed.fill(book)", given)
+        page.pdf(path=first, prefer_css_page_size=True, print_background=True)
+        page.evaluate("(pages) => printed.number(pages)", page_numbers(first))
+        page.pdf(path=second, prefer_css_page_size=True, print_background=True)
+    bookmarked(second, outline, settings["title"], build / NAME)
+    return build / NAME
+
+
+def main() -> None:
+    """Print the book of an edition, and say where the PDF is."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--edition", default="full")
+    arguments = parser.parse_args()
+    try:
+        made = make(folder(arguments.edition))
+    except FileNotFoundError as error:
+        sys.exit(f"pdf: {error}")
+    print(f"Open this in a reader of PDF:\n  {made.resolve()}")
+
+
+if __name__ == "__main__":
+    main()
