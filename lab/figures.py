@@ -2,6 +2,7 @@
 
 import html
 import io
+import math
 import re
 
 import matplotlib as mpl
@@ -12,6 +13,7 @@ from matplotlib.figure import Figure
 # Okabe and Ito's colours, told apart with any kind of colour vision.
 BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9"
 INK = "#010203"  # drawn as the colour of the surrounding text
+LEGIBLE = 9  # pixels: letters are never smaller on the screen; a figure scrolls before they are
 CHANGE = LinearSegmentedColormap.from_list("change", [BLUE, "#ffffff", VERMILLION])  # from less to more
 STYLE = {
     "axes.edgecolor": INK,
@@ -91,19 +93,33 @@ def sheet(images, titles, columns: int, height=1.15, size=7) -> Figure:
 
 
 def to_svg(figure: Figure, name: str, alt: str) -> str:
-    """Return the figure as one ``<svg>`` element with alternative text, its ids prefixed by ``name``."""
+    """Return the figure as one ``<svg>`` element with alternative text, its ids prefixed by ``name``.
+
+    It is as wide as its place, but no wider than drawn, and no narrower than its smallest letters can be read.
+    """
     buffer = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": name}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'(<image\b[^>]*) id="[^"]*"', r"\1", svg)  # made from its content, so not unique
     svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", svg)
     svg = svg.replace(INK, "currentColor").replace(BLUE.lower(), f"var(--figure-blue, {BLUE})")
     width = re.search(r'width="([\d.]+)pt"', svg).group(1)
+    style = f"width: 100%; max-width: {width}pt"
+    if letters := smallest_letters(svg):
+        style += f"; min-width: {math.ceil(LEGIBLE * float(width) / letters)}px"
     svg = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"|height="[\d.]+pt" width="[\d.]+pt"', "", svg, count=1)
     label = html.escape(alt, quote=True)
-    return svg.replace("<svg", f'<svg role="img" aria-label="{label}" style="width: 100%; max-width: {width}pt"', 1)
+    return svg.replace("<svg", f'<svg role="img" aria-label="{label}" style="{style}"', 1)
+
+
+def smallest_letters(svg: str) -> float | None:
+    """Return the size of the smallest text of a figure, exponents and indices aside; None where there is none."""
+    texts = re.findall(r"<text\b.*?</text>", svg, re.DOTALL)
+    sizes = [[float(size) for size in re.findall(r"font(?:-size)?:[^;\"]*?([\d.]+)px", text)] for text in texts]
+    return min((max(of_text) for of_text in sizes if of_text), default=None)
 
 
 def to_png(figure: Figure, path) -> None:

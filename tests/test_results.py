@@ -190,3 +190,24 @@ def test_figures_are_reproducible_and_follow_the_theme(tmp_path, claims):
     assert "currentColor" in svg
     assert 'aria-label="what &quot;it&quot; shows"' in svg
     assert 'id="name-figure_1"' in svg
+
+
+def test_an_image_that_a_figure_shows_twice_has_no_id_twice():
+    """Matplotlib names images by their content."""
+    figure, axes = figures.new_figure(4, 2, 1, 2)
+    for ax in axes.flat:
+        figures.show_image(ax, np.eye(3), "a title")
+    ids = re.findall(r'\bid="([^"]*)"', figures.to_svg(figure, "name", "what it shows"))
+    assert "name-figure_1" in ids
+    assert len(ids) == len(set(ids))
+
+
+def test_a_figure_is_never_narrower_than_its_letters_can_be_read():
+    """Its least width keeps the smallest at nine pixels; exponents do not count, a figure without any is free."""
+    figure, ((ax,),) = figures.new_figure(4, 2)
+    ax.set_axis_off()
+    assert "min-width" not in figures.to_svg(figure, "name", "nothing")
+    ax.set_title("$10^{-3}$", fontsize=12)
+    ax.text(0.5, 0.5, "small", fontsize=8)
+    least = float(re.search(r"min-width: ([\d.]+)px", figures.to_svg(figure, "name", "letters")).group(1))
+    assert figures.LEGIBLE <= least * 8 / (4 * 72) < figures.LEGIBLE + 0.05
