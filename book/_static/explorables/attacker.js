@@ -476,7 +476,7 @@
 
   function build(root) {
     if (!load(E.attackerData)) {
-      html("p", { text: "The network is missing: its file is made by the notebook “attacker”." }, root);
+      html("p", { text: "The network is missing: its file is made by the notebook “18_data_of_the_attacker”." }, root);
       return;
     }
     const later = E.eachFrame(() => set({}), true); // compute once the browser has shown what the hand did
