@@ -20,9 +20,8 @@ def article(thing):
 def out_of_view(page, size, selectors):
     """Return which of these elements do not lie wholly in a window of this size, the page scrolled to its top."""
     page.set_viewport_size(dict(zip(("width", "height"), size, strict=True)))
-    page.evaluate(
-        "() => { scrollTo(0, 0); return new Promise((done) => requestAnimationFrame(() => setTimeout(done, 0))); }"
-    )
+    page.evaluate("scrollTo(0, 0)")
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done, 0)))")  # plots follow the width
     return page.evaluate(
         """(selectors) => selectors.flatMap((selector) => {
           const found = [...document.querySelectorAll(selector)].filter((e) => e.checkVisibility());

@@ -313,7 +313,7 @@ def ink_after(page):
 
 
 def test_pressing_a_target_changes_the_picture_at_once(open_attacker, net):
-    """As soon as the button is pressed, the picture is another one, and `bea`'s network sees the target in the image."""
+    """As soon as the button is pressed, the picture is another one, in which `bea`'s network sees the target."""
     page = open_attacker()
     for target in (2, 9, 0):
         before = ink_after(page)
@@ -333,9 +333,7 @@ def test_pressing_a_target_changes_the_picture_at_once(open_attacker, net):
     assert page.locator("#attacker figcaption").nth(2).text_content() == "the same image, now seen as a 0"
 
 
-@pytest.mark.parametrize(
-    ("asked", "target"), [("?target=5", 5), ("?target=10", 3), ("?target=x", 3), ("?target=-1", 3)]
-)
+@pytest.mark.parametrize(("asked", "target"), [("?target=5", 5), ("?target=10", 3), ("?target=x", 3), ("", 3)])
 def test_the_address_may_name_a_target(open_attacker, site, asked, target):
     """One digit is taken over, anything else is ignored."""
     page = open_attacker()

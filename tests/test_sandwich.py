@@ -1,4 +1,4 @@
-"""The explorable of the page "Between proof and attack": its classes against those of `bea`, its verdicts, its controls."""
+"""The explorable of the page "Between proof and attack": classes against those of `bea`, verdicts, controls."""
 
 import base64
 import functools
