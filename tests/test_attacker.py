@@ -362,7 +362,7 @@ def test_the_digits_of_the_first_page_open_the_attacker(browser, site, watch):
     links.nth(4).focus()
     page.keyboard.press("Enter")
     page.wait_for_selector("#attacker table", state="attached")
-    assert f"target={page.evaluate(STATE)['wanted']}" in page.url
+    assert f"target={page.evaluate(STATE)['target']}" in page.url
     page.go_back()
     links.nth(0).click()
     page.wait_for_selector("#attacker table", state="attached")
