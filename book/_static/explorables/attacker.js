@@ -163,7 +163,7 @@
       if (!r) return;
       const unit = r.dx ? null : chiefUnit(r), values = r.dx || rowChange(r, unit), limit = most(values) || 1;
       paint(change.canvas, values, SIDE, SIDE, limit);
-      change.caption.textContent = r.dx ? `change: ±${number(limit, 2)}` : `change of row ${unit + 1} of A₁: ±${number(limit, 2)}`;
+      change.caption.textContent = r.dx ? `change: ±${number(limit, 2)}` : `row ${unit + 1} of A₁: ±${number(limit, 2)}`;
       change.describe(change.caption.textContent);
       const seen = E.article(best(r.logits)), same = r.dx ? "" : "the same image, ";
       paint(after.canvas, r.dx ? inputs.pixels.map((p, k) => p + r.dx[k]) : inputs.pixels, SIDE, SIDE, 0);
