@@ -59,7 +59,7 @@ def show_image(axes, image, title="", change=False, size=10) -> None:
 
 
 def mosaic(images, titles, columns: int, framed=()) -> Figure:
-    """Return a figure of images (n, 28, 28) in rows, white on black, each with its title above.
+    """Return a figure of images (n, 28, 28) in rows, dark on light, each with its title above.
 
     An image of NaN leaves its place to the title; the numbers in ``framed`` are of images with a frame.
     """
@@ -73,7 +73,7 @@ def mosaic(images, titles, columns: int, framed=()) -> Figure:
         if k in framed:
             sides = [-1.5, 28.5, 28.5, -1.5, -1.5], [-1.5, -1.5, 28.5, 28.5, -1.5]
             ax.plot(np.add(sides[0], left), np.add(sides[1], top), color=VERMILLION, lw=2)
-    ax.imshow(canvas, cmap="gray", vmin=0, vmax=1, interpolation="none")
+    ax.imshow(canvas, cmap="gray_r", vmin=0, vmax=1, interpolation="none")
     ax.set_axis_off()
     return figure
 

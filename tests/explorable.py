@@ -12,6 +12,28 @@ CONTRAST = """const luminance = ([r, g, b]) => [r, g, b].map((c) => c / 255)
 PARTS = "p, span, td, th, table, button, input, canvas, figcaption, div, svg, text"
 
 
+def article(thing):
+    """Return a number or a noun with its article, as pages write it."""
+    return f"{'an' if str(thing)[0] in 'aeiou8' else 'a'} {thing}"
+
+
+def out_of_view(page, size, selectors):
+    """Return which of these elements do not lie wholly in a window of this size, the page scrolled to its top."""
+    page.set_viewport_size(dict(zip(("width", "height"), size, strict=True)))
+    page.evaluate("scrollTo(0, 0)")
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done, 0)))")  # plots follow the width
+    return page.evaluate(
+        """(selectors) => selectors.flatMap((selector) => {
+          const found = [...document.querySelectorAll(selector)].filter((e) => e.checkVisibility());
+          if (!found.length) return [`${selector} is not there`];
+          return found.map((e) => e.getBoundingClientRect())
+            .filter((b) => !(b.width && b.top >= 0 && b.left >= 0 && b.bottom <= innerHeight && b.right <= innerWidth))
+            .map((b) => `${selector} ends at ${b.right.toFixed()}, ${b.bottom.toFixed()}`);
+        })""",
+        selectors,
+    )
+
+
 def button(page, name):
     """Return a button of the explorable by its name."""
     return page.locator(".explorable").get_by_role("button", name=name, exact=True)

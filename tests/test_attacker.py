@@ -11,7 +11,7 @@ import pytest
 from bea import Network, Perturbation
 from bea.backward import search
 from bea.numerics import quadratic, sequential
-from explorable import button, faint, outside, pressed
+from explorable import article, button, faint, outside, pressed
 
 ROW = "#attacker .explorable-table tbody tr"
 SET = "change => window.explorables.attacker.set(change)"
@@ -22,7 +22,7 @@ METHODS = {"first": "first-order", "converged": "converged"}
 @pytest.fixture
 def open_attacker(open_explorable):
     """Return a function that opens the page; see `open_explorable`."""
-    return functools.partial(open_explorable, "attacker", "#attacker table")
+    return functools.partial(open_explorable, "attacker", "#attacker table", state="attached")
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,9 @@ def assert_page_right(page):
         assert table["the target wins by the margin"][column] == ("yes" if found["success"] else "no")
     assert state["converged"]["success"]
     assert state["seen"] == np.argmax(state["before"])
-    assert f"The network sees a {state['seen']}" in sentence
+    assert f"The network sees {article(state['seen'])};" in sentence
+    assert sentence.endswith(f"makes it see {article(state['target'])}.")
+    assert page.locator("#attacker figcaption strong").text_content() == f"now seen as {article(state['target'])}"
     return state
 
 
@@ -164,10 +166,10 @@ def test_the_mouse_chooses_digit_target_and_what_may_change(open_attacker):
     target = assert_page_right(page)
     assert target["target"] == 9
     assert target["before"] == digit["before"]
-    for on in ("input", "both", "weights"):
-        button(page, on).click()
+    for on, name in {"weights": "the weights", "both": "both", "input": "the image"}.items():
+        button(page, name).click()
         assert assert_page_right(page)["on"] == on
-        assert pressed(page) == ["digit 4", "9", on]
+        assert pressed(page) == ["9", name, "digit 4"]
     assert button(page, "4").is_disabled()
     button(page, "digit 9").click()  # the target wins already, so another one is proposed
     state = assert_page_right(page)
@@ -180,10 +182,10 @@ def test_the_keyboard_does_all_of_it(open_attacker):
     page = open_attacker()
     button(page, "digit 2").focus()
     page.keyboard.press("Enter")
-    button(page, "input").focus()
+    button(page, "the weights").focus()
     page.keyboard.press("Space")
     start = assert_page_right(page)
-    assert (start["digit"], start["on"]) == (2, "input")
+    assert (start["digit"], start["on"]) == (2, "weights")
     page.focus("#attacker-margin")
     for _ in range(5):
         page.keyboard.press("ArrowRight")
@@ -198,7 +200,7 @@ def test_the_keyboard_does_all_of_it(open_attacker):
     state, table, sentence = shown(page)
     assert state["ink"] == 0
     assert "paper is blank" in sentence
-    assert table["‖Δx‖ / ‖x‖"] == ["–", "–"]
+    assert table["‖ΔA₁‖ / ‖A₁‖"] == ["–", "–"]
     page.keyboard.press("Space")
     page.wait_for_function(f"{STATE}.ink > 1")
     dot = page.evaluate(STATE)["ink"]
@@ -231,7 +233,7 @@ def test_a_drawing_is_attacked_like_a_digit(open_attacker, net):
     page.wait_for_function(f"{STATE}.ink > 30")
     seven = assert_page_right(page)
     assert seven["digit"] is None
-    assert pressed(page)[0] == str(seven["target"])
+    assert pressed(page) == [str(seven["target"]), "the image"]
     image = canvas_ink(page)
     assert image[:4].max() == 0
     assert image[5, 14] > 0.9
@@ -246,7 +248,7 @@ def test_a_drawing_is_attacked_like_a_digit(open_attacker, net):
     middle = [np.sum(image * (np.arange(28) + 0.5)[:, None]), np.sum(image * (np.arange(28) + 0.5))] / image.sum()
     assert np.abs(middle - 14).max() <= 0.6
     button(page, "digit 7").click()
-    assert pressed(page)[0] == "digit 7"
+    assert pressed(page)[-1] == "digit 7"
 
 
 def canvas_ink(page):
@@ -300,5 +302,70 @@ def test_pictures_and_controls_have_names(open_attacker, nameless):
     page.evaluate(SET, {"on": "both"})
     assert nameless(page) == []
     pictures = page.locator("#attacker canvas[role=img]:visible")
-    assert pictures.count() == 18
+    assert pictures.count() == 20
     assert page.locator("#attacker table caption").count() == 2
+
+
+def ink_after(page):
+    """Return the pixels of the picture after the change."""
+    picture = page.locator("#attacker .explorable-attack canvas").nth(2)
+    return picture.evaluate("c => [...c.getContext('2d').getImageData(0, 0, 28, 28).data]")
+
+
+def test_pressing_a_target_changes_the_picture_at_once(open_attacker, net):
+    """As soon as the button is pressed, the picture is another one, in which `bea`'s network sees the target."""
+    page = open_attacker()
+    for target in (2, 9, 0):
+        before = ink_after(page)
+        button(page, str(target)).evaluate("b => b.click()")
+        assert ink_after(page) != before
+        x, dx = page.evaluate("""() => {
+          const { digit, target, on, margin } = window.explorables.attacker.state();
+          const { converged } = window.explorables.attacker.attack(digit, target, on, margin);
+          return [window.explorables.attackerData.images, [...converged.dx]];
+        }""")
+        image = np.frombuffer(base64.b64decode(x), "<f4").reshape(-1, 28, 28)[page.evaluate(STATE)["digit"]]
+        changed = image + np.reshape(dx, (28, 28))
+        assert net.classify(changed[None])[0] == target
+        shown_ink = 1 - np.reshape(ink_after(page), (28, 28, 4))[..., 0] / 255
+        assert np.abs(shown_ink - np.clip(changed, 0, 1)).max() < 0.003
+    button(page, "the weights").click()
+    assert page.locator("#attacker figcaption").nth(2).text_content() == "the same image, now seen as a 0"
+
+
+@pytest.mark.parametrize(("asked", "target"), [("?target=5", 5), ("?target=10", 3), ("?target=x", 3), ("", 3)])
+def test_the_address_may_name_a_target(open_attacker, site, asked, target):
+    """One digit is taken over, anything else is ignored."""
+    page = open_attacker()
+    page.goto(f"{site}book/attacker.html{asked}")
+    page.wait_for_selector("#attacker table", state="attached")
+    assert assert_page_right(page)["target"] == target
+
+
+def test_the_digits_of_the_first_page_open_the_attacker(browser, site, watch):
+    """Nine links with names, one over each column of the figure, lead by mouse or keyboard to that target."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    problems, page = watch(context, site), context.new_page()
+    page.goto(f"{site}book/index.html")
+    links = page.locator(".bea-targets a")
+    names, boxes = (
+        links.evaluate_all("all => all.map((a) => a.ariaLabel)"),
+        [link.bounding_box() for link in links.all()],
+    )
+    assert len(set(names)) == 9
+    titles = page.locator(".bea-targets svg text").all()
+    for box, title in zip(boxes, titles[:9], strict=True):
+        ink = title.bounding_box()
+        assert box["x"] < ink["x"] + ink["width"] / 2 < box["x"] + box["width"]
+        assert box["y"] <= ink["y"]
+        assert box["height"] > 80
+    links.nth(4).focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#attacker table", state="attached")
+    assert f"target={page.evaluate(STATE)['target']}" in page.url
+    page.go_back()
+    links.nth(0).click()
+    page.wait_for_selector("#attacker table", state="attached")
+    assert page.url.endswith("target=0")
+    context.close()
+    assert problems == []

@@ -62,10 +62,10 @@ def assert_page_right(page):
     A, b, dA, db = (np.array(state[key]) for key in ("A", "b", "dA", "db"))
     values = [state["eta"], np.linalg.norm(dA) / np.linalg.norm(A), np.linalg.norm(db) / np.linalg.norm(b)]
     values += [state[key] for key in ("forward", "cond", "bound", "kappa2")]
-    texts = page.locator(".explorable-table td.explorable-value").all_inner_texts()
+    texts = page.locator(".explorable-table td.explorable-value").all_text_contents()
     for text, value in zip(texts, values, strict=True):
         assert_printed(text, value, digits=4)
-    texts = page.locator(".explorable-results .explorable-matrix span").all_inner_texts()
+    texts = page.locator(".explorable-results .explorable-matrix span").all_text_contents()
     for text, value in zip(texts, [*(A + dA).ravel(), *(b + db)], strict=True):
         assert_printed(text, value, digits=6)
     fields = page.locator(".explorable-inputs input").evaluate_all("inputs => inputs.map(i => Number(i.value))")

@@ -1,4 +1,4 @@
-"""The explorable of the page "The ray": its numbers against those of `bea`, its controls, its code."""
+"""The explorable of the page "Step by step to another class": its numbers against those of `bea`, its controls."""
 
 import base64
 import functools
@@ -11,7 +11,7 @@ import pytest
 
 from bea import Network
 from bea.attacks.loss import loss_gradient
-from explorable import button, faint, outside, pressed
+from explorable import article, button, faint, outside, pressed
 from lab.page_data import read_back
 
 SET = "change => window.explorables.ray.set(change)"
@@ -86,7 +86,7 @@ def assert_page_right(page):
       {STATE},
       [...document.querySelectorAll("#ray table")].map((t) => [...t.querySelectorAll("tbody tr")]
         .map((r) => [...r.children].map((c) => c.textContent))),
-      document.querySelector("#ray .explorable-verdict").textContent,
+      ["verdict", "ray-loss"].map((part) => document.querySelector("#ray .explorable-" + part).textContent),
       document.querySelector("label[for=ray-epsilon]").textContent,
       [...document.querySelectorAll("#ray figcaption")].map((c) => c.textContent),
     ]""")
@@ -109,9 +109,9 @@ def assert_page_right(page):
         for row, kink in zip(kinks, state["kinks"], strict=True):
             assert [int(row[0]), int(row[1])] == [kink["after"], kink["before"]]
             np.testing.assert_allclose(float(row[2]), kink["at"], rtol=6e-4)
-    assert f"Test image {state['number']} is a {state['label']}" in sentence
-    assert f"sees a {state['seen']}" in sentence
-    assert f"seen as {state['seen']}" in captions[2]
+    assert f"the network sees {article(state['seen'])}, " in sentence[0]
+    assert f"Test image {state['number']} is {article(state['label'])}." in sentence[1]
+    assert captions[0] == f"seen as {article(state['seen'])}"
     step = float(re.search(r"ε = ([\d.e−-]+)", label)[1].replace("−", "-"))
     np.testing.assert_allclose(step, state["epsilon"], rtol=6e-4)
     return state
@@ -175,7 +175,7 @@ def test_the_mouse_chooses_image_network_pixels_and_range(open_ray, content):
     """Each click changes its own choice only, its button looks pressed, and all numbers follow."""
     page = open_ray()
     before = assert_page_right(page)
-    names = [f"image {n}, a {k}" for n, k in zip(content["numbers"], content["labels"], strict=True)]
+    names = [f"image {n}, {article(k)}" for n, k in zip(content["numbers"], content["labels"], strict=True)]
     button(page, names[3]).click()
     image = assert_page_right(page)
     assert (image["image"], image["label"]) == (3, content["labels"][3])
@@ -188,12 +188,12 @@ def test_the_mouse_chooses_image_network_pixels_and_range(open_ray, content):
     clipped = assert_page_right(page)
     assert clipped["clipped"]
     assert clipped["confidences"] != network["confidences"]
-    assert "all pixels between 0 and 1" in page.locator("#ray figcaption").nth(2).text_content()
+    assert "all pixels are between 0 and 1" in page.locator("#ray .explorable-strip").text_content()
     button(page, "0.2").click()
     assert pressed(page) == [names[3], content["networks"][1]["name"], "clipped to 0…1", "0.2"]
     assert assert_page_right(page)["confidences"] == clipped["confidences"]
     button(page, "free").click()
-    assert "drawn as 0 to 1" in page.locator("#ray figcaption").nth(2).text_content()
+    assert "drawn as 0 to 1" in page.locator("#ray .explorable-strip").text_content()
 
 
 def plot_place(page, step, confidence, span):
@@ -225,7 +225,7 @@ def test_a_drag_in_the_plot_moves_the_step_and_a_pointer_picks_out_a_curve(open_
 def test_the_keyboard_does_all_of_it(open_ray, content):
     """Buttons by Enter and Space, the step by arrows, Home and End, a class by focus, the tables by Enter."""
     page = open_ray()
-    button(page, f"image {content['numbers'][1]}, a {content['labels'][1]}").focus()
+    button(page, f"image {content['numbers'][1]}, {article(content['labels'][1])}").focus()
     page.keyboard.press("Enter")
     button(page, "clipped to 0…1").focus()
     page.keyboard.press("Space")
@@ -276,7 +276,7 @@ def test_the_button_goes_to_the_smallest_step_that_fools(open_ray, cells):
     button(page, "ε = 0").click()
     assert assert_page_right(page)["epsilon"] == 0
     page.evaluate(SET, {"image": zero})
-    assert "misclassified from the start, so ε_min\u00a0=\u00a00" in page.text_content("#ray .explorable-verdict")
+    assert "misclassified from the start, so ε_min\u00a0=\u00a00" in page.text_content("#ray .explorable-ray-loss")
 
 
 def test_a_screen_reader_hears_the_result(open_ray):

@@ -1,4 +1,4 @@
-"""The explorable of the page "The sandwich": its classes against those of `bea`, its verdicts, its controls."""
+"""The explorable of the page "Between proof and attack": classes against those of `bea`, verdicts, controls."""
 
 import base64
 import functools
@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 
 from bea import Network
-from explorable import button, faint, outside, pressed
+from explorable import article, button, faint, outside, pressed
 from lab.page_data import read_back
 
 SET = "change => window.explorables.sandwich.set(change)"
 STATE = "window.explorables.sandwich.state()"
 KINDS = ("attack", "FGS", "gradient", "random")
 HEADS = {
-    "proved": "Proved: nothing in this ball changes the class.",
-    "unknown": "Nobody knows: no attack found, no proof.",
-    "attacked": "An attack is known.",
+    "proved": "Proved: no image closer than ",
+    "unknown": "Nobody knows: ",
+    "attacked": "An attack is known: ",
 }
 
 
@@ -96,7 +96,7 @@ def assert_page_right(page):
     radius, bound, attack = state["radius"], state["bound"], state["attack"]
     if attack == 0:
         assert state["zone"] == "misclassified"
-        assert "is misclassified" in verdict
+        assert verdict.startswith("Misclassified without any change")
     else:
         beyond = attack is not None and radius >= attack
         assert state["zone"] == ("proved" if radius <= bound else "attacked" if beyond else "unknown")
@@ -207,7 +207,7 @@ def test_the_mouse_chooses_network_image_and_radius(open_sandwich, content):
     network = assert_page_right(page)
     assert (network["network"], network["image"]) == (2, before["image"])
     assert network["radius"] == max(before["radius"], page.evaluate(STATE)["radius"])
-    name = f"image {chosen['numbers'][1]}, a {chosen['labels'][1]}".replace("a 8", "an 8")
+    name = f"image {chosen['numbers'][1]}, {article(chosen['labels'][1])}"
     button(page, name).click()
     assert pressed(page) == [content["networks"][2]["name"], name]
     page.evaluate(SET, {"image": attacked(content, 2)})
@@ -354,7 +354,7 @@ def test_without_its_data_or_with_less_the_page_says_so(browser, site, watch, sm
     page.goto(f"{site}book/sandwich.html")
     page.wait_for_selector("#sandwich *")
     if script == "none":
-        assert "made by the notebook “ball”" in page.text_content("#sandwich")
+        assert "made by the notebook “44_inside_the_ball”" in page.text_content("#sandwich")
     else:
         assert button(page, "LeNet, CIFAR-10: not trained here").is_disabled()
         state = assert_page_right(page)

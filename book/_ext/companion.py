@@ -108,10 +108,15 @@ class ResultRole(SphinxRole):
 
 
 class ResultFigure(SphinxDirective):
-    """``{result-figure} notebook#cell`` shows a figure that a notebook made; its content is the caption."""
+    """``{result-figure} notebook#cell`` shows a figure that a notebook made; its content is the caption.
+
+    With the option ``targets``, the figure is one of nine columns, one for each digit but the cell's ``source``: each
+    becomes a link to the page of that name, which is asked to make that digit win.
+    """
 
     required_arguments = 1
     has_content = True
+    option_spec = {"targets": directives.unchanged}  # noqa: RUF012
 
     def run(self):
         """Return figure, caption and provenance."""
@@ -120,10 +125,24 @@ class ResultFigure(SphinxDirective):
         path = results_folder(self.env) / content["figures"][cell]
         self.env.note_dependency(str(path))
         box = nodes.container(classes=["bea-figure-box"])
-        box += nodes.raw("", f'<figure class="bea-figure">{path.read_text(encoding="utf-8")}</figure>', format="html")
+        picture = path.read_text(encoding="utf-8")
+        if page := self.options.get("targets"):
+            picture = _with_targets(picture, page, int(content["cells"][cell]["source"]))
+        box += nodes.raw("", f'<figure class="bea-figure">{picture}</figure>', format="html")
         self.state.nested_parse(self.content, self.content_offset, box)
         box += provenance_line(content["provenance"], cell, self.env.docname)
         return [box]
+
+
+def _with_targets(picture: str, page: str, source: int) -> str:
+    """Return a figure as wide as before, under nine links side by side, one for each digit but ``source``."""
+    links = "".join(
+        f'<a href="{page}.html?target={k}" aria-label="Make this {source} a {k} yourself" title="Make it a {k}"></a>'
+        for k in range(10)
+        if k != source
+    )
+    (width,) = re.findall(r"max-width: [\d.]+pt", picture)[:1]
+    return f'<div class="bea-targets" style="{width}">{picture}<nav aria-label="Attack this digit">{links}</nav></div>'
 
 
 class FromMarkdown(SphinxDirective):

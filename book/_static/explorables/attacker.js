@@ -7,7 +7,7 @@
 {
   const E = window.explorables, { html, choice, buttons, numbers, best, paint } = E, SIDE = 28, PIXELS = SIDE * SIDE;
   const METHODS = [["first", "first-order", "linearised"], ["converged", "converged", "locally optimal"]];
-  const CHOICES = { weights: "weights", input: "input", both: "both" };
+  const CHOICES = { input: "the image", weights: "the weights", both: "both" };
   const MARGINS = [-3, 1]; // exponents of ten
 
   // ---- network, images, attack -------------------------------------------
@@ -29,7 +29,7 @@
     return E.solver.attack(net, x, target, on, margin, digits.map((digit) => digit.pixels));
   }
 
-  const inputs = { digit: 7, pixels: null, wanted: 3, on: "weights", margin: 1e-3 };
+  const inputs = { digit: 7, pixels: null, drawing: false, wanted: 3, on: "input", margin: 1e-3 }; // drawing: on blank paper
   let current = null; // what the page shows
   let onSet = null;
 
@@ -43,10 +43,18 @@
     return { digit, on, margin, ink, before, seen, target, blank, result, milliseconds: performance.now() - start };
   }
 
+  /** What the address asks for: `attacker.html?target=3` for the class 3, nothing for anything else. */
+  function asked() {
+    const target = new URLSearchParams(location.search).get("target");
+    return /^\d$/.test(target) && Number(target) < net.classes ? { wanted: Number(target) } : {};
+  }
+
   /** Take over a change of the inputs, compute, and draw the page if there is one. */
   function set(change) {
     Object.assign(inputs, change);
-    if (change.digit !== undefined && change.digit !== null) inputs.pixels = digits[change.digit].pixels.slice();
+    if (change.digit !== undefined && change.digit !== null) {
+      Object.assign(inputs, { pixels: digits[change.digit].pixels.slice(), drawing: false });
+    }
     current = compute();
     if (onSet) onSet();
     return state();
@@ -106,15 +114,24 @@
 
   const MIDDLE = [SIDE / 2 + 0.5, SIDE / 2 + 0.5];
   const WAYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-  const clear = () => set({ digit: null, pixels: new Float64Array(PIXELS) });
+  const clear = () => set({ digit: null, pixels: new Float64Array(PIXELS), drawing: true });
 
-  /** The canvas on which a reader draws, and its tools; returns the function that shows the image. */
+  /** The canvas on which a reader draws; returns the function that shows the image. */
   function drawingBoard(parent, later) {
-    html("p", { class: "explorable-title", id: "attacker-canvas-title", text: "The image: choose or draw" }, parent);
+    const figure = html("figure", { class: "explorable-picture" }, parent);
     const canvas = html("canvas", {
       id: "attacker-canvas", class: "explorable-paper explorable-draw", width: SIDE, height: SIDE, tabindex: "0",
       role: "application", "aria-labelledby": "attacker-canvas-title", "aria-describedby": "attacker-canvas-help",
-    }, parent);
+    }, figure);
+    const title = html("figcaption", { id: "attacker-canvas-title" }, figure), show = drawByHand(canvas, later);
+    return ({ blank, seen }) => {
+      title.textContent = blank ? "draw here" : `the image (draw on it), seen as ${E.article(seen)}`;
+      show();
+    };
+  }
+
+  /** Buttons for the paper, and how to draw by keyboard. */
+  function drawingTools(parent) {
     const tools = html("div", { class: "explorable-buttons" }, parent);
     const tool = (text, title, act) => {
       const button = html("button", { type: "button", text, title }, tools);
@@ -128,7 +145,33 @@
       text: "Draw with mouse or finger. By keyboard: arrows move the brush, Shift with an arrow draws, "
         + "Space makes a dot, Delete clears.",
     }, parent);
-    return drawByHand(canvas, later);
+  }
+
+  // ---- the image after the change --------------------------------------------------
+
+  /** The unit of the first layer whose row changes most. */
+  const chiefUnit = ({ left1 }) => left1.reduce((top, v, k) => Math.abs(v) > Math.abs(left1[top]) ? k : top, 0);
+  const rowChange = ({ left1, right1 }, unit) => right1.slice(0, PIXELS).map((v) => v * left1[unit]);
+
+  /** The change that was found and what it makes of the image; returns the function that draws both. */
+  function outcome(parent) {
+    const [change, after] = ["smallest change found", "after it"].map((name) => E.picture(parent, name));
+    return ({ result, blank }) => {
+      parent.classList.toggle("explorable-drawing", inputs.drawing); // on a phone there is more room for it
+      [change, after].forEach(({ figure }) => { figure.style.display = blank ? "none" : ""; });
+      const r = result && (result.converged || result.first);
+      if (!r) return;
+      const unit = r.dx ? null : chiefUnit(r), values = r.dx || rowChange(r, unit), limit = most(values) || 1;
+      paint(change.canvas, values, SIDE, SIDE, limit);
+      change.caption.textContent = r.dx ? `change: ±${number(limit, 2)}` : `row ${unit + 1} of A₁: ±${number(limit, 2)}`;
+      change.describe(change.caption.textContent);
+      const seen = E.article(best(r.logits)), same = r.dx ? "" : "the same image, ";
+      paint(after.canvas, r.dx ? inputs.pixels.map((p, k) => p + r.dx[k]) : inputs.pixels, SIDE, SIDE, 0);
+      after.caption.textContent = "";
+      after.caption.append(same);
+      html("strong", { text: `now seen as ${seen}` }, after.caption);
+      after.describe(after.caption.textContent);
+    };
   }
 
   /** Let pointer and keyboard draw on the canvas; returns the function that shows the image. */
@@ -194,17 +237,21 @@
 
   // ---- the controls --------------------------------------------------------------
 
-  /** Digits, targets, what may change, margin; returns the function that draws them. */
+  /** Targets, what may change, digits, paper, margin; returns the function that draws them. */
   function controls(parent, later) {
-    const digitButtons = buttons(choice(parent, "Digits", "attacker-digits"), digits.map(() => ""), (digit) => set({ digit }));
-    digitButtons.forEach((button, i) => {
-      E.thumbnail(button, `digit ${digits[i].label}`, (canvas) => paint(canvas, digits[i].pixels, SIDE, SIDE), null);
-    });
-    const targetBox = choice(parent, "Target: the class that shall win", "attacker-targets");
+    const targetBox = choice(parent, "Make it a …", "attacker-targets");
+    targetBox.classList.add("explorable-attack-targets");
     const targetButtons = buttons(targetBox, Array.from({ length: net.classes }, (_, k) => String(k)), (wanted) => set({ wanted }));
     targetButtons.forEach((button) => button.classList.add("explorable-small"));
     const choices = Object.keys(CHOICES);
-    const onButtons = buttons(choice(parent, "What may change", "attacker-on"), Object.values(CHOICES), (i) => set({ on: choices[i] }));
+    const onButtons = buttons(choice(parent, "by changing", "attacker-on"), Object.values(CHOICES), (i) => set({ on: choices[i] }));
+    const digitBox = choice(parent, "Another image", "attacker-digits");
+    digitBox.classList.add("explorable-thumbs", "explorable-attack-digits");
+    const digitButtons = buttons(digitBox, digits.map(() => ""), (digit) => set({ digit }));
+    digitButtons.forEach((button, i) => {
+      E.thumbnail(button, `digit ${digits[i].label}`, (canvas) => paint(canvas, digits[i].pixels, SIDE, SIDE), null);
+    });
+    drawingTools(parent);
     const slider = E.slider(parent, { id: "attacker-margin", min: MARGINS[0], max: MARGINS[1], step: 0.1 }, (exponent) => {
       inputs.margin = Number((10 ** exponent).toPrecision(2));
       later();
@@ -225,18 +272,22 @@
   // ---- the sentence and the numbers ------------------------------------------------
 
   function verdict({ result, seen, target, blank }) {
-    if (blank) return "The paper is blank. Draw a digit, or choose one.";
-    const { first, converged } = result, what = { weights: "the weights", input: "the image", both: "weights and image" }[inputs.on];
-    let text = `The network sees a ${seen}. `;
-    text += converged
-      ? `To make ${target} win, it is enough to change ${what} by ${E.percent(Math.sqrt(converged.objective))} (converged). `
-      : `No change of ${what} was found that makes ${target} win. `;
-    if (first) {
-      text += `One linearisation asks for ${E.percent(Math.sqrt(first.objective))}, and `
+    if (blank) return "The paper is blank: draw a digit, or choose one.";
+    const what = { weights: "the weights", input: "the image", both: "weights and image" }[inputs.on], { converged } = result;
+    const change = converged ? `a change of ${what} by ${E.percent(Math.sqrt(converged.objective))} makes it see`
+      : `no change of ${what} was found that makes it see`;
+    return `The network sees ${E.article(seen)}; ${change} ${E.article(target)}.`;
+  }
+
+  /** How the linearised attack does, and how far pixels leave their range. */
+  function comparison({ result, target, blank }) {
+    if (blank) return "";
+    const { first, converged } = result;
+    const text = !first ? "The linearised problem has no solution."
+      : `One linearisation asks for a change by ${E.percent(Math.sqrt(first.objective))}, and `
         + (first.success ? "that is enough in the network itself." : first.margin > 0
           ? `in the network itself ${target} leads by only ${number(first.margin, 2)}.`
           : `in the network itself ${target} does not win.`);
-    } else text += "The linearised problem has no solution.";
     const outside = converged && converged.dx ? converged.dx.reduce((worst, d, k) =>
       Math.max(worst, inputs.pixels[k] + d - 1, -inputs.pixels[k] - d), 0) : 0;
     return outside ? `${text} Pixels of the changed image leave the range from 0 to 1, by up to ${number(outside, 2)}.` : text;
@@ -254,10 +305,21 @@
     ["KKT residual of eq. (5)", (r, i) => i ? number(r.kkt, 1) : "–"],
   ];
 
+  /** The tables of both attacks and of the logits, folded; returns the function that fills them. */
+  function numberTables(root) {
+    const box = E.folded(root, "The numbers", "explorable-details explorable-attack-numbers");
+    const fillAttacks = attackTable(box);
+    const fillLogits = E.valueTable(box, ["class", ...INKS.map(([name]) => name)], "Logits of the ten classes");
+    return (found, values) => {
+      fillAttacks(found);
+      fillLogits(Array.from({ length: net.classes }, (_, k) => [String(k), ...values.map((v) => v ? number(v[k], 5) : "–")]));
+    };
+  }
+
   /** The table of both attacks; returns the function that fills it. */
   function attackTable(root) {
     const heads = ["", ...METHODS.map(([, name, label]) => `${name} (${label})`)];
-    const fill = E.valueTable(root, heads, "The two attacks in numbers", "explorable-spoken");
+    const fill = E.valueTable(root, heads, "The two attacks in numbers");
     return (found) => fill(QUANTITIES.map(([name, get]) => [name, ...found.map((r, i) => r ? get(r, i) : "–")]));
   }
 
@@ -265,7 +327,7 @@
 
   const INKS = [["before", "exact"], ["first-order", "computed"], ["converged", "changed"]];
 
-  /** Bars and a folded table of the logits; returns the function that draws them. */
+  /** Bars for the logits; returns the function that draws them. */
   function logitChart(root) {
     html("p", { class: "explorable-title", text: "Logits of the ten classes" }, root);
     const legend = html("p", { class: "explorable-note" }, root);
@@ -283,14 +345,11 @@
         name: html("div", { class: "explorable-class" }, column), note: html("div", { class: "explorable-class-note" }, column),
       };
     });
-    const box = E.folded(root, "The logits in numbers", "explorable-details");
-    const fill = E.valueTable(box, ["class", ...INKS.map(([name]) => name)], "Logits of the ten classes", "explorable-spoken");
     return (values, seen, target) => {
       drawBars({ zero, ticks, columns }, values, seen, target);
-      fill(columns.map((_, k) => [String(k), ...values.map((v) => v ? number(v[k], 5) : "–")]));
       const winner = (v) => v ? best(v) : "none";
       chart.setAttribute("aria-label", `Logits. Largest before: class ${winner(values[0])}; `
-        + `first-order: ${winner(values[1])}; converged: ${winner(values[2])}. The numbers are in the table that follows.`);
+        + `first-order: ${winner(values[1])}; converged: ${winner(values[2])}. The numbers are in the folded table.`);
     };
   }
 
@@ -384,8 +443,8 @@
   /** The row of the first layer that changes most, as an image, and the two factors of the change. */
   function drawFirstLayer(rows, factors, found) {
     const chief = found[1] || found[0], side = Math.ceil(Math.sqrt(net.hidden));
-    const unit = chief.left1.reduce((top, v, k) => Math.abs(v) > Math.abs(chief.left1[top]) ? k : top, 0);
-    const row = net.A1.subarray(unit * (PIXELS + 1), unit * (PIXELS + 1) + PIXELS), changeOf = (r) => r.right1.slice(0, PIXELS).map((v) => v * r.left1[unit]);
+    const unit = chiefUnit(chief), changeOf = (r) => rowChange(r, unit);
+    const row = net.A1.subarray(unit * (PIXELS + 1), unit * (PIXELS + 1) + PIXELS);
     rows.heading.textContent = `Row ${unit + 1} of A₁ as an image, the one that changes most: before, change, after`;
     const full = most(row), limit = limitOf(found, changeOf), leftLimit = limitOf(found, (r) => r.left1);
     eachFound(rows, found, (r, [before, change, after]) => {
@@ -417,26 +476,29 @@
 
   function build(root) {
     if (!load(E.attackerData)) {
-      html("p", { text: "The network is missing: its file is made by the notebook “attacker”." }, root);
+      html("p", { text: "The network is missing: its file is made by the notebook “18_data_of_the_attacker”." }, root);
       return;
     }
     const later = E.eachFrame(() => set({}), true); // compute once the browser has shown what the hand did
-    const top = html("div", { class: "explorable-attack" }, root);
-    const [left, right] = [0, 1].map(() => html("div", { class: "explorable-panel" }, top));
-    const showImage = drawingBoard(left, later), drawControls = controls(right, later);
-    const sentence = html("p", { class: "explorable-verdict" }, root);
-    const fillTable = attackTable(root), drawLogits = logitChart(root), drawPictures = pictureGallery(root), say = E.announcer(root);
+    const [show, hand, more] = E.stage(root), strip = html("div", { class: "explorable-attack" }, show);
+    const showImage = drawingBoard(strip, later), drawOutcome = outcome(strip);
+    const sentence = html("p", { class: "explorable-verdict" }, show), drawControls = controls(hand, later);
+    const drawLogits = logitChart(more), note = html("p", { class: "explorable-note" }, more);
+    const fillTables = numberTables(root), drawPictures = pictureGallery(root), say = E.announcer(root);
     onSet = () => {
       const { result, seen, target, before } = current, found = METHODS.map(([key]) => result && result[key]);
-      showImage();
+      const logits = [before, ...found.map((r) => r && r.logits)];
+      showImage(current);
+      drawOutcome(current);
       drawControls(current);
       sentence.textContent = verdict(current);
-      fillTable(found);
-      drawLogits([before, ...found.map((r) => r && r.logits)], seen, target);
+      note.textContent = comparison(current);
+      drawLogits(logits, seen, target);
+      fillTables(found, logits);
       drawPictures(found);
       say(sentence.textContent);
     };
-    set({ digit: inputs.digit });
+    set({ digit: inputs.digit, ...asked() });
   }
 
   E.attacker = { state, set, attack };

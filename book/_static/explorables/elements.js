@@ -6,6 +6,7 @@
  *
  *   svg, html      make an element, set its attributes, append it
  *   ready          run a builder as soon as its <div> is there
+ *   stage          the first screen: picture and verdict, the controls beside them or below
  *   choice         a titled group for buttons; buttons: some that can look pressed; press: make one look so
  *   slider         an input for a range, with a label that says its value
  *   folded         what opens by a click on its title
@@ -14,7 +15,7 @@
  *   drag           follow a pointer from its press to its release
  *   eachFrame      act on the last of many changes, once a frame
  *   whenWide       act when the place for a picture has another width
- *   format         a number as text; percent: a ratio as text
+ *   format         a number as text; percent: a ratio as text; article: a number or noun with its article
  */
 "use strict";
 
@@ -57,6 +58,13 @@
   }
 
   // ---- controls ----------------------------------------------------------
+
+  /** What a reader sees first: places for the picture with its verdict, for the controls, and for what may wait. In a
+   *  wide explorable the controls stand beside the other two, in a narrow one between them. Returns the three places. */
+  function stage(parent) {
+    const box = html("div", { class: "explorable-stage" }, parent);
+    return ["show", "hand", "more"].map((part) => html("div", { class: `explorable-${part}` }, box));
+  }
 
   /** A group with a title, whose id is given; returns the place for its buttons. */
   function choice(parent, title, id) {
@@ -205,8 +213,11 @@
     return String(Number(value.toPrecision(2))) + "\u00a0%";
   }
 
+  /** "a 7", "an 8", "an aeroplane". */
+  const article = (thing) => (/^[aeiou8]/.test(String(thing)) ? "an " : "a ") + thing;
+
   window.explorables = Object.assign(window.explorables || {}, {
-    setAttributes, svg, html, ready, choice, buttons, press, slider, folded, valueTable, announcer,
-    drag, eachFrame, whenWide, format, percent,
+    setAttributes, svg, html, ready, stage, choice, buttons, press, slider, folded, valueTable, announcer,
+    drag, eachFrame, whenWide, format, percent, article,
   });
 }

@@ -110,8 +110,8 @@
     if (eta >= 0.01) return `Only a change of the data by ${change} or more explains this solution; it is ${off} off.`;
     const start = `A change of the data by ${change} explains this solution, `;
     if (forward > 0.1) return start + `though it is ${off} off: the system, not the method, is to blame.`;
-    return start + `and it is ${off} off: ${E.format(forward / eta, 2)} times the change. `
-      + `The condition number allows up to ${E.format(cond, 2)} times.`;
+    return start + `and it is ${off} off: ${E.format(forward / eta, 2)} times the change, `
+      + `where the condition number allows ${E.format(cond, 2)} times.`;
   }
 
   // ---- the state ---------------------------------------------------------
@@ -184,14 +184,27 @@
     };
   }
 
-  /** A plot with a title above and a note below it, in which [text, ink] is a text in that ink. */
-  function panel(parent, title, options, note) {
+  /** A plot with a title above it. */
+  function panel(parent, title, options) {
     const box = html("div", { class: "explorable-panel" }, parent);
     html("p", { class: "explorable-title", text: title }, box);
-    const plot = E.plot(box, options);
-    html("p", { class: "explorable-note" }, box).append(...note.map((part) => typeof part === "string" ? part
-      : html("span", { class: "explorable-key explorable-ink-" + part[1], text: part[0] })));
-    return plot;
+    return E.plot(box, options);
+  }
+
+  const LEGENDS = [ // what [text, ink] says is in that ink
+    [["Ellipse", "computed"], " (a mere line where A is nearly singular): all points with a residual of the same size as that of x̂; "
+      + "inside it the residual is smaller. Dashed: x̂ − x; its length over that of x̂ is the forward error."],
+    [["Circle", "computed"], ": what A makes of the ellipse. Its radius is the size of the residual r = b − A x̂. ",
+      ["Green", "changed"], ": changed data that x̂ fits exactly. Dashed arrows: the columns of A + ΔA. ◆:\u00a0(A\u00a0+\u00a0ΔA)\u00a0x̂\u00a0=\u00a0b\u00a0+\u00a0Δb."],
+  ];
+
+  /** What the two plots show, in words. */
+  function legends(root) {
+    const box = html("div", { class: "explorable-panels" }, root);
+    for (const parts of LEGENDS) {
+      html("p", { class: "explorable-note" }, box).append(...parts.map((part) => typeof part === "string" ? part
+        : html("span", { class: "explorable-key explorable-ink-" + part[1], text: part[0] })));
+    }
   }
 
   const label = (parent, text, ink) => svg("text", { class: "explorable-ink-" + ink, text }, parent);
@@ -208,11 +221,10 @@
 
   /** The exact solution, the ellipse around it, and a ring for the computed one: { draw, fit }. */
   function solutionPlane(panels, move, done) {
-    const plot = panel(panels, "Solutions: the x-plane", {
+    const plot = panel(panels, "Solutions: drag the ring x̂", {
       role: "group", axes: ["x₁", "x₂"],
       label: "Plane of solutions: the exact solution, the computed one, and the ellipse of equal residual",
-    }, ["Drag the ring. ", ["Ellipse", "computed"], " (a mere line where A is nearly singular): all points with a residual "
-      + "of the same size as that of x̂; inside it the residual is smaller. Dashed: x̂ − x; its length over that of x̂ is the forward error."]);
+    });
     const line = (kinds) => svg("path", { class: "explorable-line " + kinds }, plot.marks);
     const ellipse = svg("path", { class: "explorable-region" }, plot.marks);
     const axes = [line("explorable-thin"), line("explorable-thin")];
@@ -340,11 +352,10 @@
 
   /** b and what A makes of x̂, the columns of A, and the changed data: { draw, fit }. */
   function dataPlane(panels) {
-    const plot = panel(panels, "Data: the b-plane", {
+    const plot = panel(panels, "Data: the changes that explain it", {
       axes: ["b₁", "b₂"],
       label: "Plane of data: b, A x̂, the residual, the columns of A, and the changed data; the table has the numbers",
-    }, [["Circle", "computed"], ": what A makes of the ellipse. Its radius is the size of the residual r = b − A x̂. ",
-      ["Green", "changed"], ": changed data that x̂ fits exactly. Dashed arrows: the columns of A + ΔA. ◆:\u00a0(A\u00a0+\u00a0ΔA)\u00a0x̂\u00a0=\u00a0b\u00a0+\u00a0Δb."]);
+    });
     const columns = [0, 1].map(() => E.arrow(plot.marks, "explorable-line"));
     const rhs = E.arrow(plot.marks, "explorable-line explorable-exact");
     const changed = [0, 1].map(() => E.arrow(plot.marks, "explorable-line explorable-bold explorable-dashed explorable-changed"));
@@ -434,16 +445,18 @@
   // ---- the page ----------------------------------------------------------
 
   function build(root) {
-    const markExample = exampleButtons(root), form = systemForm(root);
-    const panels = html("div", { class: "explorable-panels" }, root);
+    const markExample = exampleButtons(root), panels = html("div", { class: "explorable-planes" }, root);
     const move = (xhat) => {
       inputs = copy({ ...inputs, xhat });
       form.complain(null);
       draw();
     };
-    const planes = [solutionPlane(panels, move, () => fit(false)), dataPlane(panels)];
-    const sentence = html("p", { class: "explorable-verdict" }, root);
-    const fillTable = quantityTable(root), writeChanged = changedData(root), say = E.announcer(root);
+    const solutions = solutionPlane(panels, move, () => fit(false));
+    const sentence = html("p", { class: "explorable-verdict" }, panels), planes = [solutions, dataPlane(panels)];
+    const form = systemForm(root);
+    legends(root);
+    const box = E.folded(root, "The numbers", "explorable-details");
+    const fillTable = quantityTable(box), writeChanged = changedData(box), say = E.announcer(root);
 
     function draw() {
       const s = state();

@@ -120,28 +120,31 @@
 
   // ---- the controls ------------------------------------------------------------
 
-  /** Images, network, pixels, range, step: { draw, later }; later(step) takes over a step in the next frame. */
-  function controls(root) {
-    const imageButtons = buttons(choice(root, "Test image", "ray-images"), images.map(() => ""), (image) => set({ image }));
-    imageButtons.forEach((button, i) => {
-      const { label, number: n, reason, pixels } = images[i], name = `image ${n}, a ${label}`;
-      E.thumbnail(button, name, (canvas) => paint(canvas, pixels, SIDE, SIDE), `${name}: ${reason}`);
-    });
-    const options = html("div", { class: "explorable-ray-options" }, root);
-    const netButtons = buttons(choice(options, "Network, trained for", "ray-networks"), nets.map(({ name }) => name), (network) => set({ network }));
-    const clipButtons = buttons(choice(options, "Pixels", "ray-clip"), ["free", "clipped to 0…1"], (i) => set({ clipped: i === 1 }));
-    const rangeButtons = buttons(choice(options, "Show steps up to", "ray-range"), RANGES.map(String), (i) => set({ range: RANGES[i] }));
-
+  /** The step in one place, images, network, pixels and range in the other: { draw, later }; later(step) takes over a
+   *  step in the next frame. */
+  function controls(place, hand) {
     const update = E.eachFrame(() => set({}));
     const later = (epsilon) => {
       inputs.epsilon = epsilon;
       update();
     };
     const attributes = { id: "ray-epsilon", class: "explorable-ray-slider", min: 0, max: GRID, step: 1 };
-    const step = E.slider(root, attributes, (tick) => later(Number((tick / GRID * inputs.range).toPrecision(6))));
-    const jumps = buttons(html("div", { class: "explorable-buttons" }, step.box), ["ε = 0", "ε = ε_min"],
+    const step = E.slider(place, attributes, (tick) => later(Number((tick / GRID * inputs.range).toPrecision(6))));
+
+    const imageBox = choice(hand, "Test image", "ray-images");
+    imageBox.classList.add("explorable-thumbs");
+    const imageButtons = buttons(imageBox, images.map(() => ""), (image) => set({ image }));
+    imageButtons.forEach((button, i) => {
+      const { label, number: n, reason, pixels } = images[i], name = `image ${n}, ${E.article(label)}`;
+      E.thumbnail(button, name, (canvas) => paint(canvas, pixels, SIDE, SIDE), `${name}: ${reason}`);
+    });
+    const netButtons = buttons(choice(hand, "Network, trained for", "ray-networks"), nets.map(({ name }) => name), (network) => set({ network }));
+    const options = html("div", { class: "explorable-ray-options" }, hand);
+    const jumps = buttons(choice(options, "Go to", "ray-jumps"), ["ε = 0", "ε = ε_min"],
       (i) => set({ epsilon: i ? solve(inputs.network, inputs.image, inputs.clipped).epsilonMin : 0 }));
     jumps.forEach((button) => button.removeAttribute("aria-pressed"));
+    const clipButtons = buttons(choice(options, "Pixels", "ray-clip"), ["free", "clipped to 0…1"], (i) => set({ clipped: i === 1 }));
+    const rangeButtons = buttons(choice(options, "Show steps up to", "ray-range"), RANGES.map(String), (i) => set({ range: RANGES[i] }));
 
     return {
       later,
@@ -184,33 +187,54 @@
 
   // ---- pictures, words, tables -----------------------------------------------------
 
-  /** The image before the change, the change, and the image after it; returns the function that draws them. */
-  function threePictures(root) {
-    const strip = html("div", { class: "explorable-strip" }, root);
-    const [before, change, after] = ["image", "change", "image after the change"].map((name) => {
-      const { canvas, caption, describe } = E.picture(strip, name, "explorable-ray-picture");
-      return (values, limit, text) => {
-        paint(canvas, values, SIDE, SIDE, limit);
-        caption.textContent = text;
-        describe(text);
-      };
-    });
-    return ({ network, image, clipped, epsilon, label, seen }) => {
-      const { pixels, number: n } = images[image], { s, grid } = solve(network, image, clipped);
-      const there = moved(pixels, s, epsilon, clipped), low = Math.min(...there), high = Math.max(...there);
-      before(pixels, 0, `image ${n}, a ${label}, seen as ${best(grid[0])}`);
-      change(there.map((p, k) => p - pixels[k]), epsilon || 1, epsilon ? `full colour: ±${number(epsilon)}` : "no change");
-      after(there, 0, `seen as ${seen}; ` + (low < 0 || high > 1
-        ? `pixels from ${E.format(low, 2)} to ${E.format(high, 3)}, drawn as 0 to 1` : "all pixels between 0 and 1"));
+  /** The image after the change, beside the verdict; returns the function that draws them. */
+  function movedImage(root) {
+    const result = html("div", { class: "explorable-ray-result" }, root);
+    const { canvas, caption, describe } = E.picture(result, "image after the change", "explorable-ray-after");
+    const sentence = html("p", { class: "explorable-verdict" }, result);
+    return (now) => {
+      paint(canvas, there(now), SIDE, SIDE);
+      caption.textContent = `seen as ${E.article(now.seen)}`;
+      describe(caption.textContent);
+      sentence.textContent = verdict(now).replace(/ = /g, "\u00a0=\u00a0");
+      return sentence.textContent;
     };
   }
 
-  function verdict({ label, number: n, epsilon, seen, rival, confidences: q, epsilonMin, back }) {
-    let text = `Test image ${n} is a ${label}. At ε = ${number(epsilon)} the network sees a ${seen} with a confidence of ${share(q[seen])}`
-      + (seen === label ? `; its strongest rival is ${rival} with ${share(q[rival])}. ` : `, and a ${label} with ${share(q[label])}. `);
-    if (epsilonMin === null) return `${text}No step up to 1 takes the class away.`;
-    text += epsilonMin === 0 ? "It is misclassified from the start, so ε_min = 0. " : `The right class is lost at ε_min = ${number(epsilonMin)}. `;
-    return text + (back === null ? "It does not come back up to ε = 1." : `It comes back at ε = ${number(back)}: the misclassified steps are not an interval.`);
+  /** The pixels at the present step. */
+  const there = ({ network, image, clipped, epsilon }) => moved(images[image].pixels, solve(network, image, clipped).s, epsilon, clipped);
+
+  /** The image before the change, and the change; returns the function that draws them. */
+  function imageAndChange(root) {
+    const strip = html("div", { class: "explorable-strip" }, root);
+    const [before, change] = ["image", "change"].map((name) => E.picture(strip, name, "explorable-ray-picture"));
+    const note = html("p", { class: "explorable-note" }, strip);
+    return (now) => {
+      const { network, image, clipped, epsilon, label } = now, { pixels, number: n } = images[image], { grid } = solve(network, image, clipped);
+      const after = there(now), low = Math.min(...after), high = Math.max(...after);
+      paint(before.canvas, pixels, SIDE, SIDE);
+      before.caption.textContent = `image ${n}, ${E.article(label)}, seen as ${E.article(best(grid[0]))}`;
+      paint(change.canvas, after.map((p, k) => p - pixels[k]), SIDE, SIDE, epsilon || 1);
+      change.caption.textContent = epsilon ? `change; full colour: ±${number(epsilon)}` : "no change";
+      [before, change].forEach(({ caption, describe }) => describe(caption.textContent));
+      note.textContent = low < 0 || high > 1
+        ? `After the change, pixels go from ${E.format(low, 2)} to ${E.format(high, 3)} and are drawn as 0 to 1.` : "After the change, all pixels are between 0 and 1.";
+    };
+  }
+
+  /** What the network sees at this step, in a sentence. */
+  function verdict({ label, epsilon, seen, rival, confidences: q }) {
+    const start = `At ε = ${number(epsilon)} the network sees ${E.article(seen)}, ${share(q[seen])} sure`;
+    return seen === label ? `${start}, as it should; next comes ${rival} with ${share(q[rival])}.`
+      : `${start}; the image is ${E.article(label)}, in which it has a confidence of ${share(q[label])}.`;
+  }
+
+  /** Where the right class is lost, and whether it comes back. */
+  function lossAndReturn({ label, number: n, epsilonMin, back }) {
+    const image = `Test image ${n} is ${E.article(label)}.`;
+    if (epsilonMin === null) return `${image} No step up to 1 takes the class away.`;
+    return `${image} ${epsilonMin === 0 ? "It is misclassified from the start, so ε_min = 0." : `The right class is lost at ε_min = ${number(epsilonMin)}.`} `
+      + (back === null ? "It does not come back up to ε = 1." : `It comes back at ε = ${number(back)}: the misclassified steps are not an interval.`);
   }
 
   /** Three folded tables; returns the function that fills them. */
@@ -244,8 +268,8 @@
     return drawn.points;
   }
 
-  /** The plot and its legend: what is drawn in it, by name. */
-  function curvePlot(root) {
+  /** The plot in one place, its legend in another: what is drawn in it, by name. */
+  function curvePlot(root, more) {
     html("p", { class: "explorable-title", text: "Confidence in the ten classes along the ray" }, root);
     const place = html("div", { class: "explorable-ray-plot" }, root);
     const plot = E.chart(place, { label: "", axes: ["ε", "confidence"], below: 34 });
@@ -253,15 +277,15 @@
     const leastMark = svg("path", { class: "explorable-line explorable-dashed" }, plot.marks);
     const nowMark = svg("path", { class: "explorable-line" }, plot.marks);
     const dots = svg("g", {}, plot.labels), names = svg("g", {}, plot.labels), band = svg("g", { "aria-hidden": "true" }, plot.svg);
-    const legend = html("p", { class: "explorable-note" }, root);
+    const loss = html("p", { class: "explorable-ray-loss" }, more), legend = html("p", { class: "explorable-note" }, more);
     for (const [ink, text] of [["bold explorable-exact", "the right class, solid; "], ["bold explorable-computed explorable-dashed", "the strongest wrong class, dashed; "],
       ["thin", "all others, thin. Circles: another wrong class becomes the strongest. Below: which class wins where."]]) {
       svg("path", { class: `explorable-line explorable-${ink}`, d: "M0 5H26" },
         svg("svg", { class: "explorable-ray-key", viewBox: "0 0 26 10", "aria-hidden": "true" }, legend));
       legend.append(text);
     }
-    const readout = html("p", { class: "explorable-note explorable-ray-readout", "aria-hidden": "true" }, root);
-    return { place, plot, curves, leastMark, nowMark, dots, names, band, readout };
+    const readout = html("p", { class: "explorable-note explorable-ray-readout", "aria-hidden": "true" }, more);
+    return { place, plot, curves, leastMark, nowMark, dots, names, band, loss, readout };
   }
 
   /** How far in front a class is drawn. */
@@ -269,7 +293,7 @@
 
   /** Draw all that belongs to the curves, with one class picked out or none. */
   function drawCurves(parts, now, chosen) {
-    const { plot, readout } = parts, { range, epsilon, confidences: q, intervals } = now, points = sampled();
+    const { plot, loss, readout } = parts, { range, epsilon, confidences: q, intervals } = now, points = sampled();
     plot.setView([0, range], [0, 1]);
     drawLines(parts, now, chosen, points);
     drawDots(parts, now);
@@ -283,6 +307,7 @@
       "aria-label": `Confidence against the step ε from 0 to ${range}. Classes that win, in order: `
         + `${intervals.map(({ k }) => k).join(", ")}. The numbers are in the folded tables below.`,
     });
+    loss.textContent = lossAndReturn(now).replace(/ = /g, "\u00a0=\u00a0");
     readout.textContent = chosen === null ? "Move over the curves, or choose a class, to pick out a curve."
       : `class ${chosen}: ${share(q[chosen])} at ε = ${number(epsilon)}, `
         + `at most ${share(peaks[chosen].height)} in the range shown`;
@@ -367,20 +392,21 @@
 
   function build(root) {
     if (!load(E.rayData)) {
-      html("p", { text: "The networks are missing: their file is made by the notebook “ray”." }, root);
+      html("p", { text: "The networks are missing: their file is made by the notebook “24_confidence_along_the_ray”." }, root);
       return;
     }
     inputs.image = Math.max(0, images.findIndex(({ reason }) => reason === "of the figures"));
 
-    const controls_ = controls(root), drawPictures = threePictures(root), sentence = html("p", { class: "explorable-verdict" }, root);
-    const parts = curvePlot(root), { plot } = parts;
+    const [show, hand, more] = E.stage(root), parts = curvePlot(show, more), { plot } = parts;
+    const drawMoved = movedImage(hand), controls_ = controls(show, hand);
     let now = null, hovered = null; // the state that is shown, and the class that is pointed at
     const redraw = () => drawCurves(parts, now, hovered === null ? inputs.picked : hovered);
     const point = (k) => {
       hovered = k;
       redraw();
     };
-    const writeClasses = classBoxes(root, point), fillTables = numberTables(root), say = E.announcer(root);
+    const writeClasses = classBoxes(more, point), drawPictures = imageAndChange(root);
+    const fillTables = numberTables(root), say = E.announcer(root);
 
     // the pointer in the plot: a press moves the step, without one it picks out a curve
     const stepTo = (event) => {
@@ -395,18 +421,18 @@
     plot.svg.addEventListener("pointerleave", () => pointChanged(null));
 
     E.whenWide(parts.place, (wide) => {
-      plot.setSize(wide, wide < 480 ? 300 : 360);
+      plot.setSize(wide, wide < 480 ? 215 : 300);
       if (now) redraw();
     });
     onSet = () => {
       now = state();
       controls_.draw(now);
+      const said = drawMoved(now);
       drawPictures(now);
-      sentence.textContent = verdict(now).replace(/ = /g, "\u00a0=\u00a0");
       writeClasses(now);
       redraw();
       fillTables(now);
-      say(sentence.textContent);
+      say(said);
     };
     set({});
   }

@@ -4,7 +4,7 @@
 "use strict";
 
 {
-  const E = window.explorables, { html, svg, choice, buttons, numbers, best } = E, { layer, ACTIVATIONS, outputs } = E.network;
+  const E = window.explorables, { html, svg, choice, buttons, numbers, best, article } = E, { layer, ACTIVATIONS, outputs } = E.network;
   const TICKS = 1000; // places of the slider, evenly spaced in the logarithm of the radius
   const CIFAR = ["aeroplane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "lorry"];
   // From below to above: key, name on the axis, what its line and its mark look like.
@@ -119,7 +119,6 @@
   };
   const fraction = (value) => value.toFixed(value > 0.999 ? 6 : 3);
   const noun = (net, k) => net.set.key !== "cifar10" ? `${k}` : CIFAR[k];
-  const article = (text) => (/^[aeiou8]/.test(text) ? "an " : "a ") + text;
 
   /** Ink on white for one channel, else the colours themselves. */
   function paint(canvas, values, [high, wide, channels]) {
@@ -133,22 +132,20 @@
     context.putImageData(picture, 0, 0);
   }
 
+  /** What is known at this radius: the head of a sentence, and the rest of it. */
   function verdict(now) {
     const net = nets[now.network], what = (k) => article(noun(net, k)), { all } = lengthsOf(net, now.image);
     const compared = { proved: [now.radius], unknown: [now.radius, now.bound, now.attack], attacked: [now.radius, now.attack] }[now.zone] || [];
     const digits = digitsFor(compared.filter((v) => v !== null)), number = (v) => E.format(v, digits);
     const r = number(now.radius);
-    if (now.zone === "misclassified") {
-      return [`Test image ${now.number} is misclassified`, ` without any change: ${what(now.label)}, seen as ${what(now.plain)}. By definition all five lengths are zero.`];
-    }
-    const published = now.radius <= all.published && now.zone === "unknown" ? " The published bound reaches further than this, but it proves nothing." : "";
-    const [head, tail] = {
-      proved: ["Proved: nothing in this ball changes the class.", ` No image closer than ${r} to test image ${now.number} is seen as anything but ${what(now.label)}.`],
-      unknown: ["Nobody knows: no attack found, no proof.", ` The radius ${r} is beyond the bound ${number(now.bound)}`
-        + (now.attack === null ? " and no attack is known at all." : ` and short of the attack ${number(now.attack)}.`)],
-      attacked: ["An attack is known.", ` The radius is ${r}, and a change of length ${number(now.attack)} already takes the class ${noun(net, now.label)} away.`],
+    const published = now.radius <= all.published ? "; the published bound reaches further, but it proves nothing" : "";
+    return {
+      misclassified: ["Misclassified", ` without any change: ${what(now.label)}, seen as ${what(now.plain)}, so all five lengths are zero.`],
+      proved: ["Proved:", ` no image closer than ${r} is seen as anything but ${what(now.label)}.`],
+      unknown: ["Nobody knows:", ` ${r} is beyond the bound ${number(now.bound)}`
+        + (now.attack === null ? " and no attack is known at all" : ` and short of the attack ${number(now.attack)}`) + `${published}.`],
+      attacked: ["An attack is known:", ` ${r} is far enough, as a change of length ${number(now.attack)} already takes the class ${noun(net, now.label)} away.`],
     }[now.zone];
-    return [head, tail + published];
   }
 
   function ratio(now) {
@@ -166,6 +163,7 @@
     const netButtons = buttons(netBox, nets.map(({ name }) => name), (network) => set({ network }));
     missing.forEach((name) => html("button", { type: "button", disabled: "", text: `${name}: not trained here` }, netBox));
     const imageBox = choice(root, "Test image", "sandwich-images");
+    imageBox.classList.add("explorable-thumbs");
     let imageButtons = [], shownSet = null;
     function offer(net) {
       if (shownSet === net.set) return;
@@ -193,10 +191,10 @@
   }
 
   /** The slider for the radius, and buttons that set it to one of the lengths; returns the function that draws them. */
-  function radiusControls(root, moveTo) {
+  function radiusControls(show, hand, moveTo) {
     const attributes = { id: "sandwich-radius", min: 0, max: TICKS, step: 1 };
-    const slider = E.slider(root, attributes, (tick) => moveTo(tick / TICKS), true);
-    const jumps = buttons(choice(root, "Set the radius to", "sandwich-jumps"), LENGTHS.map(({ name }) => name),
+    const slider = E.slider(show, attributes, (tick) => moveTo(tick / TICKS), true);
+    const jumps = buttons(choice(hand, "Set the radius to", "sandwich-jumps"), LENGTHS.map(({ name }) => name),
       (i) => set({ radius: nets[inputs.network].lengths[LENGTHS[i].key][inputs.image] }));
     jumps.forEach((button) => button.removeAttribute("aria-pressed"));
     return (now) => {
@@ -209,9 +207,9 @@
   // ---- verdict, pictures, tables -----------------------------------------------------
 
   /** What is known at this radius, in a sentence and as a ratio; returns the function that writes both. */
-  function verdictLines(root) {
-    const sentence = html("p", { class: "explorable-verdict explorable-sandwich-verdict" }, root);
-    const share = html("p", { class: "explorable-sandwich-ratio" }, root);
+  function verdictLines(show, hand) {
+    const sentence = html("p", { class: "explorable-verdict explorable-sandwich-verdict" }, show);
+    const share = html("p", { class: "explorable-note explorable-sandwich-ratio" }, hand);
     return (now) => {
       const [head, tail] = verdict(now);
       sentence.textContent = "";
@@ -268,7 +266,7 @@
 
   // ---- the axis ------------------------------------------------------------------
 
-  const TOP = 30, ROW = 38, LEFT = 9, BOTTOM = TOP + ROW * LENGTHS.length;
+  const TOP = 30, ROW = 33, LEFT = 9, BOTTOM = TOP + ROW * LENGTHS.length;
 
   /** Draw the axis of lengths, so many pixels wide: zones, ticks, lengths, radius. */
   function drawAxis(plot, width, now) {
@@ -365,13 +363,14 @@
 
   function build(root) {
     if (!load(E.sandwichData)) {
-      html("p", { text: "The networks are missing: their file is made by the notebook “ball”." }, root);
+      html("p", { text: "The networks are missing: their file is made by the notebook “44_inside_the_ball”." }, root);
       return;
     }
     const moveTo = E.eachFrame((t) => set({ radius: radiusAt(nets[inputs.network], t) }));
+    const [show, hand, more] = E.stage(root);
     const parts = [
-      netAndImageButtons(root), lengthAxis(root, moveTo), radiusControls(root, moveTo), verdictLines(root),
-      movedPictures(root), numberTables(root),
+      lengthAxis(show, moveTo), netAndImageButtons(hand), radiusControls(show, hand, moveTo), verdictLines(show, hand),
+      movedPictures(more), numberTables(root),
     ];
     const say = E.announcer(root);
     onSet = () => {
