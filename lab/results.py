@@ -49,8 +49,19 @@ class Results:
         self.content["cells"].setdefault(cell, {}).update(values)
         self.write()
 
-    def figure(self, cell: str, figure, alt: str) -> None:
-        """Show a figure and keep it as ``figures/<notebook>-<cell>.svg`` and ``.png``; ``alt`` says what it shows."""
+    def figure(self, cell: str, figure, alt: str, caption: str | None = None) -> None:
+        """Show a figure and keep it as ``figures/<notebook>-<cell>.svg`` and ``.png``.
+
+        Parameters
+        ----------
+        cell : str
+            Id of the cell that calls this.
+        figure : matplotlib.figure.Figure
+        alt : str
+            What is drawn, for those who cannot see it.
+        caption : str, optional
+            What it says: the message, plain text or HTML, below the figure; ``alt`` where there is none.
+        """
         from lab.figures import to_png, to_svg
 
         name = f"{self.notebook}-{cell}"
@@ -59,7 +70,7 @@ class Results:
         to_png(figure, self.folder / "figures" / f"{name}.png")
         self.content["figures"][cell] = f"figures/{name}.svg"
         self.write()
-        display(HTML(f'<figure class="bea-figure">{svg}<figcaption>{alt}</figcaption></figure>'))
+        display(HTML(f'<figure class="bea-figure">{svg}<figcaption>{caption or alt}</figcaption></figure>'))
 
     def record(self, cell: str, claim: str, outcome: Outcome, dataset=None) -> None:
         """Show and keep the verdict on a claim.

@@ -143,6 +143,18 @@ def test_published_numbers_fill_their_template():
     assert shown(CLAIM | {"published": {"p": 0.5}}) == "50%"
 
 
+def test_a_caption_and_an_alternative_text_say_different_things(tmp_path, claims, monkeypatch):
+    """The caption stands below the figure, the alternative text in it and in the file; one serves for both if alone."""
+    page = []
+    monkeypatch.setattr("lab.results.display", lambda shown: page.append(shown.data))
+    results, (figure, _) = Results("some", tmp_path, claims), figures.new_figure(3, 2)
+    results.figure("a", figure, "Two lines.", caption="They cross.")
+    results.figure("b", figure, "Two lines.")
+    assert [re.search("<figcaption>(.*)</figcaption>", text)[1] for text in page] == ["They cross.", "Two lines."]
+    assert all('aria-label="Two lines."' in text for text in page)
+    assert "They cross." not in (tmp_path / "figures" / "some-a.svg").read_text()
+
+
 def test_figures_are_reproducible_and_follow_the_theme(tmp_path, claims):
     """The same figure gives the same bytes; ink is drawn in the colour of the text; the alternative text is there."""
 
