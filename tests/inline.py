@@ -1,6 +1,9 @@
 """What the tests of explorables that stand in a chapter share."""
 
-CHAPTERS = {"least-norm": "12_one_layer"}  # explorable: the chapter in which it stands
+CHAPTERS = {
+    "least-norm": "12_one_layer",
+    "linearise": "27_the_converged_attack",
+}  # explorable: the chapter in which it stands
 
 
 def state(page, variable):
