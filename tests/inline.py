@@ -1,9 +1,10 @@
 """What the tests of explorables that stand in a chapter share."""
 
-CHAPTERS = {
+CHAPTERS = {  # explorable: the chapter in which it stands
     "least-norm": "12_one_layer",
     "linearise": "27_the_converged_attack",
-}  # explorable: the chapter in which it stands
+    "threshold": "23_law_of_epsilon",
+}
 
 
 def state(page, variable):
