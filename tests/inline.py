@@ -3,6 +3,7 @@
 CHAPTERS = {  # explorable: the chapter in which it stands
     "least-norm": "12_one_layer",
     "linearise": "27_the_converged_attack",
+    "bystanders": "12_one_layer",
     "threshold": "23_law_of_epsilon",
 }
 
