@@ -9,8 +9,9 @@ from studies import bystanders
 
 def test_the_page_gets_attacks_that_work_and_images_that_are_right():
     """The rank-one change makes every target win by the margin; every bystander is right, and none is a victim."""
-    rng = np.random.default_rng(29)
-    matrix = rng.standard_normal((3, 5))  # a seed with which every class wins somewhere
+    rng = np.random.default_rng(0)
+    matrix = rng.standard_normal((3, 5))
+    matrix[:, -1] = -matrix[:, :-1].sum(axis=1) / 2  # so that every class wins somewhere
     net, x = Network((Flatten(), Dense(matrix, bias=True)), (2, 2)), rng.uniform(size=(400, 2, 2))
     labels = net.classify(x)
     labels[7] = (labels[7] + 1) % 3  # one that the network gets wrong
