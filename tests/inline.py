@@ -5,6 +5,7 @@ CHAPTERS = {  # explorable: the chapter in which it stands
     "linearise": "27_the_converged_attack",
     "bystanders": "12_one_layer",
     "threshold": "23_law_of_epsilon",
+    "three-pixels": "41_four_theorems",
 }
 
 
