@@ -60,7 +60,8 @@ def test_the_shaded_region_is_where_the_theorem_fails(page):
         found = page.evaluate(
             """points => {
               const region = document.querySelector("#three-pixels .explorable-region");
-              const at = (name) => Number(region.getAttribute(name)), ring = document.getElementById("three-pixels-handle");
+              const ring = document.getElementById("three-pixels-handle");
+              const at = (name) => Number(region.getAttribute(name));
               return points.map(([r1, r3]) => {
                 const now = window.explorables.threePixels.state();
                 const { fails } = window.explorables.threePixels.set({ change: [r1, now.change[1], r3] });
