@@ -1,4 +1,4 @@
-"""Numbers for scripts in pages: JSON, with long arrays as base64 of little-endian float32."""
+"""Numbers for scripts in pages: JSON, with long arrays as base64 of little-endian float32, or of bytes."""
 
 import base64
 import json
@@ -8,8 +8,9 @@ import numpy as np
 
 
 def as_text(array) -> str:
-    """Return the numbers of an array, in single precision, as base64."""
-    return base64.b64encode(np.ascontiguousarray(array, dtype="<f4").tobytes()).decode("ascii")
+    """Return the numbers of an array as base64: bytes as they are, others in single precision."""
+    kind = "u1" if np.asarray(array).dtype == np.uint8 else "<f4"
+    return base64.b64encode(np.ascontiguousarray(array, dtype=kind).tobytes()).decode("ascii")
 
 
 def _plain(value):

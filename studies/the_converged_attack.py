@@ -174,6 +174,21 @@ def sharper_tips(values, margin: float, *, steps: int = 60) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def tongues(values, margin: float) -> dict:
+    """Return what a page needs to linearise again and again: ``image``, ``target``, ``margin``, and ``tongues``.
+
+    Each of these has its ``sharpness``, the ``matrices`` of its two layers, biases last, and ``nearest``, the change
+    (2,) at which the search ends.
+    """
+    found = []
+    for sharpness in values:
+        net = toy(sharpness)
+        end = path(net, margin)[["u", "v"]].to_numpy()[-1]
+        matrices = [layer.matrix.tolist() for layer in net.weighted]
+        found.append({"sharpness": sharpness, "matrices": matrices, "nearest": end.tolist()})
+    return {"image": IMAGE[0].tolist(), "target": int(TARGET[0]), "margin": margin, "tongues": found}
+
+
 @dataclass(frozen=True, eq=False)
 class Ends:
     """Where searches from a square of starts end.

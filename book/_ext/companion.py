@@ -214,8 +214,8 @@ class Versions(FromMarkdown):
 class Explorable(SphinxDirective):
     """``{explorable} name`` shows what ``explorables/name.js`` makes; its content stands there until that has run.
 
-    The shared scripts are loaded first. The option ``scripts`` names others that it needs, to be loaded before it; a
-    notebook may have made them.
+    The shared scripts are loaded first, once a page. The option ``scripts`` names others that it needs, to be loaded
+    before it; a notebook may have made them.
     """
 
     required_arguments = 1
@@ -226,7 +226,9 @@ class Explorable(SphinxDirective):
         """Return the element that the script fills, and the scripts."""
         name = directives.uri(self.arguments[0])
         fallback = " ".join(self.content)
-        files = (*SHARED, *self.options.get("scripts", "").split(), name)
+        loaded = self.env.temp_data.setdefault("explorable_scripts", [])  # by those above on this page
+        files = [file for file in (*SHARED, *self.options.get("scripts", "").split(), name) if file not in loaded]
+        loaded.extend(files)
         root = "../" * self.env.docname.count("/")
         scripts = "".join(f'<script src="{root}{self.address(file)}"></script>' for file in files)
         return [nodes.raw("", f'<div class="explorable" id="{name}"><p>{fallback}</p></div>{scripts}', format="html")]

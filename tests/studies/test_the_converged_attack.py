@@ -52,6 +52,19 @@ def test_repeated_linearisation_converges_as_the_bending_says():
     assert max(blunt.residual, sharp.residual) <= 1e-7
 
 
+def test_the_page_gets_the_networks_and_where_their_attacks_end():
+    """Its matrices make the very logits of the toy, and its nearest point is the converged attack's."""
+    content = study.tongues([1.0, 1.4], 1e-3)
+    change = np.array([[0.3, -0.2]])
+    for tongue in content["tongues"]:
+        net = study.toy(tongue["sharpness"])
+        first, last = (np.array(matrix) for matrix in tongue["matrices"])
+        hidden = np.tanh(first @ [*(content["image"] + change[0]), 1.0])
+        np.testing.assert_allclose(last @ [*hidden, 1.0], net(study.IMAGE + change)[0], rtol=1e-12)
+        found = attack(net, study.IMAGE, study.TARGET, on="input", method="converged", margin=content["margin"])
+        np.testing.assert_allclose(tongue["nearest"], found.perturbation.dx[0], atol=1e-6)
+
+
 def test_the_bending_is_distance_times_curvature(found):
     """The same from the border itself: how fast the distance to the image grows along it."""
     net, end = study.toy(), found[["u", "v"]].to_numpy()[-1]

@@ -1,6 +1,6 @@
 /* Pictures of pixels, and the numbers that notebooks write for pages. Needs elements.js before it.
  *
- *   numbers        the float32 array behind a text in base64, in double precision
+ *   numbers        the float32 array behind a text in base64, in double precision; bytes: the one of bytes
  *   best           the index of the largest value
  *   paint          an image or a change on a canvas
  *   thumbnail      a button that shows an image
@@ -11,11 +11,11 @@
 {
   const { html, setAttributes } = window.explorables;
 
+  /** The bytes that a notebook wrote in base64. */
+  const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+
   /** The numbers that a notebook wrote in single precision and base64. */
-  function numbers(text) {
-    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-    return Float64Array.from(new Float32Array(bytes.buffer));
-  }
+  const numbers = (text) => Float64Array.from(new Float32Array(bytes(text).buffer));
 
   /** The index of the largest value, leaving out one. */
   const best = (values, but = -1) => values.reduce((top, v, k) => k !== but && (top < 0 || v > values[top]) ? k : top, -1);
@@ -49,5 +49,5 @@
     return { figure, canvas, caption, describe: (text) => setAttributes(canvas, { "aria-label": `${name}${between}${text}` }) };
   }
 
-  Object.assign(window.explorables, { numbers, best, paint, thumbnail, picture });
+  Object.assign(window.explorables, { bytes, numbers, best, paint, thumbnail, picture });
 }

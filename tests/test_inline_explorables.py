@@ -1,0 +1,91 @@
+"""What all explorables that stand in a chapter have in common: they fit, can be read, and need no server."""
+
+from urllib.parse import urljoin
+
+import pytest
+from inline import CHAPTERS, verdict
+
+from explorable import CONTRAST, PARTS, TEXTS
+
+
+@pytest.fixture
+def open_inline(open_explorable):
+    """Return a function that opens the chapter of an explorable and waits until its sentence stands there."""
+
+    def open_page(name, *where, **settings):
+        part = f"#{name} .explorable-verdict strong"
+        page = open_explorable(f"../results/{CHAPTERS[name]}", part, *where, **settings)
+        page.locator(f"#{name}").scroll_into_view_if_needed()
+        return page
+
+    return open_page
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_without_scripts_the_chapter_says_what_is_missing(browser, site, name):
+    """Where JavaScript is off, a sentence stands in the place of the figure."""
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(urljoin(site, f"results/{CHAPTERS[name]}.html"))
+    text = page.inner_text(f"#{name}")
+    context.close()
+    assert "needs JavaScript" in text
+
+
+@pytest.mark.parametrize("size", [(1280, 800), (390, 844)])
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_picture_controls_and_sentence_are_seen_at_once(open_inline, name, size):
+    """The whole explorable fits into the window below the header, and nothing sticks out of its box."""
+    width, height = size
+    page = open_inline(name, width=width)
+    page.set_viewport_size({"width": width, "height": height})
+    found = page.evaluate(
+        """([name, parts]) => {
+          const root = document.getElementById(name), box = root.getBoundingClientRect();
+          const header = document.querySelector(".bd-header-article")?.getBoundingClientRect().height || 0;
+          return {
+            free: innerHeight - header - box.height, sideways: document.documentElement.scrollWidth - innerWidth,
+            out: [...root.querySelectorAll(parts)].filter((e) => {
+              const { left, right } = e.getBoundingClientRect();
+              return !e.closest(".explorable-spoken") && left < right && (left < box.left || right > box.right);
+            }).map((e) => e.outerHTML.slice(0, 80)),
+          };
+        }""",
+        [name, PARTS],
+    )
+    assert found["free"] >= 0
+    assert found["sideways"] <= 0
+    assert found["out"] == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_it_can_be_read_on_light_and_dark_without_a_server(open_inline, smoke, name, scheme):
+    """Opened from the disk, every text stands out from its ground, and every control has a name."""
+    page = open_inline(name, (smoke / "_build" / "html").as_uri() + "/", color_scheme=scheme)
+    assert page.evaluate("document.documentElement.dataset.theme") == scheme
+    faint = page.evaluate(
+        f"""([name, texts]) => {{
+          {CONTRAST}
+          const parse = (text) => text.match(/[\\d.]+/g).map(Number);
+          const root = document.getElementById(name), ground = parse(getComputedStyle(root).backgroundColor);
+          return [...root.querySelectorAll(texts)]
+            .filter((e) => [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim()))
+            .filter((e) => {{
+              const style = getComputedStyle(e), ink = parse(e.tagName === "text" ? style.fill : style.color);
+              return contrast(ink, ground) < 4.5;
+            }}).map((e) => e.textContent);
+        }}""",
+        [name, TEXTS],
+    )
+    assert faint == []
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_everything_has_a_name_and_the_sentence_is_spoken(open_inline, nameless, name):
+    """Who listens hears what each control is, and the same sentence that others read."""
+    page = open_inline(name)
+    assert nameless(page) == []
+    spoken = page.locator(f"#{name} [aria-live=polite]")
+    page.wait_for_function("e => e.textContent", arg=spoken.element_handle())
+    assert spoken.inner_text().replace("\u00a0", " ") == verdict(page, name)
