@@ -319,15 +319,6 @@ def announce(app, config) -> None:
         config.html_theme_options["announcement"] = " ".join(parts)
 
 
-def stay_offline(app, pagename, templatename, context, doctree) -> None:
-    """Drop the scripts of thebe, which name other machines and do nothing here, from a page."""
-    context["script_files"] = [
-        script
-        for script in context.get("script_files", [])
-        if "thebe" not in (str(script) + str(getattr(script, "attributes", "")))
-    ]
-
-
 def simple_navigation(app, config) -> None:
     """Remove the theme's second search bar, and close the parts in the sidebar but for the present one."""
     config.html_theme_options["show_navbar_depth"] = 0
@@ -366,5 +357,4 @@ def setup(app) -> dict:
     app.connect("config-inited", take_scripts_of_notebooks)
     app.connect("doctree-read", tie_cells)
     app.connect("doctree-read", number_proofs)
-    app.connect("html-page-context", stay_offline, priority=900)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

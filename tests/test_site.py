@@ -1,0 +1,302 @@
+"""The frame of the pages: how much they load, whether they are found, and whether everybody can use them."""
+
+import functools
+import gzip
+import http.server
+import importlib
+import re
+import sys
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+from axe_core_python import sync_playwright as axe
+from bs4 import BeautifulSoup
+from docutils import nodes
+from test_pages import CHAPTERS, NOTEBOOKS, PAGES, SETTLE, THEME, fail_with
+
+ROOT = Path(__file__).resolve().parents[1]
+AXE = (Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+LIMITS = {"raw": 1_500_000, "compressed": 600_000}  # bytes of the first page
+EVERY_PAGE = [*PAGES, "404.html"]
+
+
+@pytest.fixture(scope="module")
+def extension():
+    """Return a function that imports a module of the book's extensions."""
+    sys.path.insert(0, str(ROOT / "book" / "_ext"))
+    yield importlib.import_module
+    sys.path.remove(str(ROOT / "book" / "_ext"))
+
+
+@pytest.fixture(scope="module")
+def parsed(smoke):
+    """Return a function from the name of a page to what stands in it, parsed."""
+    folder = smoke / "_build" / "html"
+    return functools.cache(lambda page: BeautifulSoup((folder / page).read_text(encoding="utf-8"), "html.parser"))
+
+
+@pytest.fixture
+def open_page(browser, site, watch):
+    """Return a function that opens a page; whatever goes wrong on it fails the test in the end."""
+    opened = []
+
+    def open_in(name, **settings):
+        context = browser.new_context(reduced_motion="reduce", **settings)
+        opened.append((context, watch(context, site)))
+        page = context.new_page()
+        page.goto(site + name)
+        page.evaluate(SETTLE)
+        return page
+
+    yield open_in
+    for context, _ in opened:
+        context.close()
+    fail_with([problem for _, problems in opened for problem in problems])
+
+
+# ---- light -------------------------------------------------------------------
+
+
+def test_the_first_page_is_light(browser, site):
+    """All that a browser loads for it counts, as it is and as a server would compress it."""
+    context = browser.new_context()
+    page = context.new_page()
+    responses = []
+    page.on("response", responses.append)
+    page.goto(site + CHAPTERS[0], wait_until="networkidle")
+    bodies = {response.url: response.body() for response in responses}
+    context.close()
+    sizes = {"raw": len, "compressed": lambda body: min(len(body), len(gzip.compress(body)))}
+    for kind, size in sizes.items():
+        each = sorted(((size(body), url) for url, body in bodies.items()), reverse=True)
+        total = sum(bytes_ for bytes_, _ in each)
+        assert len(each) > 5
+        assert total <= LIMITS[kind], f"{kind}: {total} bytes, most of them {each[:5]}"
+
+
+def test_mathjax_is_loaded_exactly_where_there_is_mathematics(parsed):
+    """It is over a megabyte."""
+    loaded = {page for page in EVERY_PAGE if parsed(page).select("script[src*=mathjax]")}
+    assert loaded == {page for page in EVERY_PAGE if parsed(page).select("article .math")}
+    assert CHAPTERS[0] not in loaded
+
+
+def test_every_icon_of_a_page_is_in_the_small_font(parsed, smoke):
+    """A missing one would be an empty box."""
+    from fontTools.ttLib import TTFont
+
+    static = smoke / "_build" / "html" / "_static"
+    styles = (static / "styles" / "pydata-sphinx-theme.css").read_text(encoding="utf-8")
+    codes = {code for file in ("icons", "brands") for code in TTFont(static / f"{file}.woff").getBestCmap()}
+    asked = {name for page in EVERY_PAGE for tag in parsed(page).select("[class*=fa-]") for name in tag["class"]}
+    drawn = {}
+    for name in asked:
+        if found := re.search(rf'\.{re.escape(name)}:before[^{{]*{{content:"(\\?[^"]+)"', styles):
+            drawn[name] = int(found[1][1:], 16) if found[1].startswith("\\") else ord(found[1])
+    assert len(drawn) >= 5
+    assert {name for name, code in drawn.items() if code not in codes} == set()
+
+
+# ---- found -------------------------------------------------------------------
+
+
+FIRST = {  # query: which pages may come first
+    "backward error": "linear_systems",
+    "batch normalisation": "four_theorems",
+    "Peck": "four_theorems|bounds_as_published|inside_the_ball|sandwich",
+    "Newton's step": "kantorovich",
+}
+
+
+@pytest.mark.parametrize("query", FIRST)
+def test_the_search_puts_the_chapter_about_it_first(query, open_page):
+    """And quotes a sentence of it, not code."""
+    page = open_page(f"search.html?q={query.replace(' ', '+')}")
+    page.wait_for_selector("#search-results li p.context")
+    assert re.search(FIRST[query], page.get_attribute("#search-results li a", "href"))
+    page.wait_for_function("!document.querySelector('#search-results h2').textContent.includes('Searching')")
+    quotes = page.locator("#search-results p.context").all_text_contents()
+    assert quotes
+    assert [quote for quote in quotes if re.search(r"\bimport \w|chapter\.save|\\\(|function", quote)] == []
+
+
+def test_the_search_knows_the_prose_and_not_the_code(smoke):
+    """Its index has the words of the text, how often they stand there, and no name of a variable."""
+    from sphinx.search import js_index
+
+    index = js_index.loads((smoke / "_build" / "html" / "searchindex.js").read_text(encoding="utf-8"))
+    assert {"backward", "pixel", "peck"} <= index["terms"].keys()
+    assert {"numpi", "rng", "ncol", "fontsiz", "set_xlabel"} & index["terms"].keys() == set()
+    assert [term for term in index["terms"] if "_" in term or term.isdigit()] == []
+    assert max(index["counts"]["backward"].values()) > 1
+    assert len(index["lengths"]) == len(index["docnames"])
+
+
+@pytest.mark.parametrize("page", CHAPTERS)
+def test_a_page_says_what_it_is_about(page, parsed):
+    """In a description of one sentence or two; nothing that needs an address, which is not known yet."""
+    (told,) = parsed(page).select("meta[name=description]")
+    assert 10 < len(told["content"]) < 600
+    assert not told["content"].startswith("Question")
+    assert parsed(page).select("meta[property='og:title']")
+    assert not parsed(page).select("meta[property='og:url'], meta[property='og:image'], link[rel=canonical]")
+
+
+def test_the_description_is_the_first_sentence_of_the_question(extension):
+    """Or of the first paragraph; a very short one takes the next with it."""
+    frame = extension("frame")
+
+    def page(*texts):
+        section = nodes.section("", *(nodes.paragraph("", text) for text in texts))
+        document = nodes.document(None, None)
+        document += section
+        return document
+
+    question = "Question. How little must the weights of a trained classifier change? And the image?"
+    assert frame.description(page("Before.", question)) == question[10:].split("? ")[0] + "?"
+    assert frame.description(page("Short one. Then a second.", "Other.")) == "Short one. Then a second."
+    assert frame.description(page()) == ""
+
+
+def test_addresses_are_drawn_once_they_are_known(extension):
+    """From the address of the repository come the buttons, from that of the site the cards; from none, nothing."""
+    frame = extension("frame")
+
+    def config(**addresses):
+        found = SimpleNamespace(html_theme_options={}, html_title="The book", **addresses)
+        frame.take_addresses(None, found)
+        return found
+
+    without = config(companion_repository="", companion_site="")
+    assert without.html_theme_options == {}
+    assert without.ogp_social_cards == {"enable": False}
+    assert without.notfound_urls_prefix == "/"
+    known = config(companion_repository="https://code.example/a/b", companion_site="https://book.example/b/")
+    assert known.html_theme_options["repository_url"] == "https://code.example/a/b"
+    assert known.html_theme_options["use_edit_page_button"]
+    assert known.html_baseurl == known.ogp_site_url == "https://book.example/b/"
+    assert known.notfound_urls_prefix == "/b/"
+
+
+def test_buttons_lead_to_the_source_of_a_chapter(extension):
+    """The page is made from the executed copy in results; what a reader edits lies in notebooks."""
+    frame = extension("frame")
+    edit = {"text": "Suggest edit", "url": "https://code.example/a/b/edit/main/results/12_one_layer.ipynb"}
+    group = {"type": "group", "buttons": [edit, {"text": "Open issue"}]}
+    context = {"header_buttons": [group], "metatags": '<meta property="og:url" />\n'}
+    app = SimpleNamespace(config=SimpleNamespace(companion_site=""))
+    frame.mend_links(app, "results/12_one_layer", "", context, None)
+    assert edit["url"].endswith("/edit/main/notebooks/12_one_layer.ipynb")
+    assert [button["text"] for button in group["buttons"]] == ["Edit this page", "Report a mistake"]
+    assert group.keys() == {"type", "buttons"}
+    assert context["metatags"] == ""
+
+
+def test_a_wrong_address_leads_to_a_page_of_the_book(browser, smoke, watch):
+    """As a server shows it for any address that is not there, however deep."""
+    folder = smoke / "_build" / "html"
+
+    class Server(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+        def translate_path(self, path):
+            found = super().translate_path(path)
+            return found if Path(found).exists() else str(folder / "404.html")
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Server, directory=folder)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        base = f"http://127.0.0.1:{server.server_port}/"
+        context = browser.new_context()
+        problems = watch(context, base)
+        page = context.new_page()
+        page.goto(f"{base}a/b/c.html")
+        assert page.inner_text("article h1") == "There is no such page"
+        page.click("article a")
+        page.wait_for_url(f"{base}{CHAPTERS[0]}")
+        context.close()
+        server.shutdown()
+    fail_with(problems)
+
+
+def test_the_page_on_citing_agrees_with_the_citation_file():
+    """Title, version and year have their home there."""
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    text = " ".join((ROOT / "book" / "cite.md").read_text(encoding="utf-8").replace("{A}", "A").split())
+    assert text.count(citation["title"]) == 2
+    assert text.count(citation["version"]) == 2
+    assert f"({citation['preferred-citation']['year']})" in text
+    assert citation["preferred-citation"]["title"] == citation["title"]
+    assert citation["preferred-citation"]["license"] in (ROOT / "LICENSE-text").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", CHAPTERS)
+def test_a_page_says_what_may_be_done_with_it(page, parsed):
+    """At its foot: the licences of text and code."""
+    (foot,) = parsed(page).select(".extra_footer")
+    assert "CC BY 4.0" in foot.get_text()
+    assert "MIT" in foot.get_text()
+
+
+# ---- for everybody -----------------------------------------------------------
+
+SERIOUS = """async () => {
+  const found = await axe.run({ exclude: [[".bea-figure svg"]] }, { resultTypes: ["violations"] });
+  return found.violations.filter(({ impact }) => ["serious", "critical"].includes(impact))
+    .map(({ id, nodes }) => `${id}: ${nodes.length} times, ${nodes.slice(0, 2).map((n) => n.html.slice(0, 150))}`);
+}"""
+
+
+@pytest.mark.parametrize("name", EVERY_PAGE)
+def test_axe_finds_nothing_serious(name, open_page):
+    """Neither in the text nor in the theme, light or dark. (What figures show has a description instead.)"""
+    page = open_page(name, viewport={"width": 1280, "height": 900}, color_scheme="light")
+    page.evaluate("for (const box of document.querySelectorAll('article details')) box.open = true")
+    page.evaluate(AXE)
+    problems = []
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        assert page.evaluate(THEME, scheme) == scheme
+        problems += [f"{scheme}: {problem}" for problem in page.evaluate(SERIOUS)]
+    fail_with(problems)
+
+
+LETTERS = """() => [...document.querySelectorAll(".bea-figure svg text")].map((text) => {
+  const scale = text.ownerSVGElement.getBoundingClientRect().width / text.ownerSVGElement.viewBox.baseVal.width;
+  const sizes = [text, ...text.querySelectorAll("tspan")].filter((e) => e.childElementCount === 0)
+    .map((e) => parseFloat(getComputedStyle(e).fontSize));
+  return [Math.max(...sizes) * scale, text.ownerSVGElement.ariaLabel.slice(0, 60)];
+}).filter(([size]) => size < 8.99)"""  # rounding; exponents and indices are smaller than what they stand at
+
+
+@pytest.mark.parametrize("name", [CHAPTERS[0], *NOTEBOOKS])
+def test_letters_of_figures_can_be_read_on_a_phone(name, open_page):
+    """Nine pixels at least, where a page is 390 wide."""
+    page = open_page(name, viewport={"width": 390, "height": 844})
+    page.evaluate("for (const box of document.querySelectorAll('details')) box.open = true")
+    assert page.locator(".bea-figure svg text").count() > 0
+    fail_with([f"{size:.1f} px in «{label}»" for size, label in page.evaluate(LETTERS)])
+
+
+def test_a_link_shows_what_it_leads_to(open_page):
+    """By pointer and by keyboard; what is shown can be pointed at, goes away with Escape, and has no id twice."""
+    page = open_page("results/12_one_layer.html")
+    link = page.locator("article a.internal[href*='references.html#']").first
+    link.scroll_into_view_if_needed()
+    link.hover()
+    page.wait_for_selector("#preview .citation")
+    page.hover("#preview")
+    page.wait_for_timeout(500)
+    assert page.locator("#preview").count() == 1
+    assert link.get_attribute("aria-describedby") == "preview"
+    page.keyboard.press("Escape")
+    assert page.locator("#preview").count() == 0
+    page.mouse.move(0, 0)
+    page.keyboard.press("Tab")
+    link.focus()
+    page.wait_for_selector("#preview .citation")
+    ids = page.evaluate("[...document.querySelectorAll('[id]')].map((e) => e.id)")
+    assert len(ids) == len(set(ids))
