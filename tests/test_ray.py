@@ -1,4 +1,4 @@
-"""The explorable of the page "Step by step to another class": its numbers against those of `bea`, its controls."""
+"""The explorable of the page "How far to another class?": its numbers against those of `bea`, its controls."""
 
 import base64
 import functools

@@ -155,7 +155,7 @@
         E.press(rangeButtons, RANGES.indexOf(range));
         jumps[1].disabled = epsilonMin === null || epsilonMin > range;
         step.show(Math.round(epsilon / range * GRID),
-          `Step ε = ${number(epsilon)}, that is ${E.format(255 * epsilon, 3)} of 255 grey levels`, `ε ${number(epsilon)}, seen as ${seen}`);
+          `ε = ${number(epsilon)}, or ${E.format(255 * epsilon, 3)} of 255 grey levels`, `ε ${number(epsilon)}, seen as ${seen}`);
       },
     };
   }
@@ -270,7 +270,7 @@
 
   /** The plot in one place, its legend in another: what is drawn in it, by name. */
   function curvePlot(root, more) {
-    html("p", { class: "explorable-title", text: "Confidence in the ten classes along the ray" }, root);
+    html("p", { class: "explorable-title", text: "Confidence in the ten classes" }, root);
     const place = html("div", { class: "explorable-ray-plot" }, root);
     const plot = E.chart(place, { label: "", axes: ["ε", "confidence"], below: 34 });
     const curves = Array.from({ length: CLASSES }, () => svg("path", {}, plot.marks));
@@ -421,7 +421,7 @@
     plot.svg.addEventListener("pointerleave", () => pointChanged(null));
 
     E.whenWide(parts.place, (wide) => {
-      plot.setSize(wide, wide < 480 ? 215 : 300);
+      plot.setSize(wide, wide < 480 ? 205 : 300);
       if (now) redraw();
     });
     onSet = () => {

@@ -339,7 +339,7 @@
 
   /** The axis of lengths, on which a pointer moves the radius; returns the function that draws it. */
   function lengthAxis(root, moveTo) {
-    html("p", { class: "explorable-title", text: "Lower bounds from the left, attacks from the right" }, root);
+    html("p", { class: "explorable-title", text: "Bounds from left, attacks from right" }, root);
     const place = html("div", { class: "explorable-sandwich-plot" }, root);
     const plot = svg("svg", { class: "explorable-plot", role: "img" }, place);
     let width = 0, shown = null;
