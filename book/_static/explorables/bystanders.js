@@ -19,7 +19,8 @@
     left = numbers(data.left);
     classes = logits.length / data.labels.length;
     images = data.labels.map((label, i) => ({
-      label, number: data.numbers[i], pixels: Float64Array.from(levels.slice(i * size, (i + 1) * size), (level) => level / 255),
+      label, number: data.numbers[i],
+      pixels: Float64Array.from(levels.slice(i * size, (i + 1) * size), (level) => level / 255),
       logits: logits.slice(i * classes, (i + 1) * classes),
     }));
     return true;
@@ -47,7 +48,8 @@
     const seen = others().map((image) => best(moved(image)));
     const flipped = seen.map((k, i) => k !== others()[i].label);
     return {
-      victim, target, part, label: attacked.label, seen, flipped, victimSeen: best(moved(attacked)), logits: Array.from(moved(attacked)),
+      victim, target, part, label: attacked.label, seen, flipped,
+      victimSeen: best(moved(attacked)), logits: Array.from(moved(attacked)),
       flips: flipped.filter(Boolean).length, toTarget: seen.filter((k, i) => flipped[i] && k === target).length,
       size: part * Math.hypot(...change) * Math.sqrt(overlap(attacked, attacked)) / norm,
     };
@@ -62,7 +64,8 @@
 
   function verdict({ label, victimSeen, flips, size }) {
     const bystanders = `${flips} of ${others().length} other images ${flips === 1 ? "has" : "have"} another class`;
-    return [victimSeen === label ? `The ${label} is still seen as a ${label}.` : `The ${label} is seen as a ${victimSeen}.`,
+    const still = victimSeen === label ? "still " : "";
+    return [`The ${label} is ${still}seen as ${victimSeen === 8 ? "an" : "a"} ${victimSeen}.`,
       ` The weights have changed by ${E.percent(size)}, and ${bystanders}.`];
   }
 
@@ -73,7 +76,8 @@
     const grid = html("div", { class: "explorable-crowd", role: "img" }, root);
     const cells = others().map(({ pixels }) => {
       const cell = html("div", {}, grid);
-      E.paint(html("canvas", { class: "explorable-paper", "aria-hidden": "true" }, cell), pixels, shape[1], shape[0], 0);
+      const canvas = html("canvas", { class: "explorable-paper", "aria-hidden": "true" }, cell);
+      E.paint(canvas, pixels, shape[1], shape[0], 0);
       return { cell, name: html("span", { "aria-hidden": "true" }, cell) };
     });
     return ({ seen, flipped, flips }) => {
@@ -81,25 +85,30 @@
         cell.classList.toggle("explorable-crowd-flipped", flipped[i]);
         name.textContent = flipped[i] ? seen[i] : "";
       });
-      const rows = [...new Set(others().map(({ label }) => label))].map((label) => [label, flipped.filter((on, i) => on && others()[i].label === label).length]);
-      const told = rows.filter(([, count]) => count).map(([label, count]) => `${count} of the ${label}s`).join(", ");
-      grid.setAttribute("aria-label", `${others().length} images, a row for every digit; ${flips ? `flipped: ${told}` : "none has flipped"}`);
+      const lost = others().map(({ label }) => label).filter((_, i) => flipped[i]);
+      const told = [...new Set(lost)].map((label) => `${lost.filter((k) => k === label).length} of the ${label}s`).join(", ");
+      const which = flips ? `flipped: ${told}` : "none has flipped";
+      grid.setAttribute("aria-label", `${others().length} images, a row for every digit; ${which}`);
     };
   }
 
   /** Which image is attacked, towards which class, and how much of the change is put in; returns what draws them. */
   function controls(root) {
-    const part = E.slider(root, { id: "bystanders-part", min: 0, max: STEPS, step: 1 }, (tick) => set({ part: tick / STEPS * MOST }));
-    const chosen = buttons(choice(root, "Image that is attacked", "bystanders-victims"), victims().map(() => ""), (victim) => set({ victim }));
+    const attributes = { id: "bystanders-part", min: 0, max: STEPS, step: 1 };
+    const part = E.slider(root, attributes, (tick) => set({ part: tick / STEPS * MOST }));
+    const whose = choice(root, "Image that is attacked", "bystanders-victims");
+    const chosen = buttons(whose, victims().map(() => ""), (victim) => set({ victim }));
     chosen.forEach((button, i) => {
       const { label, number, pixels } = victims()[i];
       E.thumbnail(button, `image ${number}, a ${label}`, (canvas) => E.paint(canvas, pixels, shape[1], shape[0], 0));
     });
     const all = Array.from({ length: classes }, (_, k) => k);
-    const goals = buttons(choice(root, "Class that it shall get", "bystanders-targets"), all.map(String), (target) => set({ target }));
+    const which = choice(root, "Class that it shall get", "bystanders-targets");
+    const goals = buttons(which, all.map(String), (target) => set({ target }));
     goals.forEach((button) => button.classList.add("explorable-small"));
     return (now) => {
-      part.show(Math.round(STEPS * now.part / MOST), `Change put in: ${format(now.part, 3)} ΔA`, `${format(now.part, 3)} times the change`);
+      const text = format(now.part, 3);
+      part.show(Math.round(STEPS * now.part / MOST), `Change put in: ${text} ΔA`, `${text} times the change`);
       E.press(chosen, now.victim);
       E.press(goals, now.target);
       goals.forEach((button, k) => { button.disabled = k === now.label; });
@@ -113,16 +122,12 @@
     }
     const place = html("div", { class: "explorable-inline" }, root);
     const mark = crowd(html("div", { class: "explorable-inline-picture" }, place)), side = html("div", {}, place);
-    const sentence = html("p", { class: "explorable-verdict" }, side), show = controls(side);
-    const say = E.announcer(root);
+    const tell = E.verdictLine(side), show = controls(side);
     onSet = () => {
-      const now = state(), [head, tail] = verdict(now);
+      const now = state();
       mark(now);
       show(now);
-      sentence.textContent = "";
-      html("strong", { text: head }, sentence);
-      sentence.append(tail);
-      say(head + tail);
+      tell(verdict(now));
     };
     set({});
   }

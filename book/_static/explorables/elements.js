@@ -11,7 +11,7 @@
  *   slider         an input for a range, with a label that says its value
  *   folded         what opens by a click on its title
  *   valueTable     a table with a heading a row, filled again and again
- *   announcer      a quiet aria-live line for screen readers
+ *   announcer      a quiet aria-live line for screen readers; verdictLine: a sentence that is shown and spoken
  *   drag           follow a pointer from its press to its release
  *   eachFrame      act on the last of many changes, once a frame
  *   whenWide       act when the place for a picture has another width
@@ -220,4 +220,23 @@
     setAttributes, svg, html, ready, stage, choice, buttons, press, slider, folded, valueTable, announcer,
     drag, eachFrame, whenWide, format, percent, article,
   });
+}
+
+// ---- the sentence of an explorable ------------------------------------------
+
+{
+  const { html, announcer } = window.explorables;
+
+  /** A paragraph for the verdict; returns write([head, tail]), which shows both and speaks them once they rest. */
+  function verdictLine(parent, className = "") {
+    const line = html("p", { class: `explorable-verdict ${className}` }, parent), say = announcer(parent);
+    return ([head, tail]) => {
+      line.textContent = "";
+      html("strong", { text: head }, line);
+      line.append(tail);
+      say(head + tail);
+    };
+  }
+
+  Object.assign(window.explorables, { verdictLine });
 }

@@ -61,7 +61,8 @@
   function picture(root) {
     const plot = E.plot(root, {
       role: "group", axes: ["ΔA", "Δx"],
-      label: "Plane of changes of the weight (to the right) and of the input (upwards), with the line of those that explain the output",
+      label: "Plane of changes of the weight (to the right) and of the input (upwards), with the line of those that explain "
+        + "the output",
     });
     plot.setView(0, 0, HALF);
     const draw = (className, parent = plot.marks) => svg("path", { class: `explorable-line ${className}` }, parent);
@@ -77,8 +78,8 @@
     });
     return (now) => {
       const { A, x, wanted } = now, change = wanted - A * x, at = plot.toPixel;
-      const onLine = (dA) => at([dA, (change - x * dA) / A]), turn = Array.from({ length: 97 }, (_, k) => k * Math.PI / 48);
-      const radius = Math.sqrt(now.objective);
+      const onLine = (dA) => at([dA, (change - x * dA) / A]), radius = Math.sqrt(now.objective);
+      const turn = Array.from({ length: 97 }, (_, k) => k * Math.PI / 48);
       const ellipse = turn.map((t) => at([radius * Math.cos(t), radius / now.ratio * Math.sin(t)]));
       const bent = Array.from({ length: 80 }, (_, k) => 2 * HALF * k / 79 - HALF).filter((dA) => A + dA > 0.05)
         .map((dA) => at([dA, wanted / (A + dA) - x]));
@@ -88,7 +89,8 @@
       E.setAttributes(stick, { d: E.polyline([at([0, 0]), at([now.dA, now.dx])]) });
       const far = bent[bent.length - 20], obstacles = [...E.along(onLine(-HALF), onLine(HALF)), ...bent, ...ellipse];
       E.placeLabels([
-        { element: names[0], at: onLine((change + 1.1 * A) / x) }, { element: names[1], at: at([0, -radius / now.ratio]) }, { element: names[2], at: far },
+        { element: names[0], at: onLine((change + 1.1 * A) / x) },
+        { element: names[1], at: at([0, -radius / now.ratio]) }, { element: names[2], at: far },
       ], [...obstacles, at([now.dA, now.dx])], plot.frame);
       ring.draw();
     };
@@ -98,36 +100,37 @@
 
   /** The two sliders and the two norms; returns the function that draws them. */
   function controls(root) {
-    const ratio = E.slider(root, { id: "least-norm-ratio", min: -TICKS, max: TICKS, step: 1 }, (t) => set({ ratio: MOST ** (t / TICKS) }));
-    const norms = buttons(choice(root, "Or take the", "least-norm-norms"), RATIOS.map(([name]) => name), (i) => set({ ratio: RATIOS[i][1]() }));
-    const wanted = E.slider(root, { id: "least-norm-wanted", min: 0, max: 2.4, step: 0.1 }, (value) => set({ wanted: value }));
+    const weights = { id: "least-norm-ratio", min: -TICKS, max: TICKS, step: 1 };
+    const outputs = { id: "least-norm-wanted", min: 0, max: 2.4, step: 0.1 };
+    const ratio = E.slider(root, weights, (tick) => set({ ratio: MOST ** (tick / TICKS) }));
+    const box = choice(root, "Or take the", "least-norm-norms");
+    const norms = buttons(box, RATIOS.map(([name]) => name), (i) => set({ ratio: RATIOS[i][1]() }));
+    const wanted = E.slider(root, outputs, (value) => set({ wanted: value }));
     return (now) => {
-      const text = format(now.ratio, 3);
-      ratio.show(Math.round(TICKS * Math.log(now.ratio) / Math.log(MOST)), `Δx costs ${text} times as much as ΔA`, `${text} times`);
+      const text = format(now.ratio, 3), tick = Math.round(TICKS * Math.log(now.ratio) / Math.log(MOST));
+      ratio.show(tick, `Δx costs ${text} times as much as ΔA`, `${text} times`);
       E.press(norms, RATIOS.findIndex(([, value]) => Math.abs(value() / now.ratio - 1) < 1e-9));
-      wanted.show(now.wanted, `Wanted output ${now.wanted.toFixed(1)} (now ${short(now.A * now.x)})`, now.wanted.toFixed(1));
+      const goal = now.wanted.toFixed(1);
+      wanted.show(now.wanted, `Wanted output ${goal} (now ${short(now.A * now.x)})`, goal);
     };
   }
 
   function build(root) {
     const place = html("div", { class: "explorable-inline" }, root);
     const draw = picture(html("div", { class: "explorable-inline-picture" }, place)), side = html("div", {}, place);
-    const sentence = html("p", { class: "explorable-verdict" }, side), show = controls(side);
+    const tell = E.verdictLine(side), show = controls(side);
     const fill = E.valueTable(E.folded(side, "The numbers", "explorable-details"), ["", "value"], "");
-    const say = E.announcer(root);
     onSet = () => {
-      const now = state(), [head, tail] = verdict(now);
+      const now = state();
       draw(now);
       show(now);
-      sentence.textContent = "";
-      html("strong", { text: head }, sentence);
-      sentence.append(tail);
+      tell(verdict(now));
       fill([
-        ["weight A, change ΔA", `${format(now.A)}, ${format(now.dA)}`], ["input x, change Δx", `${format(now.x)}, ${format(now.dx)}`],
+        ["weight A, change ΔA", `${format(now.A)}, ${format(now.dA)}`],
+        ["input x, change Δx", `${format(now.x)}, ${format(now.dx)}`],
         ["cost of both", format(now.objective)], ["dropped product ΔA Δx", format(now.neglected)],
         ["(A + ΔA)(x + Δx)", format(now.output)],
       ]);
-      say(head + tail);
     };
     set({});
   }

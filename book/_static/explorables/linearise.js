@@ -8,7 +8,8 @@
 
 {
   const E = window.explorables, { html, svg, choice, buttons, format } = E, N = E.network;
-  const CENTRE = [0.85, 0], HALF = 1.65, SIDE = 120; // what is shown, and the cells a side in which the border is sought
+  const CENTRE = [0.85, 0], HALF = 1.65; // of what is shown
+  const SIDE = 120; // cells a side, in which the border is sought
   const ARRIVED = 1e-3; // distance to the nearest point that nobody sees
   const SAME = 1e-3; // share of the last step within which two points are one
   const LONGEST = 6; // cycle that is looked for
@@ -30,7 +31,8 @@
 
   /** The lead of the target over every other class, less the margin, and its derivative: [{ value, slope }, ...]. */
   function leads({ layers }, tau) {
-    const [first, last] = layers, { before, after, outputs } = N.continueFrom({ layers }, N.times(first, image.map((p, k) => p + tau[k]), first.b));
+    const [first, last] = layers, moved = image.map((p, k) => p + tau[k]);
+    const { before, after, outputs } = N.continueFrom({ layers }, N.times(first, moved, first.b));
     const rivals = Array.from(outputs, (_, j) => j).filter((j) => j !== target);
     return rivals.map((j) => {
       const weights = outputs.map((_, k) => (k === target) - (k === j)), back = N.timesTransposed(last, weights);
@@ -45,7 +47,8 @@
   const dot = ([a, b], [c, d]) => a * c + b * d;
 
   /** The straight borders slope · θ = level of the leads linearised at τ. */
-  const borders = (tongue, tau) => leads(tongue, tau).map(({ value, slope }) => ({ slope, level: dot(slope, tau) - value }));
+  const borders = (tongue, tau) =>
+    leads(tongue, tau).map(({ value, slope }) => ({ slope, level: dot(slope, tau) - value }));
 
   /** The shortest θ on the right side of all borders linearised at τ; null if there is none. */
   function following(tongue, tau) {
@@ -75,10 +78,11 @@
   }
 
   function state() {
-    const tongue = tongues[inputs.tongue], tau = inputs.way[inputs.way.length - 1];
+    const { way } = inputs, tongue = tongues[inputs.tongue], tau = way[way.length - 1];
     return {
-      tongue: inputs.tongue, sharpness: tongue.sharpness, nearest: tongue.nearest, way: inputs.way, tau, steps: inputs.way.length - 1,
-      length: Math.hypot(...tau), lead: least(tongue, tau), left: apart(tau, tongue.nearest), cycle: cycle(inputs.way), next: following(tongue, tau),
+      tongue: inputs.tongue, sharpness: tongue.sharpness, nearest: tongue.nearest, way, tau, steps: way.length - 1,
+      length: Math.hypot(...tau), lead: least(tongue, tau), left: apart(tau, tongue.nearest),
+      cycle: cycle(way), next: following(tongue, tau),
     };
   }
 
@@ -99,38 +103,47 @@
   }
 
   function verdict(now) {
-    const { steps, length, lead, next } = now, where = `Distance ${format(length, 3)}; the nearest point is at ${format(Math.hypot(...now.nearest), 3)}.`;
-    const count = `${steps} step${steps === 1 ? "" : "s"}`;
+    const { steps, lead, next } = now, [here, there] = [now.length, Math.hypot(...now.nearest)].map((v) => format(v, 3));
+    const where = `Distance ${here}; the nearest point is at ${there}.`, count = `${steps} step${steps === 1 ? "" : "s"}`;
     if (!next) return ["No way on.", " The straight borders contradict each other here."];
-    if (now.cycle) return [`A cycle of ${now.cycle}.`, ` After ${count} it is back where it was ${now.cycle} steps ago, and will never arrive.`];
+    if (now.cycle) {
+      return [`A cycle of ${now.cycle}.`,
+        ` After ${count} it is back where it was ${now.cycle} steps ago, and will never arrive.`];
+    }
     if (now.left < ARRIVED) return [`Arrived after ${count}.`, ` ${where}`];
-    if (!steps) return ["Seen from here, the borders are straight (dashed).", ` The shortest change beyond them has the length ${format(Math.hypot(...next), 3)}.`];
+    if (!steps) {
+      return ["Seen from here, the borders are straight (dashed).",
+        ` The shortest change beyond them has the length ${format(Math.hypot(...next), 3)}.`];
+    }
     return [`After ${count} the target ${lead >= -1e-9 ? "wins" : `is short by ${format(-lead, 2)}`}.`, ` ${where}`];
   }
 
   // ---- the picture -----------------------------------------------------------------
 
-  /** Where the target wins, as strips, and the border, as one path each. */
+  /** Draw where the target wins and its border, cell by cell, as one path each. */
   function drawBorder(plot, tongue, region, border) {
     const step = 2 * HALF / SIDE, at = (i, j) => [CENTRE[0] - HALF + i * step, CENTRE[1] - HALF + j * step];
-    const heights = Array.from({ length: SIDE + 1 }, (_, j) => Array.from({ length: SIDE + 1 }, (_, i) => least(tongue, at(i, j))));
-    const number = (v) => v.toFixed(2), between = (a, b, p, q) => plot.toPixel([p[0] + (q[0] - p[0]) * a / (a - b), p[1] + (q[1] - p[1]) * a / (a - b)]);
-    let strips = "", line = "";
+    const places = Array.from({ length: SIDE + 1 }, (_, k) => k);
+    const heights = places.map((j) => places.map((i) => least(tongue, at(i, j))));
+    const between = (a, b, p, q) => plot.toPixel(p.map((from, k) => from + (q[k] - from) * a / (a - b)));
+    let cells = "", line = "";
     for (let j = 0; j < SIDE; j++) {
       for (let i = 0; i < SIDE; i++) {
-        const corners = [[i, j], [i + 1, j], [i + 1, j + 1], [i, j + 1]], values = corners.map(([k, l]) => heights[l][k]);
-        const points = corners.map((corner) => at(...corner)), cuts = [];
-        const inside = [];
+        const corners = [[i, j], [i + 1, j], [i + 1, j + 1], [i, j + 1]], cuts = [], inside = [];
+        const values = corners.map(([k, l]) => heights[l][k]), points = corners.map((corner) => at(...corner));
         values.forEach((value, k) => {
-          const after = values[(k + 1) % 4], cut = (value >= 0) !== (after >= 0) && between(value, after, points[k], points[(k + 1) % 4]);
+          const after = values[(k + 1) % 4];
           if (value >= 0) inside.push(plot.toPixel(points[k]));
-          if (cut) { cuts.push(cut); inside.push(cut); }
+          if ((value >= 0) === (after >= 0)) return;
+          const cut = between(value, after, points[k], points[(k + 1) % 4]);
+          cuts.push(cut);
+          inside.push(cut);
         });
-        if (inside.length > 2) strips += `M${inside.map((p) => p.map(number).join(" ")).join("L")}Z`;
-        if (cuts.length === 2) line += `M${cuts.map((p) => p.map(number).join(" ")).join("L")}`;
+        if (inside.length > 2) cells += `${E.polyline(inside)}Z`;
+        if (cuts.length === 2) line += E.polyline(cuts);
       }
     }
-    E.setAttributes(region, { d: strips });
+    E.setAttributes(region, { d: cells });
     E.setAttributes(border, { d: line });
   }
 
@@ -138,18 +151,22 @@
   function picture(root) {
     const plot = E.plot(root, {
       role: "group", axes: ["Δx₁", "Δx₂"],
-      label: "Plane of changes of two pixels. A region where the target wins points at the image, in the middle on the left, like a tongue",
+      label: "Plane of changes of two pixels. A region where the target wins points at the image, in the middle on the left, "
+        + "like a tongue",
     });
     plot.setView(...CENTRE, HALF);
     const path = (className) => svg("path", { class: className }, plot.marks);
     const region = path("explorable-linearise-region"), border = path("explorable-line explorable-bold");
-    const circle = path("explorable-line explorable-thin explorable-dashed");
+    const circle = svg("circle", { class: "explorable-line explorable-thin explorable-dashed" }, plot.marks);
     const straight = [0, 1].map(() => path("explorable-line explorable-computed explorable-dashed"));
-    const shortest = path("explorable-line explorable-computed"), trail = path("explorable-line explorable-exact"), marks = path("explorable-line explorable-exact");
-    const next = svg("circle", { r: 6, class: "explorable-open" }, plot.marks), best = svg("circle", { r: 5, class: "explorable-diamond" }, plot.marks);
+    const shortest = path("explorable-line explorable-computed");
+    const [trail, marks] = [0, 1].map(() => path("explorable-line explorable-exact"));
+    const next = svg("circle", { r: 6, class: "explorable-open" }, plot.marks);
+    const best = svg("circle", { r: 5, class: "explorable-diamond" }, plot.marks);
     const zero = plot.toPixel([0, 0]);
     svg("circle", { r: 5, cx: zero[0], cy: zero[1], class: "explorable-dot" }, plot.marks);
-    const names = ["image", "nearest"].map((text) => svg("text", { text }, plot.labels)), [rx, ry] = plot.toPixel([2.46, -0.45]);
+    const names = ["image", "nearest"].map((text) => svg("text", { text }, plot.labels));
+    const [rx, ry] = plot.toPixel([2.46, -0.45]);
     svg("text", { x: rx, y: ry, "text-anchor": "end", text: "target wins" }, plot.labels);
     const ring = E.handle(plot, {
       id: "linearise-handle", label: "point at which the border is linearised", get: () => state().tau,
@@ -157,14 +174,15 @@
     });
     let drawn = null;
     return (now) => {
-      const tongue = tongues[now.tongue], pixels = now.way.slice(-40).map(plot.toPixel), radius = Math.hypot(...now.nearest) * plot.scale();
+      const tongue = tongues[now.tongue], pixels = now.way.slice(-40).map(plot.toPixel);
       if (drawn !== tongue) drawBorder(plot, tongue, region, border);
       drawn = tongue;
-      E.setAttributes(circle, { d: `M${zero[0] - radius} ${zero[1]}a${radius} ${radius} 0 1 0 ${2 * radius} 0a${radius} ${radius} 0 1 0 ${-2 * radius} 0` });
+      E.setAttributes(circle, { cx: zero[0], cy: zero[1], r: Math.hypot(...now.nearest) * plot.scale() });
       borders(tongue, now.tau).forEach(({ slope, level }, k) => {
-        const foot = slope.map((s) => s * level / dot(slope, slope)), size = Math.hypot(...slope) / 9, way = [-slope[1] / size, slope[0] / size];
+        const foot = slope.map((s) => s * level / dot(slope, slope)), size = Math.hypot(...slope) / 9;
+        const ends = [-1, 1].map((t) => plot.toPixel([foot[0] - t * slope[1] / size, foot[1] + t * slope[0] / size]));
         straight[k].classList.toggle("explorable-bold", !!now.next && Math.abs(dot(slope, now.next) - level) < 1e-9);
-        E.setAttributes(straight[k], { d: E.polyline([-1, 1].map((t) => plot.toPixel([foot[0] + t * way[0], foot[1] + t * way[1]]))) });
+        E.setAttributes(straight[k], { d: E.polyline(ends) });
       });
       const goal = now.next && plot.toPixel(now.next);
       E.setAttributes(shortest, { d: goal ? E.polyline([zero, goal]) : "" });
@@ -188,26 +206,23 @@
     }
     const place = html("div", { class: "explorable-inline" }, root);
     const draw = picture(html("div", { class: "explorable-inline-picture" }, place)), side = html("div", {}, place);
-    const sentence = html("p", { class: "explorable-verdict" }, side);
+    const tell = E.verdictLine(side);
     const actions = html("div", { class: "explorable-buttons explorable-choice" }, side);
-    buttons(actions, ["linearise again", "ten times", "reset"], (i) => (i < 2 ? go(i ? 10 : 1) : set({ way: [[0, 0]] })))
+    const reset = () => set({ way: [[0, 0]] });
+    buttons(actions, ["linearise again", "ten times", "reset"], (i) => [() => go(1), () => go(10), reset][i]())
       .forEach((button) => button.removeAttribute("aria-pressed"));
-    const tips = buttons(choice(side, "Sharpness of the tip", "linearise-tips"), tongues.map(({ sharpness }) => String(sharpness)),
-      (tongue) => set({ tongue, way: [[0, 0]] }));
+    const box = choice(side, "Sharpness of the tip", "linearise-tips");
+    const tips = buttons(box, tongues.map(({ sharpness }) => String(sharpness)), (tongue) => set({ tongue, way: [[0, 0]] }));
     const fill = E.valueTable(E.folded(side, "The numbers", "explorable-details"), ["", "value"], "");
-    const say = E.announcer(root);
     onSet = () => {
-      const now = state(), [head, tail] = verdict(now);
+      const now = state();
       draw(now);
       E.press(tips, now.tongue);
-      sentence.textContent = "";
-      html("strong", { text: head }, sentence);
-      sentence.append(tail);
+      tell(verdict(now));
       fill([
         ["change of the two pixels", now.tau.map((v) => format(v)).join(", ")], ["its length", format(now.length)],
         ["lead of the target, less the margin", format(now.lead)], ["distance to the nearest point", format(now.left)],
       ]);
-      say(head + tail);
     };
     set({});
   }

@@ -1,9 +1,9 @@
-/* Explorable: a convolution of three pixels against theorem 4.2 of paper P: where the printed bound is more than the change.
+/* Explorable: a convolution of three pixels against theorem 4.2 of paper P, and where the printed bound is too large.
  * Needs elements.js and axes.js before it and <div class="explorable" id="three-pixels"></div>.
  * For tests: window.explorables.threePixels.compute, .state and .set.
  *
- * The kernel (a, b) moves along R = (r₁, r₂, r₃): the output moves by (a r₁ + b r₂, a r₂ + b r₃), of length κ. The
- * theorem says ‖R‖ ≥ κ / √(a² + b²); what can be proved is ‖R‖ ≥ κ / √(a² + b² + |ab|). */
+ * The kernel (a, b) slides along R = (r₁, r₂, r₃): the output moves by (a r₁ + b r₂, a r₂ + b r₃), of length κ.
+ * The theorem says ‖R‖ ≥ κ / √(a² + b²); what can be proved is ‖R‖ ≥ κ / √(a² + b² + |ab|). */
 "use strict";
 
 {
@@ -16,8 +16,8 @@
 
   function compute([a, b], [r1, r2, r3]) {
     const output = [a * r1 + b * r2, a * r2 + b * r3], kappa = Math.hypot(...output), length = Math.hypot(r1, r2, r3);
-    const printed = kappa / Math.hypot(a, b);
-    return { output, kappa, length, printed, proved: kappa / Math.sqrt(a * a + b * b + Math.abs(a * b)), fails: printed > length * (1 + SLACK) };
+    const printed = kappa / Math.hypot(a, b), proved = kappa / Math.sqrt(a * a + b * b + Math.abs(a * b));
+    return { output, kappa, length, printed, proved, fails: printed > length * (1 + SLACK) };
   }
 
   /** The change that a kernel makes longest, its largest entry 2/3. */
@@ -38,7 +38,10 @@
   const inputs = { kernel: 0, change: [-0.7, 0.7, 0.3] };
   let onSet = null;
 
-  const state = () => ({ ...inputs, ...compute(KERNELS[inputs.kernel], inputs.change), weights: KERNELS[inputs.kernel] });
+  function state() {
+    const weights = KERNELS[inputs.kernel];
+    return { ...inputs, weights, ...compute(weights, inputs.change) };
+  }
 
   function set(change) {
     Object.assign(inputs, change);
@@ -59,21 +62,25 @@
   /** The plane of the outer pixels, with the region where the theorem fails; returns the function that draws it. */
   function picture(root) {
     const plot = E.plot(root, {
-      role: "group", axes: ["r₁", "r₃"], label: "Plane of the changes of the first and the third pixel; where the theorem is false is shaded",
+      role: "group", axes: ["r₁", "r₃"],
+      label: "Plane of the changes of the first and the third pixel; where the theorem is false is shaded",
     });
     plot.setView(0, 0, HALF);
     const region = svg("ellipse", { class: "explorable-region" }, plot.marks);
-    const name = svg("text", { class: "explorable-ink-computed", "text-anchor": "middle", text: "theorem false" }, plot.labels);
+    const name = svg("text", { class: "explorable-ink-computed", "text-anchor": "middle" }, plot.labels);
+    name.textContent = "theorem false";
     const ring = E.handle(plot, {
       id: "three-pixels-handle", label: "changes of the outer pixels", get: () => [inputs.change[0], inputs.change[2]],
-      move: ([r1, r3]) => set({ change: [r1, inputs.change[1], r3] }), done: () => {}, text: ([r1, r3]) => `first ${short(r1)}, third ${short(r3)}`,
+      move: ([r1, r3]) => set({ change: [r1, inputs.change[1], r3] }), done: () => {},
+      text: ([r1, r3]) => `first ${short(r1)}, third ${short(r3)}`,
     });
     return (now) => {
       const found = failing(now.weights, now.change[1]), { scale, frame } = plot;
       if (found) {
         const [cx, cy] = plot.toPixel(found.centre), [rx, ry] = found.axes.map((r) => r * scale());
         E.setAttributes(region, { cx, cy, rx, ry, visibility: null });
-        const x = Math.min(frame.right - 48, Math.max(frame.left + 48, cx)), y = Math.min(frame.bottom - 8, Math.max(frame.top + 18, cy + 5));
+        const x = Math.min(frame.right - 48, Math.max(frame.left + 48, cx));
+        const y = Math.min(frame.bottom - 8, Math.max(frame.top + 18, cy + 5));
         E.setAttributes(name, { x, y, visibility: rx > 40 ? null : "hidden" });
       } else [region, name].forEach((element) => E.setAttributes(element, { visibility: "hidden" }));
       ring.draw();
@@ -94,15 +101,18 @@
         rows[i][0].style.width = `${Math.min(100, 100 * length / FULL)}%`;
         rows[i][1].textContent = format(length, 3);
       });
-      note.textContent = `R = ${vector(now.change)} moves the output by ${vector(now.output)}, κ = ${format(now.kappa, 3)}.`;
+      const kappa = format(now.kappa, 3);
+      note.textContent = `R = ${vector(now.change)} moves the output by ${vector(now.output)}, κ = ${kappa}.`;
     };
   }
 
   // ---- the page --------------------------------------------------------------------
 
   function controls(root) {
-    const middle = E.slider(root, { id: "three-pixels-middle", min: -1, max: 1, step: 0.05 }, (r2) => set({ change: [inputs.change[0], r2, inputs.change[2]] }));
-    const kernels = buttons(choice(root, "Kernel", "three-pixels-kernels"), KERNELS.map(vector), (kernel) => set({ kernel }));
+    const attributes = { id: "three-pixels-middle", min: -1, max: 1, step: 0.05 };
+    const middle = E.slider(root, attributes, (r2) => set({ change: [inputs.change[0], r2, inputs.change[2]] }));
+    const box = choice(root, "Kernel", "three-pixels-kernels");
+    const kernels = buttons(box, KERNELS.map(vector), (kernel) => set({ kernel }));
     const actions = html("div", { class: "explorable-buttons" }, root);
     const [jump] = buttons(actions, ["the worst change"], () => set({ change: worst(KERNELS[inputs.kernel]) }));
     jump.removeAttribute("aria-pressed");
@@ -115,17 +125,13 @@
   function build(root) {
     const place = html("div", { class: "explorable-inline" }, root);
     const draw = picture(html("div", { class: "explorable-inline-picture" }, place)), side = html("div", {}, place);
-    const sentence = html("p", { class: "explorable-verdict" }, side), fill = bars(side), show = controls(side);
-    const say = E.announcer(root);
+    const tell = E.verdictLine(side), fill = bars(side), show = controls(side);
     onSet = () => {
-      const now = state(), [head, tail] = verdict(now);
+      const now = state();
       draw(now);
       fill(now);
       show(now);
-      sentence.textContent = "";
-      html("strong", { text: head }, sentence);
-      sentence.append(tail);
-      say(head + tail);
+      tell(verdict(now));
     };
     set({});
   }

@@ -1,12 +1,12 @@
-/* Explorable: a step ε along the distribution of the smallest one that fools, the images that it fools, and fitted laws.
- * Needs elements.js, axes.js, pixels.js and threshold-data.js (which notebooks/23_law_of_epsilon.ipynb makes) before it and
- * <div class="explorable" id="threshold"></div>. For tests: window.explorables.threshold.state, .set and .atMost. */
+/* Explorable: a step ε along the distribution of the smallest one that fools, the images that it fools, fitted laws.
+ * Needs elements.js, axes.js, pixels.js and threshold-data.js (which notebooks/23_law_of_epsilon.ipynb makes) before it
+ * and <div class="explorable" id="threshold"></div>. For tests: window.explorables.threshold.state, .set and .atMost. */
 "use strict";
 
 {
   const E = window.explorables, { html, svg, choice, numbers } = E;
   const BARS = 50, TICKS = 400; // bars of the histogram, places of the slider
-  const INKS = ["exact", "computed", "changed", "thin"], DASHES = ["", "explorable-dashed", "explorable-threshold-dots", ""];
+  const LOOKS = ["exact", "computed explorable-dashed", "changed explorable-threshold-dots", "thin"]; // of the laws
 
   // ---- the data ----------------------------------------------------------------
 
@@ -40,7 +40,7 @@
   /** The density of the images in each bar. */
   function heights() {
     const counts = new Float64Array(BARS);
-    all.forEach((value) => { counts[Math.min(BARS - 1, Math.floor(value / top * BARS))] += BARS / (top * all.length); });
+    for (const value of all) counts[Math.min(BARS - 1, Math.floor(value / top * BARS))] += BARS / (top * all.length);
     return counts;
   }
 
@@ -59,7 +59,8 @@
     const { epsilon, shown } = inputs, fooled = atMost(epsilon);
     return {
       epsilon, shown: shown.slice(0, laws.length), fooled, images: all.length, share: fooled / all.length,
-      laws: laws.map((law) => ({ name: law.name, share: shareOf(law, epsilon) })), pictures: images.map(({ first }) => first <= epsilon),
+      laws: laws.map((law) => ({ name: law.name, share: shareOf(law, epsilon) })),
+      pictures: images.map(({ first }) => first <= epsilon),
     };
   }
 
@@ -74,18 +75,22 @@
 
   function verdict(now) {
     const said = now.laws.filter((_, i) => now.shown[i]).map(({ name, share }) => `${name}: ${percent(share)}`);
-    return [`A step of up to ${now.epsilon.toFixed(4)} fools ${now.fooled} of ${now.images} images, ${percent(now.share)}.`, said.length ? ` By law: ${said.join("; ")}.` : ""];
+    return [`A step of up to ${now.epsilon.toFixed(4)} fools ${now.fooled} of ${now.images} images, ${percent(now.share)}.`,
+      said.length ? ` By law: ${said.join("; ")}.` : ""];
   }
 
   // ---- histogram -------------------------------------------------------------------
 
+  const lineOf = (law) => `explorable-line explorable-bold explorable-${LOOKS[law]}`;
+
   /** The histogram with the laws, along which a pointer drags ε; returns the function that draws it. */
   function histogram(root) {
     const place = html("div", { class: "explorable-threshold-plot" }, root);
-    const plot = E.chart(place, { label: "Histogram of the smallest ε that fools an image, with densities of the laws that are shown", axes: ["ε", "density"] });
-    const bars = [0, 1].map((fooled) => svg("path", { class: fooled ? "explorable-threshold-fooled" : "explorable-threshold-safe" }, plot.marks));
-    const curves = laws.map((_, i) => svg("path", { class: `explorable-line explorable-bold explorable-${INKS[i]} ${DASHES[i]}` }, plot.marks));
-    const mark = svg("path", { class: "explorable-line explorable-bold" }, plot.marks), high = heights();
+    const label = "Histogram of the smallest ε that fools an image, with densities of the laws that are shown";
+    const plot = E.chart(place, { label, axes: ["ε", "density"] }), high = heights();
+    const path = (className) => svg("path", { class: className }, plot.marks);
+    const bars = ["safe", "fooled"].map((part) => path(`explorable-threshold-${part}`));
+    const curves = laws.map((_, i) => path(lineOf(i))), mark = path("explorable-line explorable-bold");
     let now = null;
     const block = (from, to, height) => {
       const [left, upper] = plot.toPixel([from, height]), [right, lower] = plot.toPixel([to, 0]);
@@ -93,11 +98,11 @@
     };
     const draw = () => {
       const wide = top / BARS, edges = Array.from(high, (height, k) => [k * wide, (k + 1) * wide, height]);
-      const cut = (value) => Math.min(Math.max(value, 0), now.epsilon);
-      E.setAttributes(bars[0], { d: edges.map(([from, to, height]) => block(Math.max(from, now.epsilon), to, height)).join("") });
-      E.setAttributes(bars[1], { d: edges.map(([from, to, height]) => block(from, cut(to), height)).join("") });
+      const safe = edges.map(([from, to, height]) => block(Math.max(from, now.epsilon), to, height));
+      const fooled = edges.map(([from, to, height]) => block(from, Math.min(to, now.epsilon), height));
+      [safe, fooled].forEach((parts, i) => E.setAttributes(bars[i], { d: parts.join("") }));
       curves.forEach((curve, i) => {
-        const points = Array.from(laws[i].pdf, (height, k) => plot.toPixel([k * top / (laws[i].pdf.length - 1), height]));
+        const { pdf } = laws[i], points = Array.from(pdf, (height, k) => plot.toPixel([k * top / (pdf.length - 1), height]));
         E.setAttributes(curve, { d: now.shown[i] ? E.polyline(points.filter(([, py]) => Number.isFinite(py))) : "" });
       });
       E.setAttributes(mark, { d: E.polyline([plot.toPixel([now.epsilon, 0]), plot.toPixel([now.epsilon, tallest])]) });
@@ -123,7 +128,7 @@
       (i) => set({ shown: inputs.shown.map((on, k) => (k === i ? !on : on)) }));
     all.forEach((button, i) => {
       const key = svg("svg", { class: "explorable-ray-key", viewBox: "0 0 26 10", "aria-hidden": "true" }, button);
-      svg("path", { class: `explorable-line explorable-bold explorable-${INKS[i]} ${DASHES[i]}`, d: "M0 5H26" }, key);
+      svg("path", { class: lineOf(i), d: "M0 5H26" }, key);
       button.append(laws[i].name);
     });
     return ({ shown }) => all.forEach((button, i) => button.setAttribute("aria-pressed", String(shown[i])));
@@ -132,7 +137,8 @@
   /** A few of the images, moved by ε; returns the function that draws them. */
   function pictures(root) {
     const strip = html("div", { class: "explorable-strip" }, root);
-    const shown = images.map(({ number, label }) => E.picture(strip, `test image ${number}, a ${label}`, "explorable-threshold-picture"));
+    const shown = images.map(({ number, label }) =>
+      E.picture(strip, `test image ${number}, a ${label}`, "explorable-threshold-picture"));
     return ({ epsilon, pictures: fooled }) => shown.forEach(({ figure, canvas, caption, describe }, i) => {
       const { pixels, signs, label, seen } = images[i];
       E.paint(canvas, pixels.map((p, k) => p + epsilon * signs[k]), shape[1], shape[0], 0);
@@ -147,20 +153,17 @@
       html("p", { text: "The images are missing: their file is made by the notebook of this chapter." }, root);
       return;
     }
-    const sentence = html("p", { class: "explorable-verdict explorable-threshold-verdict" }, root);
-    const draw = histogram(root), attributes = { id: "threshold-epsilon", min: 0, max: TICKS, step: 1 };
-    const slider = E.slider(root, attributes, (tick) => set({ epsilon: tick / TICKS * top })), paint = pictures(root), mark = toggles(root);
-    const say = E.announcer(root);
+    const tell = E.verdictLine(root, "explorable-threshold-verdict"), draw = histogram(root);
+    const attributes = { id: "threshold-epsilon", min: 0, max: TICKS, step: 1 };
+    const slider = E.slider(root, attributes, (tick) => set({ epsilon: tick / TICKS * top }));
+    const paint = pictures(root), mark = toggles(root);
     onSet = () => {
-      const now = state(), [head, tail] = verdict(now);
+      const now = state(), text = now.epsilon.toFixed(4);
       draw(now);
       paint(now);
       mark(now);
-      slider.show(Math.round(TICKS * now.epsilon / top), `Step ε = ${now.epsilon.toFixed(4)}`, now.epsilon.toFixed(4));
-      sentence.textContent = "";
-      html("strong", { text: head }, sentence);
-      sentence.append(tail);
-      say(head + tail);
+      slider.show(Math.round(TICKS * now.epsilon / top), `Step ε = ${text}`, text);
+      tell(verdict(now));
     };
     set({ epsilon: all[all.length >> 2] });
   }
