@@ -16,10 +16,11 @@ from lab.parameters import ROOT
 from lab.register import changed_in_view, history, load_register
 from lab.rules import explained
 from lab.sources import digest_of
-from lab.wording import tidied
+from lab.wording import SUPERSCRIPTS, tidied
 
 FILES = ("claims", "published", "register", "compared")  # of the folder book, without .yml
 KINDS = {"F": "finding", "N": "negative result"}  # by the letter of its id
+PLAIN = {small: digit for digit, small in SUPERSCRIPTS.items()}  # exponents as they are read
 STYLE, SCRIPT = "scorecard.css", "scorecard.js"  # loaded where there is a row
 
 
@@ -28,18 +29,26 @@ def raw(text: str) -> nodes.raw:
     return nodes.raw("", text, format="html")
 
 
-def opening(name: str, head: str, **facets: str | None) -> nodes.raw:
-    """Return the start of a row: its id, by what it can be filtered, and its first line."""
+def opening(name: str, head: str, end: str, source: tuple | None, **facets: str | None) -> list[nodes.Node]:
+    """Return the start of a row: its id, by what it can be filtered, and its first line.
+
+    Parameters
+    ----------
+    name : str
+        Its id.
+    head, end : str
+        HTML, of the first line and of its end.
+    source : (str, str), or None
+        Notebook and cell on which it rests.
+    **facets
+    """
     data = "".join(f' data-{key}="{html.escape(value)}"' for key, value in facets.items() if value)
     link = f'<a class="claim-id" href="#{name}" aria-label="Link to {name}">{name}</a>'
-    return raw(f'<article class="claim" id="{name}"{data}><div class="claim-head">{link} {head}</div>')
-
-
-def link_to_source(notebook: str, cell: str) -> nodes.paragraph:
-    """Return the small line with the cell on which a row rests."""
-    return nodes.paragraph(
-        "", "", link_to_cell(notebook, cell, nodes.Text(f"{notebook}, cell {cell}")), classes=["provenance"]
-    )
+    parts = [raw(f'<article class="claim" id="{name}"{data}><div class="claim-head">{link} {head}')]
+    if source:
+        text = nodes.Text("{}, cell {}".format(*source))
+        parts.append(nodes.paragraph("", "", link_to_cell(*source, text), classes=["provenance"]))
+    return [*parts, raw(f"{end}</div>")]
 
 
 class Rows(FromMarkdown):
@@ -99,7 +108,8 @@ class Scorecard(Rows):
 
     def row(self, row: dict, register: list[dict], compared: dict | None) -> list[nodes.Node]:
         """Return one claim: what it says, published and ours, verdict and cell; folded, why and how it is judged."""
-        head = f'<span class="claim-place">{html.escape(row["place"])}</span> {mark(row["standing"])}'
+        place = f'<span class="claim-place">{html.escape(row["place"])}</span>'
+        source = (row["notebook"], row["cell"]) if row["notebook"] else None
         facets = {key: row[key] for key in ("paper", "label")} | {
             "verdict": row["standing"],
             "chapter": row["notebook"],
@@ -109,7 +119,7 @@ class Scorecard(Rows):
         lines = self.parse(history(register))
         next(lines[0].findall(nodes.bullet_list))["classes"].append("register")
         return [
-            opening(row["id"], head, **facets),
+            *opening(row["id"], place, mark(row["standing"]), source, **facets),
             *self.parse(row["statement"]),
             raw('<div class="claim-numbers"><div class="claim-published"><span>◆ published</span>'),
             *self.parse(tidied(shown(row))),
@@ -117,7 +127,6 @@ class Scorecard(Rows):
             *self.parse(ours),
             raw("</div></div>"),
             *self.axis(compared, row),
-            *([link_to_source(row["notebook"], row["cell"])] if row["notebook"] else []),
             raw("<details><summary>Why, and how it is judged</summary>"),
             *self.parse(tidied(row["because"] or "")),
             *self.parse(judged),
@@ -164,14 +173,15 @@ class Finding(Rows):
     def run(self):
         """Return the row."""
         name, title = self.arguments
-        notebook, cell = self.options["cell"].split("#")
+        source = tuple(self.options["cell"].split("#"))
         self.label(name, "finding")
+        head = f'<strong class="claim-title">{html.escape(title)}</strong>'
         label = self.options["label"]
-        head = f'<strong class="claim-title">{html.escape(title)}</strong> <span class="standing">{label}</span>'
+        end = f'<span class="standing">{label}</span>'
         box = nodes.container(classes=["scorecard"])
-        box += opening(name, head, kind=KINDS[name[0]], label=label, chapter=notebook)
+        box += opening(name, head, end, source, kind=KINDS[name[0]], label=label, chapter=source[0])
         self.state.nested_parse(self.content, self.content_offset, box)
-        box += [link_to_source(notebook, cell), raw("</article>")]
+        box += raw("</article>")
         return [box]
 
 
@@ -188,11 +198,16 @@ def _at(published: dict, path: str):
 
 
 def _numbers(values: list) -> list[float]:
-    """Return the numbers among some values, those in lists and mappings too."""
+    """Return the numbers among some values: those in lists and mappings too, and in texts such as "2·10⁻⁵ to 7%"."""
     found = []
     for value in values:
         if isinstance(value, list | dict):
             found += _numbers(list(value.values()) if isinstance(value, dict) else value)
+        elif isinstance(value, str):
+            ends = [re.fullmatch(r"([-+]?[\d.]+)(?:·10([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+))?(%?)", end) for end in value.split(" to ")]
+            found += [
+                float(f"{end[1]}e{(end[2] or '⁰').translate(PLAIN)}") / (100 if end[3] else 1) for end in ends if end
+            ]
         elif isinstance(value, int | float):
             found.append(float(value))
     return found

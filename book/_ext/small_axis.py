@@ -49,7 +49,9 @@ def written(value: float, percent: bool) -> str:
     """Return the number below a tick."""
     if percent:
         return f"{100 * value:.4g}%"
-    return tidy(value, ".0e") if value and not 1e-4 < abs(value) < 1e5 else f"{value:.4g}"
+    if value == 0 or 1e-4 < abs(value) < 1e5:
+        return f"{value:.4g}"
+    return tidy(value, ".0e").removeprefix("1·")
 
 
 def described(pairs: Sequence[Pair], form: str) -> str:
