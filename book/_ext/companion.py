@@ -328,8 +328,9 @@ def simple_navigation(app, config) -> None:
 
 def take_scripts_of_notebooks(app, config) -> None:
     """Copy what notebooks made for pages to the other scripts."""
-    if (Path(app.srcdir) / NOTEBOOK_SCRIPTS).is_dir():
-        config.html_static_path.append(NOTEBOOK_SCRIPTS)
+    scripts = Path(app.srcdir) / NOTEBOOK_SCRIPTS
+    if scripts.is_dir():
+        config.html_static_path.append(str(scripts))
 
 
 def number_proofs(app, doctree) -> None:

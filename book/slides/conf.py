@@ -20,6 +20,7 @@ revealjs_script_plugins = [{"name": "RevealNotes", "src": "revealjs/plugin/notes
 # The arrow keys move what has the focus in an explorable, and the slides elsewhere.
 revealjs_script_conf = """{
   width: 1280, height: 760, margin: 0.02, hash: true, touch: false, slideNumber: "c/t", transition: "none",
+  scrollActivationWidth: null,
   keyboardCondition: () => !document.activeElement?.closest(".explorable"),
 }"""
 
