@@ -33,7 +33,6 @@ def moving_picture(results: Path, path: Path, digit: int = 7, margin: float = 1e
     image = data.x_test[first_right({name: net}, data.x_test, data.y_test, [digit])[0]]
     found = image_changes(net, results / "networks" / f"{name}.keras", image, digit, margin)
     figure, (axes,) = figures.new_figure(6.4, 2.5, columns=3)
-    figure.set_facecolor("white")  # a page's colour is unknown
 
     def draw(k: int) -> None:
         titles = f"it sees {digit}", f"change: {found.norms[k]:.0%}", f"now it sees {found.label[k]}"
@@ -41,7 +40,8 @@ def moving_picture(results: Path, path: Path, digit: int = 7, margin: float = 1e
             ax.clear()
             figures.show_image(ax, shown, title, change=ax is axes[1], size=15)
 
-    FuncAnimation(figure, draw, frames=len(found.norms)).save(path, PillowWriter(fps=0.8), dpi=80)
+    paper = {"facecolor": "white", "transparent": False}  # frames would show through each other
+    FuncAnimation(figure, draw, frames=len(found.norms)).save(path, PillowWriter(fps=0.8), dpi=80, savefig_kwargs=paper)
 
 
 def main() -> None:
