@@ -34,8 +34,9 @@
 
   const blank = (element) => !element.textContent.trim() && !element.querySelector("svg, img");
 
-  // Folds are opened, but code that was folded because nobody need read it is left out.
+  // Folds are opened, but what was folded because nobody need read it is left out: code, and small print in tables.
   function unfold(article) {
+    each(article, "td details", (fold) => fold.remove());
     each(article, "details", (fold) => {
       if (!fold.closest(".tag_hide-cell")) each(fold, ".cell_input", (code) => code.remove());
       if (fold.matches(".run")) each(fold, ".cell", (cell) => cell.remove());
@@ -166,13 +167,16 @@
     return outline;
   }
 
-  // What is wider than the paper is set smaller, never cut.
+  // What is wider than the paper is set smaller, never cut. First all is measured, then all is changed.
   function shrink() {
-    for (const element of document.querySelectorAll("table, mjx-container[display=true], .bea-figure > svg, pre")) {
+    const wanted = "table, mjx-container[display=true], .bea-figure > svg, pre";
+    const ratios = [...document.querySelectorAll(wanted)].map((element) => {
       const room = element.parentElement.closest("td, li, .admonition, article, section").clientWidth;
-      const wide = Math.max(element.scrollWidth, element.getBoundingClientRect().width);
-      if (wide > room + 1 && room > 0) element.style.zoom = room / wide;
-    }
+      return room / Math.max(element.scrollWidth, element.getBoundingClientRect().width);
+    });
+    document.querySelectorAll(wanted).forEach((element, i) => {
+      if (ratios[i] > 0 && ratios[i] < 0.998) element.style.zoom = ratios[i];
+    });
   }
 
   /* Write the page numbers, id → number, behind the links that ask for one. */
