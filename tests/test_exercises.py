@@ -58,9 +58,10 @@ def test_the_check_of_an_exercise_needs_a_solution(label):
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_every_chapter_has_exercises_of_each_kind(chapter):
-    """All have a title with their difficulty; one at least is in code with a hint."""
+    """All have a title with their difficulty and one solution; one at least is in code with a hint."""
     text = text_of(chapter)
     exercises = EXERCISE.findall(text)
+    assert sorted(label for *_, label, _ in exercises) == sorted(label for _, label, _ in SOLUTION.findall(text))
     assert len(exercises) == text.count("{exercise}") >= 2
     assert any(title.endswith("(code)") and "{dropdown} Hint" in body for *_, title, _, body in exercises)
 
