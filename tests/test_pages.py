@@ -143,6 +143,13 @@ FAINT = f"""(dark) => {{
   return [...new Set(problems)];
 }}"""
 
+# How many screens of 800 px a page is long, and where its first picture begins, in screens.
+LENGTH = """() => {
+  const first = document.querySelector("article .bea-figure svg, article .explorable");
+  return [document.querySelector("article").getBoundingClientRect().height / 800,
+          first ? (first.getBoundingClientRect().top + scrollY) / 800 : Infinity];
+}"""
+
 THEME = """async (scheme) => {
   const page = document.documentElement.dataset;
   for (let i = 0; page.theme !== scheme && i < 100; i++) await new Promise((resume) => setTimeout(resume, 50));
@@ -165,6 +172,7 @@ class Visit:
     images: list
     contrast: list
     solutions: list
+    length: list
 
 
 @pytest.fixture(
@@ -181,6 +189,7 @@ def visit(request, site, browser, watch):
     page.goto(site + name)
     page.evaluate(SETTLE)
     overflow = page.evaluate(OVERFLOW)
+    length = page.evaluate(LENGTH)
 
     solutions = []
     for index, solution in enumerate(page.evaluate_handle(SOLUTIONS).get_properties().values(), start=1):
@@ -204,7 +213,7 @@ def visit(request, site, browser, watch):
             contrast.append(f"the page does not turn {scheme} for a reader who prefers that")
         contrast += [f"{scheme}: {problem}" for problem in page.evaluate(FAINT, scheme == "dark")]
     context.close()
-    return Visit(traffic, overflow, formulas, images, contrast, solutions)
+    return Visit(traffic, overflow, formulas, images, contrast, solutions, length)
 
 
 def fail_with(problems):
@@ -241,6 +250,15 @@ def test_figures_can_be_read_on_light_and_dark(visit):
 def test_solutions_are_folded_and_open_on_a_click(visit):
     """Every exercise is followed by its solution, which shows only when the reader asks."""
     fail_with(visit.solutions)
+
+
+def test_a_chapter_begins_with_a_picture_and_ends_soon(visit, request):
+    """On a wide screen: the picture in the first screen, at most twelve screens in all, boxes folded."""
+    page, width = request.node.callspec.params["visit"]
+    screens, first = visit.length
+    if page in NOTEBOOKS and width == 1280:
+        assert screens <= 12
+        assert first < 1
 
 
 def test_the_front_door_leads_into_the_book(site, browser, watch):

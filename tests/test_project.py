@@ -242,6 +242,31 @@ def test_the_house_stays_small(capsys):
     assert notebooks + studies + lab < 14_000
 
 
+FOLDED = {"parameters", "setup", "hide-input", "hide-cell", "remove-input", "remove-cell"}
+CODE = re.compile(r"^(`{3,})(python|\{code-block\} python|bash)?\n.*?^\1$", re.MULTILINE | re.DOTALL)
+
+
+def test_a_reader_gets_through_the_book(capsys):
+    """At most 60,000 words, exercises and captions included, and 1,500 lines of code that are not folded."""
+    texts = [path.read_text() for path in ROOT.glob("book/*.md")]
+    shown = []
+    for notebook in NOTEBOOKS:
+        for cell in cells(notebook):
+            source = "".join(cell["source"])
+            if cell["cell_type"] == "markdown":
+                texts.append(source)
+            elif not FOLDED.intersection(cell["metadata"].get("tags", [])):
+                shown.append(source)
+            if cell["cell_type"] == "code" and "chapter.figure(" in source:
+                texts += re.findall(r'f?"([^"]*)"', source.partition("chapter.figure(")[2])
+    words = sum(len(CODE.sub("", text).split()) for text in texts)
+    lines = sum(len(source.splitlines()) for source in shown)
+    with capsys.disabled():
+        print(f"\n{words} words of prose, {lines} lines of code shown")
+    assert words <= 60_000
+    assert lines <= 1_500
+
+
 def lines_of_code(source):
     """How many lines of a module are neither blank nor comment nor docstring."""
     lines = {number for number, line in enumerate(source.splitlines(), 1) if line.strip() and line.strip()[0] != "#"}
