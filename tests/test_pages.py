@@ -361,7 +361,7 @@ def test_no_page_names_a_script_style_or_image_on_another_machine(parsed):
 def test_ids_are_unique_within_a_page(parsed):
     """Two cells or figures with the same id would break links and the clip paths of figures."""
     for page, soup in parsed.items():
-        ids = [tag["id"] for tag in soup.select("[id]:not(image)")]  # Matplotlib names images by their content
+        ids = [tag["id"] for tag in soup.select("[id]")]
         assert sorted({i for i in ids if ids.count(i) > 1}) == [], page
 
 

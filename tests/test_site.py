@@ -65,7 +65,7 @@ def test_the_first_page_is_light(browser, site):
     context = browser.new_context()
     page = context.new_page()
     responses = []
-    page.on("response", responses.append)
+    page.on("response", lambda response: responses.append(response))  # Playwright cannot wrap a bound method
     page.goto(site + CHAPTERS[0], wait_until="networkidle")
     bodies = {response.url: response.body() for response in responses}
     context.close()
@@ -104,9 +104,9 @@ def test_every_icon_of_a_page_is_in_the_small_font(parsed, smoke):
 
 
 FIRST = {  # query: which pages may come first
-    "backward error": "linear_systems",
+    "backward error": "linear_systems|plane",
     "batch normalisation": "four_theorems",
-    "Peck": "four_theorems|bounds_as_published|inside_the_ball|sandwich",
+    "Peck": r"/4\d_|sandwich",
     "Newton's step": "kantorovich",
 }
 

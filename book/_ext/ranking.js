@@ -24,7 +24,7 @@ function relevance(page, words) {
     const pages = asList(terms[word]);
     const often = counts[word]?.[page] ?? (pages.includes(page) ? 1 : 0);
     const rarity = Math.log(1 + (docnames.length - pages.length + 0.5) / (pages.length + 0.5));
-    const share = (2.2 * often) / (often + 0.3 + (0.9 * lengths[page]) / mean);
+    const share = (2.2 * often) / (often + 0.7 + (0.5 * lengths[page]) / mean);
     return sum + rarity * (share + (title.includes(word) ? TITLE : sections.includes(word) ? SECTION : 0));
   }, 0);
 }

@@ -17,6 +17,7 @@ from sphinx.search.en import SearchEnglish
 from lab.sources import digest_of
 
 LANGUAGE = SearchEnglish({})
+LEAD = 5  # times that a word counts which stands in the question of a chapter, or beside it
 
 
 def words_of(node: nodes.Node) -> list[str]:
@@ -30,6 +31,14 @@ def words_of(node: nodes.Node) -> list[str]:
     if isinstance(node, nodes.Text):
         return LANGUAGE.split(node.astext())
     return [word for child in node.children for word in words_of(child)]
+
+
+def lead_of(doctree: nodes.document) -> list[str]:
+    """Return the words above the first section of a page that begins with a question."""
+    top = next(iter(doctree.findall(nodes.section)), doctree)
+    paragraphs = [node for node in top.children if isinstance(node, nodes.paragraph)]
+    asks = any(node.astext().startswith("Question.") for node in paragraphs)
+    return [word for node in paragraphs for word in words_of(node)] if asks else []
 
 
 def stems(words: list[str]) -> Counter:
@@ -59,7 +68,7 @@ class Prose(EnvironmentCollector):
 
     def process_doc(self, app, doctree) -> None:
         """Count the words of a page."""
-        _counts(app.env)[app.env.docname] = stems(words_of(doctree))
+        _counts(app.env)[app.env.docname] = stems(words_of(doctree) + (LEAD - 1) * lead_of(doctree))
 
 
 def _counts(env) -> dict[str, Counter]:

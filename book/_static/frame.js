@@ -65,6 +65,7 @@
     const place = link.getBoundingClientRect(), below = place.bottom + box.offsetHeight < innerHeight;
     box.style.left = `${Math.max(8, Math.min(place.left, innerWidth - box.offsetWidth - 8)) + scrollX}px`;
     box.style.top = `${(below ? place.bottom : place.top - box.offsetHeight) + scrollY}px`;
+    link.removeAttribute("title"); // the browser would show it too
     link.setAttribute("aria-describedby", box.id);
     shownFor = link;
     if (box.querySelector(".math:not(:has(mjx-container))")) window.MathJax?.typesetPromise?.([box]);
