@@ -75,7 +75,7 @@ def test_an_axis_says_what_it_shows_and_tells_the_sides_apart_by_shape():
     """Ours as a disc at the median and a bar from the least to the most, published as a diamond."""
     svg = small_axis([Pair("a & b", [0.92], [0.926, 0.923, 0.928])], ".1%")
     soup = parsed(svg)
-    assert soup.svg["aria-label"] == "A & b: published 92.0%, ours 92.3% to 92.8%."
+    assert soup.svg["aria-label"] == "a & b: published 92.0%, ours 92.3% to 92.8%."
     assert soup.select_one("text").get_text() == "a & b"
     (published,), (ours,) = starts(svg, "published"), starts(svg, "ours")
     low, high = map(float, re.findall(r"[MH]([\d.]+)", soup.select_one(".ours.range")["d"]))

@@ -60,7 +60,7 @@ def described(pairs: Sequence[Pair], form: str) -> str:
     for pair in pairs:
         name = f"{pair.label}: " if pair.label else ""
         parts.append(f"{name}published {tidy_span(pair.published, form)}, ours {tidy_span(pair.ours, form)}")
-    return "; ".join(parts)[:1].upper() + "; ".join(parts)[1:] + "."
+    return "; ".join(parts) + "."
 
 
 def small_axis(pairs: Sequence[Pair], form: str) -> str:
