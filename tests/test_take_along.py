@@ -259,6 +259,10 @@ def test_the_book_for_students_asks_for_no_solutions(tmp_path, monkeypatch):
     options = dict(zip(asked[0][:4:2], asked[0][1:4:2], strict=True))
     settings = yaml.safe_load(Path(options["--config"]).read_text(encoding="utf-8"))
     assert settings["sphinx"]["config"].pop("hide_solutions") is True
-    assert settings == yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    places = settings["sphinx"].pop("local_extensions")
+    assert set(places.values()) == {str(tmp_path.resolve() / "book" / "_ext")}
+    others = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    assert places.keys() == others["sphinx"].pop("local_extensions").keys()
+    assert settings == others
     assert pages.is_relative_to(options["--path-output"])
     assert pages != tmp_path / "_build" / "html"

@@ -6,6 +6,7 @@ time tells on which page everything is, the second time the table of contents sa
 
 import argparse
 import json
+import logging
 import re
 import sys
 from pathlib import Path
@@ -104,6 +105,7 @@ def bookmarked(pdf: Path, outline: list[dict], title: str, to: Path) -> None:
     to : Path
     """
     pages = page_numbers(pdf)
+    logging.getLogger("pypdf").setLevel(logging.ERROR)  # it counts the objects of Chromium's files otherwise
     writer = PdfWriter(clone_from=pdf)
     for part in outline:
         above = None

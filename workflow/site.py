@@ -44,6 +44,8 @@ def without_solutions(book: Path) -> Path:
     output.mkdir(parents=True, exist_ok=True)
     settings = yaml.safe_load((book / "_config.yml").read_text(encoding="utf-8"))
     settings["sphinx"]["config"]["hide_solutions"] = True
+    local = settings["sphinx"]["local_extensions"]  # paths that count from the file of settings, which is elsewhere now
+    settings["sphinx"]["local_extensions"] = {name: str((book / path).resolve()) for name, path in local.items()}
     config = output / "_config.yml"
     config.write_text(yaml.safe_dump(settings), encoding="utf-8")
     options = ("--path-output", str(output), "--config", str(config), "-W", "-n", "--keep-going")
