@@ -14,7 +14,7 @@ from IPython.display import HTML, Markdown, display
 from bea.files import write_text
 from lab.claims import UNDECIDED, load_claims, shown, standing
 from lab.rules import Outcome
-from lab.wording import as_table, tidied
+from lab.wording import tidied
 
 
 class Results:
@@ -96,13 +96,13 @@ class Results:
             outcome = replace(outcome, verdict=UNDECIDED, because=because)
         self.content["claims"][claim] = {"cell": cell} | asdict(outcome)
         self.write()
-        rows = {
-            "published": tidied(shown(entry)),
-            "ours": tidied(outcome.ours) + (f" ({outcome.label})" if outcome.label else ""),
-            "verdict": f"**{standing(entry, outcome.verdict)}**. {tidied(outcome.because)}",
-        }
-        headers = [f"claim {{ref}}`{claim} <claim-{claim}>`", entry["place"]]  # its row in the scorecard
-        display(Markdown(as_table(rows.items(), headers)))
+        ours = tidied(outcome.ours) + (f" ({outcome.label})" if outcome.label else "")
+        lines = (
+            f"**Claim {{ref}}`{claim} <claim-{claim}>`** ({entry['place']}): "  # a link to its row in the scorecard
+            f"**{standing(entry, outcome.verdict)}**. {tidied(outcome.because)}",
+            f"*Published:* {tidied(shown(entry))}. *Ours:* {ours}.",
+        )
+        display(Markdown("\n\n".join(lines)))
 
     def write(self) -> None:
         """Write the file."""

@@ -441,7 +441,7 @@ def test_every_claim_has_a_row_that_names_its_verdict_and_links_both_ways(parsed
         if row["data-verdict"] == "not yet examined":
             continue
         path, fragment = _target("book/scorecard.html", row.select_one(".provenance a")["href"])
-        heads = [head.a["href"] for head in parsed[path].find(id=fragment).select("th") if head.a]
+        heads = [link["href"] for link in parsed[path].find(id=fragment).select("strong a")]
         assert f"../book/scorecard.html#{row['id']}" in heads, f"{row['id']}: its verdict does not lead back"
         linked += 1
     assert linked >= 71

@@ -77,25 +77,15 @@ def test_claims_about_mnist_are_undecided_on_other_data(tmp_path, claims):
     assert "digits" in rows["B2"]["because"]
 
 
-def test_a_verdict_is_shown_to_its_last_word(tmp_path, claims, monkeypatch):
-    """A bar in the reason ends no cell of its table."""
-    tables = []
-    monkeypatch.setattr("lab.results.display", lambda item: tables.append(item.data))
-    outcome = Outcome(REPRODUCED, ours="1", label="exact", because="where |z| is small")
-    Results("some", tmp_path, claims).record("cell", "B1", outcome)
-    assert all(len(re.findall(r"(?<!\\)\|", line)) == 3 for line in tables[0].splitlines())
-    assert r"where \|z\| is small" in tables[0]
-
-
 def test_a_verdict_leads_to_its_row_and_has_tidy_numbers(tmp_path, claims, monkeypatch):
     """Its heading links to the claim in the scorecard; the file keeps the words as the rule said them."""
-    tables = []
-    monkeypatch.setattr("lab.results.display", lambda item: tables.append(item.data))
+    texts = []
+    monkeypatch.setattr("lab.results.display", lambda item: texts.append(item.data))
     outcome = Outcome(REPRODUCED, ours="2e-05, 100.0% to 100.0%", label="exact", because="within 3e-12")
     Results("some", tmp_path, claims).record("cell", "B1", outcome)
-    assert "{ref}`B1 <claim-B1>`" in tables[0]
-    assert "| 2·10⁻⁵, 100.0% (exact)" in tables[0]
-    assert "within 3·10⁻¹²" in tables[0]
+    assert "{ref}`B1 <claim-B1>`" in texts[0]
+    assert "*Ours:* 2·10⁻⁵, 100.0% (exact)." in texts[0]
+    assert "within 3·10⁻¹²" in texts[0]
     assert json.loads((tmp_path / "some.json").read_text())["claims"]["B1"]["ours"] == "2e-05, 100.0% to 100.0%"
 
 
