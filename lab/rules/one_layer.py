@@ -55,7 +55,7 @@ def kronecker(gaps: pd.DataFrame, *, rounding) -> Outcome:
         ours="relative differences " + ", ".join(f"{name} {tidy(gap)}" for name, gap in largest.items()),
         label="exact",
         because=f"The largest over {len(gaps)} random choices of shapes and matrices; {tidy(rounding)} is allowed for "
-        "rounding. For proofs see Exercise 1.",
+        "rounding.",
     )
 
 
