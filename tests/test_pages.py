@@ -66,6 +66,7 @@ OVERFLOW = f"""() => {{
     const box = e.getBoundingClientRect();
     if (!(box.width && box.height && seen(e)) || getComputedStyle(e).clip !== "auto") continue;
     if (e.parentElement.closest("mjx-container")) continue; // boxes of accents are larger than their ink
+    if (e instanceof SVGElement && getComputedStyle(e).clipPath !== "none") continue; // its box has what is cut off
     const by = limit(e, box.right);
     if (by) problems.push(`${{name(e)}} ends at ${{box.right.toFixed()}} px, beyond ${{name(by).slice(0, 40)}}`);
   }}

@@ -8,6 +8,11 @@ from sphinx_exercise.nodes import solution_node
 from lab.sources import digest_of
 
 
+def without_link(node) -> list[nodes.Node]:
+    """Return a node of the title, or what is linked there: a click on a summary opens it and does nothing else."""
+    return node.children if isinstance(node, nodes.reference) else [node]
+
+
 def fold(app, doctree, docname) -> None:
     """Turn every solution of class ``dropdown`` into a box that opens by a click on its title."""
     for solution in [node for node in doctree.findall(solution_node) if "dropdown" in node["classes"]]:
@@ -15,7 +20,7 @@ def fold(app, doctree, docname) -> None:
         name = html.escape(solution["ids"][0], quote=True)
         solution.parent.replace(solution, [
             nodes.raw("", f'<details class="solution" id="{name}"><summary>', format="html"),
-            nodes.inline("", "", *title.children),
+            *(part for child in title.children for part in without_link(child)),
             nodes.raw("", "</summary>", format="html"),
             *content,
             nodes.raw("", "</details>", format="html"),
