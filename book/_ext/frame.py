@@ -36,9 +36,9 @@ NEEDED_FOR = {
 SEARCH = ("searchtools.js", "language_data.js", "searchindex.js")  # the theme loads them everywhere
 ICONS = (
     *("bars", "list", "magnifying-glass", "sun", "moon", "circle-half-stroke", "arrow-up", "xmark", "expand"),
-    *("download", "chevron-down", "angle-left", "angle-right", "outdent", "file", "file-pdf", "pencil", "lightbulb", "code"),
+    *("download", "chevron-down", "angle-left", "angle-right", "outdent", "file", "pencil", "lightbulb", "code"),
     *("circle-check", "circle-info", "triangle-exclamation", "circle-exclamation", "circle-xmark", "share", "bell"),
-    *("magnifying-glass-minus", "up-right-from-square", "rocket", "github", "gitlab", "bitbucket"),
+    *("magnifying-glass-minus", "up-right-from-square", "rocket", "github", "gitlab", "bitbucket", "file-pdf"),
 )
 FONTS = Path(THEME).parent / "theme/pydata_sphinx_theme/static/vendor/fontawesome/webfonts"
 MATHJAX = ("tex-chtml.js", "output/chtml/", "input/tex/extensions/", "a11y/", "ui/", "sre/mathmaps/en.json")
