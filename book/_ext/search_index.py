@@ -50,7 +50,7 @@ def stems(words: list[str]) -> Counter:
         stem = LANGUAGE.stem(word).lower()
         if not LANGUAGE.word_filter(stem) and LANGUAGE.word_filter(word):
             stem = word
-        if LANGUAGE.word_filter(stem):
+        if LANGUAGE.word_filter(stem) and not stem.isdigit():  # "1950s" leaves a number
             found[stem] += 1
     return found
 
