@@ -147,7 +147,8 @@ FAINT = f"""(dark) => {{
 # How many screens of 800 px a page is long, and where its first picture begins, in screens.
 LENGTH = """() => {
   const first = document.querySelector("article .bea-figure svg, article .explorable");
-  return [document.querySelector("article").getBoundingClientRect().height / 800,
+  const page = document.querySelector("article") ?? document.body; // that of the search is no article
+  return [page.getBoundingClientRect().height / 800,
           first ? (first.getBoundingClientRect().top + scrollY) / 800 : Infinity];
 }"""
 
@@ -561,7 +562,7 @@ def test_without_scripts_all_rows_are_there(open_scorecard, page):
     tab, problems = open_scorecard(page=page, java_script_enabled=False)
     assert tab.locator("article.claim").count() >= 15
     assert tab.locator("article.claim[hidden], .claim-filter").count() == 0
-    fail_with(problems)
+    fail_with([problem for problem in problems if not problem.endswith(": csp")])  # a script that is off
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

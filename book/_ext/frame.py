@@ -114,7 +114,8 @@ def mend_links(app, pagename, templatename, context, doctree) -> None:
         waiting += button.get("buttons", [])
         if button.get("text") in names:
             button["text"] = names[button["text"]]
-        if "url" in button:
+        repository = app.config.companion_repository
+        if repository and button.get("url", "").startswith(repository):
             button["url"] = button["url"].replace("/results/", "/notebooks/")
     if not app.config.companion_site:  # the address of a page is unknown, so nothing is said about it
         context["metatags"] = re.sub(r'<meta property="og:url"[^>]*>\n?', "", context.get("metatags", ""))
