@@ -1,4 +1,4 @@
-"""What a reader takes along: the site as a zip, the PDF, the slides, a chapter that runs by itself, figures, links."""
+"""What a reader takes along: the site as a zip, the slides, a chapter that runs by itself, figures, links."""
 
 import json
 import os
@@ -10,16 +10,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from pypdf import PdfReader
 
 from lab.sources import files_reached
-from workflow import chapter_zip, pdf, slides
+from workflow import chapter_zip, slides
 from workflow import site as offline
 from workflow.dependencies import all_needs
 
 ROOT = Path(__file__).resolve().parents[1]
-TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-PAGES = [page for part in pdf.parts_of(TOC) for page in part["pages"]]
 
 
 @pytest.fixture
@@ -61,50 +58,6 @@ def test_the_site_works_from_the_disk(smoke, tmp_path, browser, watch):
     page.wait_for_selector("mjx-container")
     context.close()
     assert problems == []
-
-
-# ---- the PDF ----------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def printed(smoke, browser):
-    """The PDF of the smoke book, read. The browser is there to skip where there is none."""
-    code = "import sys; from pathlib import Path; from workflow import pdf; print(pdf.make(Path(sys.argv[1])))"
-    command = [sys.executable, "-c", code, str(smoke)]  # two browsers do not go together in one process
-    made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    return PdfReader(made.stdout.split("\n")[-2])
-
-
-def test_the_pdf_has_a_bookmark_for_every_chapter_on_its_own_page(printed):
-    """In the order of the book, under its parts, and the table of contents says the same pages."""
-    chapters = []
-    for item in printed.outline:
-        inner = item if isinstance(item, list) else []
-        chapters += [(one.title, printed.get_destination_page_number(one)) for one in inner]
-    captions = [part["caption"] for part in pdf.parts_of(TOC) if part["caption"]]
-    assert [item.title for item in printed.outline if not isinstance(item, list)][1:-1] == captions
-    assert len(chapters) == len(PAGES) - 1  # the first page belongs to no part
-    numbers = [number for _, number in chapters]
-    assert numbers == sorted(set(numbers))
-    contents = " ".join(printed.pages[1 + i].extract_text() for i in range(3)).split()
-    assert [number for _, number in chapters if str(number + 1) not in contents] == []
-    for title, number in chapters:
-        words = re.findall(r"\w{4,}", title)[:3]
-        assert set(words) <= set(re.findall(r"\w+", printed.pages[number].extract_text())), title
-
-
-def test_the_pdf_has_all_of_the_text_and_no_stub(printed):
-    """Numbers at the foot, nothing that asks for a script, solutions at the end, and no page without ink."""
-    texts = [page.extract_text() for page in printed.pages]
-    assert not [text for text in texts if "needs JavaScript" in text]
-    assert [number for number, text in enumerate(texts[1:], start=2) if str(number) not in text] == []
-    assert not [number for number, text in enumerate(texts) if len(text.split()) < 2]
-    end = next(item for item in printed.outline if not isinstance(item, list) and item.title == "Solutions")
-    start = printed.get_destination_page_number(end)
-    assert not any("Solution to" in text for text in texts[:start])
-    sources = [*ROOT.glob("book/*.md"), *ROOT.glob("notebooks/*.ipynb")]
-    asked = sum(path.read_text(encoding="utf-8").count("{solution}") for path in sources)
-    assert "".join(texts[start:]).count("Solution to") == asked
 
 
 # ---- the slides -------------------------------------------------------------------
