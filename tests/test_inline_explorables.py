@@ -31,7 +31,7 @@ def test_without_scripts_the_chapter_says_what_is_missing(browser, site, name):
 @pytest.mark.parametrize("size", [(1280, 800), (390, 844)])
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_picture_controls_and_sentence_are_seen_at_once(open_inline, name, size):
-    """The whole explorable fits into the window below the header, and nothing sticks out of its box."""
+    """The whole explorable fits into the window below the header, and nothing sticks out of its box, opened or not."""
     width, height = size
     page = open_inline(name, width=width)
     page.set_viewport_size({"width": width, "height": height})
@@ -43,6 +43,9 @@ def test_picture_controls_and_sentence_are_seen_at_once(open_inline, name, size)
         name,
     )
     assert free >= 0
+    assert outside(page, f"#{name}") == []
+    for title in page.locator(f"#{name} summary").all():
+        title.click()
     assert outside(page, f"#{name}") == []
 
 

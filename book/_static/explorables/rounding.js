@@ -2,8 +2,8 @@
  * Needs elements.js and axes.js before it and <div class="explorable" id="rounding"></div>.
  * For tests: window.explorables.rounding.rounded, .state and .set.
  *
- * Each equation is a line of the plane, the answer where the two cross. Its numbers have so few bits, and x too, that
- * b = A x has no rounding error: x is the exact answer. */
+ * Each equation is a line of the plane, the answer x where the two cross. b = A x is rounded to double precision, and x
+ * is called exact: that it is not moves it by far less than the few bits do. */
 "use strict";
 
 {
@@ -12,7 +12,7 @@
   const NARROWEST = 60; // of the angles: the turn of the second row is 10 to the minus tenth of it
   const CENTRE = [1.3, 1.3], HALF = 1.3; // of what is shown
   const NAMES = { 8: "bfloat16", 11: "half", 24: "single" };
-  const STABLE = 3; // rounding units of backward error that elimination with row exchange does not exceed
+  const STABLE = 3; // unit round-offs of backward error that elimination with row exchange does not exceed
   const LENS = 44, APART = 22; // pixels: radius of the lens, and how far off a line is seen through it
   const DECADES = [-8, 2]; // of the logarithmic bars
 
@@ -58,11 +58,10 @@
     };
   }
 
-  /** The numbers of the two lines, whose rows are at this angle: multiples of 2⁻⁴⁰, so that b has no rounding error. */
+  /** The two rows at this angle: the second is the first, turned. */
   function matrix(angle) {
     const turn = 10 ** (-angle / 10), [p, q] = FIRST;
-    const rows = [FIRST, [(1 - turn) * p - turn * q, (1 - turn) * q + turn * p]];
-    return rows.map((row) => row.map((value) => Math.round(value * 2 ** 40) / 2 ** 40));
+    return [FIRST, [(1 - turn) * p - turn * q, (1 - turn) * q + turn * p]];
   }
 
   // ---- the state ---------------------------------------------------------------
@@ -78,12 +77,12 @@
 
   function set(change) {
     Object.assign(inputs, change);
-    inputs.x = inputs.x.map((value) => Math.round(value * 512) / 512);
     if (onSet) onSet();
     return state();
   }
 
-  const short = (value) => format(value, 3), pair = (values) => values.map((value) => format(value, 6)).join(", ");
+  const pair = (values, digits = 6) => values.map((value) => format(value, digits)).join(", ");
+  const brief = (values) => pair(values, 3);
 
   /** The angle between the lines, in degrees. */
   function degrees(angle) {
@@ -95,9 +94,10 @@
     if (!computed) return ["No answer.", ` With ${bits} bits nothing tells the two lines from parallel ones.`];
     if (backward === 0) return ["No error.", " Here the computed answer is the exact one."];
     const units = backward / unit;
-    const blame = units > STABLE ? "blame the method" : forward > 10 * backward ? "blame the question" : "nothing is to blame";
+    const fault = forward > 10 * backward ? "blame the question" : "nothing is to blame";
+    const blame = units > STABLE ? "blame the method" : fault;
     return [`Off by ${percent(forward)}, and exact for data changed by ${percent(backward)}.`,
-      ` That is ${format(units, 2)} rounding units: ${blame}.`];
+      ` That is ${format(units, 2)} unit round-offs: ${blame}.`];
   }
 
   // ---- the picture ---------------------------------------------------------------
@@ -113,9 +113,10 @@
     const { left, right, top, bottom } = plot.frame, inset = LENS + 6;
     const corners = [left + inset, right - inset].flatMap((cx) => [top + inset, bottom - inset - 14].map((cy) => [cx, cy]));
     return ({ A, residual }, busy) => {
-      const off = A.map((row, i) => residual ? residual[i] / length(row) : 0), most = Math.max(...off.map(Math.abs));
+      const off = A.map((row, i) => (residual ? residual[i] / length(row) : 0)), most = Math.max(...off.map(Math.abs));
       const zoom = APART / (most * plot.scale());
-      group.style.display = zoom >= 2 && zoom < Infinity ? "" : "none";
+      group.style.display = most && zoom >= 2 ? "" : "none";
+      if (group.style.display) return;
       const room = (corner) => Math.min(...busy.map((point) => length(minus(point, corner))));
       const [cx, cy] = corners.reduce((best, corner) => (room(corner) > room(best) + 1 ? corner : best));
       const chords = (miss) => A.map((row, i) => {
@@ -123,11 +124,10 @@
         const reach = Math.sqrt(LENS ** 2 - d ** 2), x = cx + p * d, y = cy - q * d;
         return E.polyline([-reach, reach].map((t) => [x - q * t, y - p * t]));
       }).join("");
-      if (group.style.display) return;
       [frame, dot].forEach((circle) => E.setAttributes(circle, { cx, cy }));
       E.setAttributes(given, { d: chords(off) });
       E.setAttributes(changed, { d: chords([0, 0]) });
-      E.setAttributes(title, { x: cx, y: cy + LENS + 13, text: `${zoom < 1e4 ? format(zoom, 2) : zoom.toExponential(0).replace("+", "")}×` });
+      E.setAttributes(title, { x: cx, y: cy + LENS + 13, text: `${format(zoom, 2)}×` });
     };
   }
 
@@ -148,11 +148,12 @@
     const enlarge = lens(plot);
     const ring = E.handle(plot, {
       id: "rounding-handle", label: "exact answer, where the lines cross", get: () => inputs.x, move: (x) => set({ x }),
-      done: () => {}, text: ([u, v]) => `${short(u)}, ${short(v)}`,
+      done: () => {}, text: brief,
     });
     /** The ends in pixels of the lines row · x = side, beyond the edges. */
     const lines = (rows, sides) => rows.map((row, i) => {
-      const size = length(row), [p, q] = row.map((value) => value / size), d = sides[i] / size - p * CENTRE[0] - q * CENTRE[1];
+      const size = length(row), [p, q] = row.map((value) => value / size);
+      const d = sides[i] / size - p * CENTRE[0] - q * CENTRE[1];
       return [-2 * HALF, 2 * HALF].map((t) => plot.toPixel([CENTRE[0] + d * p - t * q, CENTRE[1] + d * q + t * p]));
     });
     const inside = (value, low, high) => Math.min(high, Math.max(low, value));
@@ -174,10 +175,10 @@
 
   // ---- the page --------------------------------------------------------------------
 
-  /** Rounding unit, both errors, and what bounds the forward one, as bars whose lengths are logarithms. */
+  /** Unit round-off, both errors, and what bounds the forward one, as bars whose lengths are logarithms. */
   function bars(root) {
     const fill = E.lengthBars(html("div", { class: "explorable-choice" }, root), [
-      ["rounding unit", ["condition"]], ["backward error", ["changed"]], ["× condition", ["changed", "condition"]],
+      ["unit round-off", ["condition"]], ["backward error", ["changed"]], ["× condition", ["changed", "condition"]],
       ["forward error", ["computed"]],
     ]);
     const [low, high] = DECADES, share = (value) => (value > 0 ? (Math.log10(value) - low) / (high - low) : 0);
@@ -207,11 +208,11 @@
 
   /** The rows of the table. */
   function numbers({ A, b, x, unit, computed, dA, db, backward, forward, condition }) {
-    const given = [["rows of A", A.map(pair).join("; ")], ["b", pair(b)], ["exact x", pair(x)], ["rounding unit", format(unit)]];
+    const rows = (name, values, write) => values.map((row, i) => [`row ${i + 1} of ${name}`, write(row)]);
+    const given = [...rows("A", A, pair), ["b", pair(b)], ["exact x", pair(x)], ["unit round-off", format(unit)]];
     return computed ? [
-      ...given, ["computed x̂", pair(computed)], ["rows of ΔA", dA.map((row) => row.map(short).join(", ")).join("; ")],
-      ["Δb", db.map(short).join(", ")], ["backward error", format(backward)], ["condition number", format(condition)],
-      ["forward error", format(forward)],
+      ...given, ["computed x̂", pair(computed)], ...rows("ΔA", dA, brief), ["Δb", brief(db)],
+      ["backward error", format(backward)], ["condition number", format(condition)], ["forward error", format(forward)],
     ] : given;
   }
 
