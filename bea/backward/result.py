@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bea.networks.leads import allowed_shortfall, lead
+from bea.networks.network import Network
 from bea.networks.perturbation import Perturbation
 from bea.numerics.blocks import blocks, join, side_by_side
 
@@ -22,19 +23,21 @@ class AttackResult:
     target : int array (n,)
     success : bool array (n,)
         Whether the target wins in the perturbed network itself, nothing linearised, by at least ``margin_asked`` up
-        to rounding.
+        to rounding; and where the image has the target's class ``already``, by however little.
     objective : array (n,)
         Eq. (5): the sum of squares of the relative norms.
     margin : array (n,)
         Target's logit, or activated output, less the largest other one, in the perturbed network.
     margin_asked : float
     iterations : int array (n,)
-        Changes of the active set (first-order); linearisations of the search that was best (converged).
+        Changes of the active set (first-order); linearisations of the search that was best, without the range
+        (converged).
     kkt_residual : array (n,)
         Largest violation of the conditions of optimality, of eq. (6) for the first-order method, where constraints
         are relative to the largest right-hand side and complementarity to the objective, and of eq. (5) itself for
         the converged one (see ``bea.numerics.sequential.solve``). With ReLUs or maxima an optimum often lies on a
-        kink, where these conditions mean nothing.
+        kink, where these conditions mean nothing. Where the range of the pixels makes the converged Δx longer, the
+        step that the programme linearised there still goes, relative to Δx.
     """
 
     perturbation: Perturbation
@@ -74,3 +77,44 @@ def attack_in_blocks(make: Callable[[slice], AttackResult], x, size: int) -> Att
     dA, dx, attained = join(changes)
     whole = replace(first.perturbation, dA=dA, dx=dx, x=x, attained=attained)
     return replace(first, perturbation=whole, **{name: np.concatenate(arrays) for name, arrays in parts.items()})
+
+
+def among_others(found: AttackResult, rest, net: Network, x, target, activated=False) -> AttackResult:
+    """Return the results of the batch x of which ``found`` are those of ``rest``; the others change nothing.
+
+    Parameters
+    ----------
+    rest : int array (m,)
+        Numbers of the images that do not have the target's class already.
+    x, target : arrays (n, …) and (n,)
+        Of the whole batch.
+    """
+    others = np.setdiff1d(np.arange(len(x)), rest)
+    outputs = net(x[others])
+
+    def put(values, other=0):
+        """Return an array for the whole batch."""
+        if isinstance(values, tuple):
+            return tuple(put(factor) for factor in values)
+        whole = np.zeros((len(x), *values.shape[1:]), values.dtype)
+        whole[others], whole[rest] = other, values
+        return whole
+
+    changes, dx = found.perturbation.dA, found.perturbation.dx
+    perturbation = replace(
+        found.perturbation,
+        dA=[None if change is None else put(change) for change in changes],
+        dx=None if dx is None else put(dx),
+        x=x,
+        attained=put(found.perturbation.attained, True),
+    )
+    return AttackResult(
+        perturbation=perturbation,
+        target=target,
+        success=put(found.success, True),
+        objective=put(found.objective),
+        margin=put(found.margin, lead(net.activate(outputs) if activated else outputs, target[others])),
+        margin_asked=found.margin_asked,
+        iterations=put(found.iterations),
+        kkt_residual=put(found.kkt_residual),
+    )

@@ -33,6 +33,7 @@ from bea.bounds.printed import fully_connected_bound
 from bea.networks.layers import Dense
 from bea.networks.network import Network
 from bea.numerics.blocks import in_blocks
+from bea.numerics.progress import showing
 
 TRIALS = 12  # radii tried for one pair of an image and a rival
 BEYOND = 0.3  # how far the next radius goes beyond what the last one would have needed, in units of the rise
@@ -72,7 +73,7 @@ class DistanceEnclosure:
         return np.isfinite(self.upper)
 
 
-def distance_enclosure(net: Network, x, *, margin=0.0, along_ray=False) -> DistanceEnclosure:
+def distance_enclosure(net: Network, x, *, margin=0.0, along_ray=False, progress=False) -> DistanceEnclosure:
     """Enclose how far every image is from another class by Kantorovich's condition.
 
     Parameters
@@ -86,6 +87,8 @@ def distance_enclosure(net: Network, x, *, margin=0.0, along_ray=False) -> Dista
     along_ray : bool
         Whether to count one-sided curvature only: downwards for the lower bound; upwards, and only along the gradient,
         for the upper one and for h. Otherwise M is the larger of both, in all directions, as in the theorem.
+    progress : bool
+        Whether to show on the screen how far it is, as in ``bea.attack``.
 
     Raises
     ------
@@ -98,7 +101,8 @@ def distance_enclosure(net: Network, x, *, margin=0.0, along_ray=False) -> Dista
     if not hidden_stages(net):  # a linear stage behind the logits changes nothing
         net = replace(net, layers=(*net.layers, Dense(np.eye(net.classes), bias=False)))
     ball = Ball.of(hidden_stages(net))
-    ends = in_blocks(lambda part: _enclose(ball, net, part, margin, along_ray), images_at_once(ball), x)
+    with showing(progress):
+        ends = in_blocks(lambda part: _enclose(ball, net, part, margin, along_ray), images_at_once(ball), x)
     return DistanceEnclosure(*ends)
 
 

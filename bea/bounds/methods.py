@@ -23,6 +23,7 @@ from bea.networks.leads import lead_over_each
 from bea.networks.network import Network
 from bea.networks.windows import Convolution
 from bea.numerics.blocks import block_size, in_blocks
+from bea.numerics.progress import showing
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +46,7 @@ class LowerBound:
     rival: np.ndarray
 
 
-def lower_bound(net: Network, x, label=None, *, method="lipschitz", curvature=0.0) -> LowerBound:
+def lower_bound(net: Network, x, label=None, *, method="lipschitz", curvature=0.0, progress=False) -> LowerBound:
     """Return how far an image must move at least before its class can change (paper P, sections 4 and 5).
 
     The class is that of the network in real arithmetic with the stored weights; with the methods ``"lipschitz"`` and
@@ -65,6 +66,8 @@ def lower_bound(net: Network, x, label=None, *, method="lipschitz", curvature=0.
         latter.
     curvature : float
         M of theorem 4.1, for the method ``"peck"``; zero is the limit.
+    progress : bool
+        Whether to show on the screen how far it is, as in ``bea.attack``.
 
     Raises
     ------
@@ -82,7 +85,8 @@ def lower_bound(net: Network, x, label=None, *, method="lipschitz", curvature=0.
         raise ValueError(f"curvature: expected none for the method {method!r}, received {curvature!r}")
     x = net.check_images(x)
     label = None if label is None else net.check_classes(label, len(x), "label")
-    layers, rival, own = in_blocks(METHODS[method](net, curvature), block_size(net.layers, net.input_shape), x)
+    with showing(progress):
+        layers, rival, own = in_blocks(METHODS[method](net, curvature), block_size(net.layers, net.input_shape), x)
     if label is not None:
         layers[own != label] = 0.0
     return LowerBound(layers[:, 0].copy(), layers, rival)
