@@ -6,7 +6,7 @@ that has the class asked for already is a success without any change, but for th
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -14,10 +14,12 @@ from bea.networks.network import Network
 from bea.networks.pixels import check_clip
 from bea.numerics.arrays import flat, image_norms
 from bea.numerics.blocks import block_size, in_blocks
+from bea.reports.pictures import draw_changes
+from bea.reports.results import Report, first_few, tally
 
 
 @dataclass(frozen=True, eq=False)
-class InputAttackResult:
+class InputAttackResult(Report):
     """What came of a batch of n attacks.
 
     Attributes
@@ -36,6 +38,16 @@ class InputAttackResult:
     dx: np.ndarray
     success: np.ndarray
     found: np.ndarray
+
+    @property
+    def images(self) -> np.ndarray:
+        """The changed images x + Δx, (n, *input_shape); NaN where none was found."""
+        return self.x + self.dx
+
+    @property
+    def already(self) -> np.ndarray:
+        """Whether x itself has the class that was asked for and nothing changes, (n,)."""
+        return self.success & (self.l2 == 0.0)
 
     @property
     def norm(self) -> np.ndarray:
@@ -59,6 +71,26 @@ class InputAttackResult:
     def linf(self) -> np.ndarray:
         """Largest change of a pixel, (n,)."""
         return np.abs(flat(self.dx)).max(axis=1)
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Return success, class and norms of every sample, and all other arrays with an entry a sample."""
+        own = {name: getattr(self, name) for name in ("success", "already", "found", "norm", "l0", "l2", "linf")}
+        more = {field.name: getattr(self, field.name) for field in fields(self)}
+        return own | {name: value for name, value in more.items() if isinstance(value, np.ndarray) and value.ndim == 1}
+
+    def measured(self) -> tuple[str, np.ndarray]:
+        """Return ‖Δx‖/‖x‖ of the successes."""
+        return "‖Δx‖/‖x‖", np.where(self.success, self.norm, np.nan)
+
+    def tally(self) -> str:
+        """Return in words how many attacks succeed."""
+        return tally(self.success, self.already)
+
+    def draw(self, samples):
+        """Return a figure of the images and their changes."""
+        chosen = first_few(self.success & ~self.already) if samples is None else samples
+        titles = [f"sample {i}\n{'' if self.success[i] else 'no success, '}class {self.found[i]}" for i in chosen]
+        return draw_changes(self.x[chosen], self.dx[chosen], titles)
 
 
 def check_aim(net: Network, x, label, target=None, clip=False) -> tuple[np.ndarray, np.ndarray, bool]:

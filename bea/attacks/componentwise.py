@@ -63,6 +63,7 @@ class ComponentwiseResult(InputAttackResult):
     epsilon: np.ndarray
     residual: np.ndarray
     dA: list[np.ndarray | None]
+    standing = "locally optimal"
 
 
 def componentwise_attack(

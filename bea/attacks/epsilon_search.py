@@ -29,6 +29,11 @@ class SmallestEpsilon(StepResult):
 
     proved: np.ndarray
 
+    @property
+    def standing(self) -> str:
+        """For how many samples it is proven."""
+        return f"proven for {np.count_nonzero(self.proved)}"
+
 
 def smallest_epsilon(
     net: Network,

@@ -38,6 +38,11 @@ class FewestPixels(InputAttackResult):
 
     proved: np.ndarray
 
+    @property
+    def standing(self) -> str:
+        """For how many samples it is proven."""
+        return f"proven for {np.count_nonzero(self.proved)}"
+
 
 def fewest_pixels(net: Network, x, label, *, target=None, margin=1e-3, seconds=60.0, progress=False) -> FewestPixels:
     """Change the smallest number of coordinates, within the range, after which the aim is reached by a margin.

@@ -77,6 +77,7 @@ class NewtonResult(PenaltyResult):
     iterations: np.ndarray
     products: np.ndarray
     gradient_norm: np.ndarray
+    standing = "locally optimal for their weights"
 
 
 def minimise(

@@ -5,6 +5,7 @@ found without the range is the solution where it lies within, and where the sear
 where it does not. A black image, whose Δx eq. (5) cannot measure, is a failure, as it is without the range.
 """
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -59,7 +60,8 @@ def kept_in_range(net: Network, x, target, margin, found: AttackResult, examples
     )
 
     def put_through(part: slice) -> AttackResult:
-        change, conditions = _of_input(net, x[part], dx[part]), (found.iterations[part], residual[part])
+        change = replace(_of_input(net, x[part], dx[part]), standing="locally optimal")
+        conditions = (found.iterations[part], residual[part])
         return judge(net, change, target[part], margin, net(x[part]), *conditions)
 
     return attack_in_blocks(put_through, x, block)

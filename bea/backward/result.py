@@ -9,12 +9,13 @@ from bea.networks.leads import allowed_shortfall, lead
 from bea.networks.network import Network
 from bea.networks.perturbation import Perturbation
 from bea.numerics.blocks import blocks, join, side_by_side
+from bea.reports.results import Report, first_few, tally
 
 EACH = ("target", "success", "objective", "margin", "iterations", "kkt_residual")  # fields with an entry a sample
 
 
 @dataclass(frozen=True, eq=False)
-class AttackResult:
+class AttackResult(Report):
     """What came of a batch of n attacks.
 
     Attributes
@@ -48,6 +49,49 @@ class AttackResult:
     margin_asked: float
     iterations: np.ndarray
     kkt_residual: np.ndarray
+
+    @property
+    def standing(self) -> str:
+        """What is known of the perturbations: "linearised" or "locally optimal"."""
+        return self.perturbation.standing
+
+    @property
+    def already(self) -> np.ndarray:
+        """Whether the image had the target's class before, so that nothing changes, (n,)."""
+        return self.success & (self.perturbation.norms == 0.0).all(axis=1)
+
+    @property
+    def images(self) -> np.ndarray:
+        """The perturbed images x + Δx, (n, *input_shape); NaN where none was found."""
+        return self.perturbation.images
+
+    def keras_model(self, model, i: int):
+        """Return a copy of the Keras model that was read, with the weights of sample ``i``; see ``Perturbation``."""
+        return self.perturbation.keras_model(model, i)
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Return the arrays of the result with an entry a sample, ``already``, and the columns of the perturbation."""
+        own = {name: getattr(self, name) for name in ("target", "success", "already", *EACH[2:])}
+        return own | self.perturbation.columns()
+
+    def measured(self) -> tuple[str, np.ndarray]:
+        """Return √objective of the successes."""
+        name, values = self.perturbation.measured()
+        return name, np.where(self.success, values, np.nan)
+
+    def tally(self) -> str:
+        """Return in words how many attacks succeed."""
+        return tally(self.success, self.already)
+
+    def draw(self, samples):
+        """Return a figure of the perturbation."""
+        titles = [
+            f"sample {i}\ntarget {target}, {'reached' if success else 'not reached'}"
+            for i, (target, success) in enumerate(zip(self.target, self.success, strict=True))
+        ]
+        if samples is None and self.perturbation.dx is not None:
+            samples = first_few(self.success & ~self.already)
+        return self.perturbation.draw(samples, titles)
 
 
 def judge(net, perturbation, target, margin, outputs, iterations, kkt_residual, activated=False) -> AttackResult:

@@ -1,5 +1,7 @@
 """Attacks by backward error (paper B, section 3): the smallest perturbation after which a chosen class wins."""
 
+from dataclasses import replace
+
 import numpy as np
 from threadpoolctl import threadpool_limits
 
@@ -152,7 +154,7 @@ def converged(
             some, conditions = reduction.take(part), (found.iterations[part], found.kkt_residual[part])
 
             def judged(won) -> AttackResult:
-                perturbation = some.perturbation(found.tau[part], won)
+                perturbation = replace(some.perturbation(found.tau[part], won), standing="locally optimal")
                 return judge(net, perturbation, target[part], margin, outputs[part], *conditions, activated)
 
             result = judged(found.won[part])

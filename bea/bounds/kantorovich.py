@@ -34,6 +34,8 @@ from bea.networks.layers import Dense
 from bea.networks.network import Network
 from bea.numerics.blocks import in_blocks
 from bea.numerics.progress import showing
+from bea.reports.pictures import draw_shares
+from bea.reports.results import Report
 
 TRIALS = 12  # radii tried for one pair of an image and a rival
 BEYOND = 0.3  # how far the next radius goes beyond what the last one would have needed, in units of the rise
@@ -41,7 +43,7 @@ RELATIVE = 1e-9  # of the length of a gradient, to both sides
 
 
 @dataclass(frozen=True, eq=False)
-class DistanceEnclosure:
+class DistanceEnclosure(Report):
     """What is proved of n images; lengths are Euclidean, in the unit of the pixels, which may leave their range.
 
     Attributes
@@ -66,6 +68,25 @@ class DistanceEnclosure:
     h: np.ndarray
     rival: np.ndarray
     dx: np.ndarray
+    standing = "proven"
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Return the arrays with an entry a sample."""
+        return {name: getattr(self, name) for name in ("lower", "upper", "first_order", "h", "rival")}
+
+    def measured(self) -> tuple[str, np.ndarray]:
+        """Return the lower bound."""
+        return "lower bound of ‖Δx‖ in the unit of the pixels", self.lower
+
+    def tally(self) -> str:
+        """Return in words how many images have an upper bound."""
+        return f"{np.count_nonzero(self.applies)} of {len(self.lower)} samples have an upper bound"
+
+    def draw(self, samples):
+        """Return a figure of how both bounds are distributed."""
+        chosen = slice(None) if samples is None else samples
+        series = {"lower bound": self.lower[chosen], "upper bound": self.upper[chosen]}
+        return draw_shares(series, "‖Δx‖, unit of the pixels")
 
     @property
     def applies(self) -> np.ndarray:
