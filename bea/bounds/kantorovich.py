@@ -76,7 +76,7 @@ class DistanceEnclosure(Report):
 
     def measured(self) -> tuple[str, np.ndarray]:
         """Return the lower bound."""
-        return "lower bound of ‖Δx‖ in the unit of the pixels", self.lower
+        return "‖Δx‖ at least, unit of the pixels", self.lower
 
     def tally(self) -> str:
         """Return in words how many images have an upper bound."""

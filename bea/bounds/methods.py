@@ -62,7 +62,7 @@ class LowerBound(Report):
 
     def measured(self) -> tuple[str, np.ndarray]:
         """Return the radius."""
-        return "radius, ‖Δx‖ in the unit of the pixels", self.radius
+        return "radius, unit of the pixels", self.radius
 
     def tally(self) -> str:
         """Return in words how many images have a radius that is not zero."""

@@ -53,5 +53,5 @@ def spread(values) -> str:
     values = values[~np.isnan(values)]
     if not len(values):
         return "none to measure"
-    low, high = np.quantile(values, [0.05, 0.95], method="closest_observation")  # nothing between infinite ones
+    low, high = np.quantile(values, [0.05, 0.95], method="inverted_cdf")  # nothing between infinite ones
     return f"median {np.median(values):.3g}, 5 % to 95 % {low:.3g} to {high:.3g}, largest {values.max():.3g}"
