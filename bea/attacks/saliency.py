@@ -115,6 +115,7 @@ def _greedy(net, x, aim, targeted, margin, pixels, score):
             linear = net.linearise(z[rest])
             reached = attack_lead(linear.logits, aim[rest], targeted) >= margin
             won[rest[reached]] = True
+            tell(len(x) - np.count_nonzero(~reached))
             if reached.all() or count == pixels:
                 break
             rest, logits = rest[~reached], linear.logits[~reached]
@@ -137,7 +138,6 @@ def _greedy(net, x, aim, targeted, margin, pixels, score):
             open_[rest, k] = False
             orders.append(np.full(len(x), -1))
             orders[-1][rest] = k
-            tell(len(x) - len(rest))
     return z, np.array(orders, dtype=int).reshape(len(orders), len(x)).T, won
 
 
