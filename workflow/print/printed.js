@@ -43,12 +43,14 @@
       const title = fold.querySelector(":scope > summary");
       if ([...fold.children].every((child) => child === title || blank(child))) return fold.remove();
       const box = make("div", { className: `${fold.className} unfolded` });
+      if (fold.id) box.id = fold.id;
       if (title && !fold.classList.contains("hide")) {
         box.append(make("p", { className: "unfolded-title" }, title.textContent.trim()));
       }
       box.append(...[...fold.childNodes].filter((child) => child !== title));
       fold.replaceWith(box);
     });
+    each(article, ".cell", (cell) => blank(cell) && cell.remove());
   }
 
   // What only a screen can do is left out; a figure that moves is shown as it begins.
