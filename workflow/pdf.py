@@ -25,7 +25,7 @@ SOURCES = Path(__file__).with_name("print")
 WIDTH = 642  # pixels between the margins of the paper, 170 mm
 NAME = "how-little-must-change.pdf"
 EMPTY = '<!doctype html><html lang="en" data-theme="light"><meta charset="utf-8"><body>'
-LONGEST = 120_000  # milliseconds for setting all the mathematics
+LONGEST = 120_000  # milliseconds for anything that a browser is asked
 
 
 def parts_of(toc: dict) -> list[dict]:
@@ -75,6 +75,8 @@ def pictures(browser, base: str, pages: list[str]) -> dict[str, str]:
     """
     found = {}
     page = browser.new_page(viewport={"width": 900, "height": 900}, device_scale_factor=2, reduced_motion="reduce")
+    page.set_default_timeout(LONGEST)
+    page.route("**/mathjax/**", lambda route: route.abort())  # formulas stand elsewhere, and setting them takes long
     for name in pages:
         page.goto(f"{base}{name}")
         page.add_style_tag(content=".explorable details { display: none !important; }")  # folds stay shut on paper
@@ -86,8 +88,9 @@ def pictures(browser, base: str, pages: list[str]) -> dict[str, str]:
     return found
 
 
-def with_explorables(html: Path, pages: list[str]) -> list[str]:
+def with_explorables(html: Path, parts: list[dict]) -> list[str]:
     """Return the pages that have a figure that moves."""
+    pages = [page for part in parts for page in part["pages"]]
     return [page for page in pages if 'class="explorable"' in (html / page).read_text(encoding="utf-8")]
 
 
@@ -113,8 +116,7 @@ def laid_out(browser, book: Path, parts: list[dict]) -> Iterator[tuple]:
     given = {"title": title_of(book), "lines": lines_of(book), "parts": parts}
     given["style"] = (SOURCES / "printed.css").read_text(encoding="utf-8")
     with served(html) as base:
-        given["base"] = base
-        given["pictures"] = pictures(browser, base, with_explorables(html, [page for part in parts for page in part["pages"]]))
+        given |= {"base": base, "pictures": pictures(browser, base, with_explorables(html, parts))}
         page = browser.new_page(viewport={"width": WIDTH, "height": 900}, reduced_motion="reduce")
         page.set_default_timeout(LONGEST)
         page.emulate_media(media="print", color_scheme="light")
@@ -155,9 +157,9 @@ def printed(page, outline: list[dict], title: str, to: Path) -> None:
     for part in outline:
         above = None
         if part["caption"]:
-            above = writer.add_outline_item(part["caption"], pages[part["id"]] - 1, is_open=False)
+            above = writer.add_outline_item(title=part["caption"], page_number=pages[part["id"]] - 1, is_open=False)
         for chapter in part["chapters"]:
-            writer.add_outline_item(chapter["title"], pages[chapter["id"]] - 1, parent=above)
+            writer.add_outline_item(title=chapter["title"], page_number=pages[chapter["id"]] - 1, parent=above)
     writer.page_mode = "/UseOutlines"
     writer.add_metadata({"/Title": title})
     writer.write(to)
