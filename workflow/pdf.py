@@ -25,6 +25,8 @@ SOURCES = Path(__file__).with_name("print")
 WIDTH = 642  # pixels between the margins of the paper, 170 mm
 NAME = "how-little-must-change.pdf"
 EMPTY = '<!doctype html><html lang="en" data-theme="light"><meta charset="utf-8"><body>'
+# Everything but the links that ask for a page keeps its place unpainted: half of the work of printing.
+UNSEEN = "main :not(a), main { visibility: hidden !important; } main a.paged { visibility: visible !important; }"
 LONGEST = 120_000  # milliseconds for anything that a browser is asked
 
 
@@ -148,7 +150,9 @@ def printed(page, outline: list[dict], title: str, to: Path) -> None:
         Of the book.
     to : Path
     """
-    first = page.pdf(prefer_css_page_size=True, print_background=True)
+    hidden = page.add_style_tag(content=UNSEEN)
+    first = page.pdf(prefer_css_page_size=True)
+    hidden.evaluate("(style) => style.remove()")
     page.evaluate("(pages) => printed.number(pages)", page_numbers(first))
     second = page.pdf(prefer_css_page_size=True, print_background=True)
     pages = page_numbers(second)
