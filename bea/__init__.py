@@ -13,5 +13,6 @@ HOMES = {
     "bea.networks.quantiser": "Quantise",
     "bea.networks.radial": "RadialBasis",
     "bea.networks.windows": "AveragePool Convolution MaxPool",
+    "bea.version": "__version__",
 }
 __all__, __getattr__, __dir__ = opening(__name__, HOMES)

@@ -19,13 +19,14 @@ from bea.attacks.common import InputAttackResult
 ROOT = Path(__file__).parents[1]
 # From the ground upwards; rooms of one floor do not know each other.
 FLOORS = [
-    {"bea.files", "bea.lazy"},
+    {"bea.files", "bea.lazy", "bea.version"},
     {"bea.numerics"},
     {"bea.networks"},
     {"bea.backward"},
     {"bea.bounds", "bea.measures", "bea.precision"},
     {"bea.attacks"},
     {"bea"},
+    {"bea.cli"},
     {"lab"},
     {"studies"},
     {"workflow"},
