@@ -54,7 +54,7 @@ def run(*command, cwd):
 
 @pytest.fixture(scope="module")
 def empty(wheel, tmp_path_factory):
-    """Return an environment with the wheel and what it asks for, at the locked versions, from whatever registry is set."""
+    """Return an environment with the wheel and what it asks for, at the locked versions."""
     folder = tmp_path_factory.mktemp("empty")
     venv.create(folder, with_pip=True)
     lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
