@@ -100,6 +100,13 @@ def test_it_attacks_proves_and_keeps_a_network_there(empty):
     assert python(empty, "-c", USE).split() == [PROJECT["version"], "True", "True"]
 
 
+def test_the_command_says_what_it_needs(empty):
+    """In one line, with the exit code of a wrong call."""
+    done = subprocess.run([empty / "bin" / "bea", "--help"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == 'bea: the command line needs click: pip install "bea[cli]"\n'
+
+
 def test_importing_it_loads_nothing_of_others(empty):
     """All modules that ``import bea`` brings are its own or Python's."""
 
