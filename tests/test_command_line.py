@@ -267,6 +267,21 @@ def test_three_files_are_written_and_nothing_else(affine, tmp_path):
         assert (tmp_path / "a" / on / "picture.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 
+def test_colours_are_drawn_as_colours(tmp_path):
+    """Image, change and both, three pictures in a row for each image that is drawn."""
+    from matplotlib.image import imread
+
+    net, x = dense(shape=(4, 4, 3)), np.zeros((10, 4, 4, 3))
+    x[..., 0] = 1.0
+    model, images = filed(tmp_path, net, x)
+    target = int(net.classify(x[:1] * 0.9)[0] + 1) % 5
+    run("attack", model, images, "--target", target, "--on", "input", "--out", tmp_path / "found")
+    pixels = imread(tmp_path / "found" / "picture.png")[..., :3]
+    red = (pixels == [1.0, 0.0, 0.0]).all(axis=2)
+    assert red.mean() > 0.1
+    assert pixels.shape[0] == 8 * 2 * 120
+
+
 def test_without_matplotlib_there_is_no_picture(affine, tmp_path, monkeypatch):
     """And it is said how to get one."""
     _, _, model, images = affine

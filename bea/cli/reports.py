@@ -71,13 +71,17 @@ def _draw(path, table, images) -> None:
         x, dx = (each[:PICTURED].reshape(-1, *shape) for each in images)
         figure = Figure(figsize=(6, 2 * len(x)), layout="constrained")
         low, high = min(x.min(), 0.0), max(x.max(), 1.0)
-        for row, image, change in zip(figure.subplots(len(x), 3, squeeze=False), x, np.nan_to_num(dx), strict=True):
+        grid, said = figure.subplots(len(x), 3, squeeze=False), (table["class_before"], table["class_after"])
+        rows = zip(grid, x, np.nan_to_num(dx), *(classes[:PICTURED] for classes in said), strict=True)
+        for row, image, change, before, after in rows:
             largest = np.abs(change).max() or 1.0
             middle = change / largest if change.ndim == 2 else 0.5 + 0.5 * change / largest
             row[0].imshow(_within(image, low, high), cmap="gray", vmin=0.0, vmax=1.0)
             row[1].imshow(middle, cmap="RdBu_r", vmin=-1.0, vmax=1.0)
             row[2].imshow(_within(image + change, low, high), cmap="gray", vmin=0.0, vmax=1.0)
+            row[0].set_xlabel(f"class {before}")
             row[1].set_xlabel(f"largest change {largest:.2g}")
+            row[2].set_xlabel(f"class {after}")
             for axes in row:
                 axes.set(xticks=[], yticks=[])
         for axes, title in zip(figure.axes[:3], ("image", "change", "both"), strict=True):
