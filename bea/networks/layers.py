@@ -59,10 +59,22 @@ class Flatten(Layer):
 
 @dataclass(frozen=True)
 class Activation(Layer):
-    """An elementwise function, by its name in ``ACTIVATIONS`` or, with its parameter a > 0, in ``PARAMETRIC``."""
+    """An elementwise function, by its name in ``bea.networks.elementwise.ELEMENTWISE``.
+
+    Without parameter: abs, exponential, gelu (with the error function), gelu_tanh (the usual approximation of it),
+    hard_sigmoid ``relu6(v + 3)/6``, hard_silu ``v hard_sigmoid(v)``, hard_tanh, linear, log_sigmoid, mish, relu, relu6,
+    selu, sigmoid, silu (swish), softplus, softsign, sparse_plus, sparse_sigmoid, tanh, tanh_shrink ``v - tanh v``.
+
+    With one, a number: celu (alpha > 0), elu (alpha > 0), hard_shrink (threshold ≥ 0), leaky_relu (slope left of
+    zero), smooth_relu (a > 0), soft_shrink (threshold ≥ 0). Keras' ``squareplus(b)`` is smooth_relu with a = √b.
+
+    With several, a tuple: clip (low, high), clipped_relu (slope, threshold, largest), which is ``min(v, largest)`` from
+    the threshold on and ``slope (v - threshold)`` left of it (Keras' ``ReLU``), threshold (threshold, value), which is
+    v right of the threshold and the value elsewhere (PyTorch's ``Threshold``; Keras' and ONNX' have the value 0).
+    """
 
     name: str
-    parameter: float | None = None
+    parameter: float | tuple[float, ...] | None = None
 
     def __post_init__(self):
         a = self.parameter
@@ -198,3 +210,35 @@ class Dense(Weighted):
 
     def push_forward(self, dy, y, output):
         return dy @ self.kernel.T
+
+
+@dataclass(frozen=True, eq=False)
+class Readout(Layer):
+    """A fixed affine map of a vector to the logits, no weights of the model: for networks that do not end in ``Dense``.
+
+    A network ends in a ``Dense`` or in this. Where the model ends in global pooling, say, or in a convolution and
+    ``Flatten``, ``Readout.identity(classes)`` hands the classes on as they are. A model with a single output z, that of
+    a sigmoid, is one of two classes with the logits (0, z), which ``Readout.of_one_output()`` makes of it: their
+    softmax is ``(1 - σ(z), σ(z))``. The model's last layer keeps its one row, so that its norm and that of a change are
+    the model's own; with two rows a change could be shared among them and would be shorter by √2.
+
+    Parameters
+    ----------
+    matrix : array (classes, columns)
+        With the bias as its last column when there is one.
+    bias : bool
+        Whether the last column of ``matrix`` is a bias.
+    """
+
+    matrix: np.ndarray
+    bias: bool = False
+
+    @classmethod
+    def identity(cls, classes: int) -> "Readout":
+        """Return the map that leaves the logits as they are."""
+        return cls(np.eye(classes))
+
+    @classmethod
+    def of_one_output(cls) -> "Readout":
+        """Return the map of one output z to the logits (0, z)."""
+        return cls([[0.0], [1.0]])

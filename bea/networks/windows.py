@@ -28,6 +28,12 @@ class Convolution(Weighted):
         Pixels of zeros around the image.
     bias : bool
         Whether the last column of ``matrix`` is a bias.
+    dilation : int or pair of int
+        How many pixels lie from one pixel of a window to the next, 1 for neighbours.
+    groups : int
+        Into how many parts of equal size the channels and the filters are divided; a filter sees the channels of its
+        own part only, and A has columns for these alone. As many as channels for a depthwise convolution, where filter
+        c m + k is the k-th of the m ones that see channel c.
     """
 
     matrix: np.ndarray
@@ -35,6 +41,8 @@ class Convolution(Weighted):
     stride: tuple[int, int] = (1, 1)
     padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
     bias: bool = True
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
 
     def __post_init__(self):
         super().__post_init__()
@@ -106,10 +114,14 @@ class Pool(Layer):
     stride : int or pair of int, optional
         Steps from one window to the next, ``size`` unless given; windows may overlap. Pixels at the far edges that
         fill no window are left out.
+    padding : int, pair of int, or ((top, bottom), (left, right))
+        Pixels around the image, fewer on a side than the window is long. They never are the largest, and count in an
+        average only if that is asked for.
     """
 
     size: tuple[int, int]
     stride: tuple[int, int] | None = None
+    padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
 
     def __post_init__(self):
         object.__setattr__(self, "size", _pair("size", self.size))
@@ -147,8 +159,18 @@ class MaxPool(Pool):
             yield pixels, found
 
 
+@dataclass(frozen=True)
 class AveragePool(Pool):
-    """The mean of every window of every channel; parameters as in ``Pool``."""
+    """The mean of every window of every channel; parameters as in ``Pool``, and one more.
+
+    Parameters
+    ----------
+    count_padding : bool
+        Whether the zeros of the padding are counted (PyTorch, unless ``count_include_pad=False``), or the mean is that
+        of the pixels of the image alone (Keras' padding "same").
+    """
+
+    count_padding: bool = False
 
     def forward(self, y):
         return sum(y[pixels] for pixels in self.offsets(y)) / math.prod(self.size)
