@@ -364,7 +364,7 @@ FILTERS = np.ones((3, 13))
         (lambda: Activation("smooth_relu", np.inf), "parameter: expected a positive finite .* received inf"),
         (lambda: Activation("smooth_relu", "1"), "parameter: expected a positive finite .* received '1'"),
         (lambda: Activation("relu", 0.1), "parameter: expected none for relu, received 0.1"),
-        (lambda: Activation("elu"), "activation: expected one of .*'smooth_relu'.* received 'elu'"),
+        (lambda: Activation("relu2"), "activation: expected one of .*'smooth_relu'.* received 'relu2'"),
     ],
 )
 def test_a_layer_that_makes_no_sense_is_refused(make, message):
@@ -475,7 +475,7 @@ def test_files_from_before_convolutions_are_still_read(tmp_path):
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ({"kind": "MaxPool", "size": [1, 1]}, r"layer 0: expected \['size', 'stride'\] of a MaxPool, found"),
+        ({"kind": "MaxPool", "size": [1, 1]}, r"layer 0: expected \['padding', 'size', 'stride'\] of a MaxPool, found"),
         ({"kind": "MaxPool", "size": [0, 1], "stride": [1, 1]}, "layer 0: size: expected one or two integers"),
         ({"kind": "MaxPool", "size": [1, 1], "stride": [1, 1], "shape": 3}, "layer 0: expected .* of a MaxPool"),
         ({"kind": "Activation", "name": "smooth_relu"}, "layer 0: parameter: expected a positive"),

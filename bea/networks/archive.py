@@ -1,5 +1,6 @@
 """Network files: one ``.npz`` with the arrays of the layers and a header in JSON, never pickle."""
 
+import itertools
 import json
 from dataclasses import fields
 from pathlib import Path
@@ -7,18 +8,33 @@ from pathlib import Path
 import numpy as np
 
 from bea.files import replacing
-from bea.networks.layers import Activation, Dense, Flatten, Layer, Weighted
+from bea.networks.global_pooling import GlobalAveragePool, GlobalMaxPool
+from bea.networks.layers import Activation, Dense, Flatten, Layer, Readout
+from bea.networks.normalisation import LayerNormalization, PReLU, Scale
 from bea.networks.quantiser import Quantise
 from bea.networks.radial import RadialBasis
+from bea.networks.reshaping import Crop, Pad, Permute, Reshape
+from bea.networks.residual import Residual
+from bea.networks.sequence import leaves
 from bea.networks.windows import AveragePool, Convolution, MaxPool
 
 FORMAT = "bea network 1"
 KINDS = {
     kind.__name__: kind
-    for kind in (Activation, AveragePool, Convolution, Dense, Flatten, MaxPool, Quantise, RadialBasis)
+    for kind in (
+        *(Activation, AveragePool, Convolution, Crop, Dense, Flatten, GlobalAveragePool, GlobalMaxPool),
+        *(LayerNormalization, MaxPool, Pad, Permute, PReLU, Quantise, RadialBasis, Readout, Reshape, Residual, Scale),
+    )
 }
 # Fields of layers that are arrays, and the letter before their number in the file.
-ARRAYS = {"matrix": "A", "centres": "C", "sharpness": "S"}
+ARRAYS = {"matrix": "A", "centres": "C", "sharpness": "S", "factor": "F", "shift": "B", "slopes": "L"}
+# Fields that older files do not have: they get their defaults.
+ADDED = {
+    "Activation": ("parameter",),
+    "AveragePool": ("padding", "count_padding"),
+    "Convolution": ("dilation", "groups"),
+    "MaxPool": ("padding",),
+}
 
 
 def write(net, path) -> None:
@@ -32,7 +48,7 @@ def write(net, path) -> None:
     }
     arrays = {}
     for name, letter in ARRAYS.items():
-        found = [getattr(layer, name) for layer in net.layers if hasattr(layer, name)]
+        found = [getattr(layer, name) for layer in leaves(net.layers) if hasattr(layer, name)]
         arrays |= {f"{letter}{i}": array for i, array in enumerate(found, start=1)}
     with replacing(path) as partial, open(partial, "wb") as file:
         np.savez(file, header=np.array(json.dumps(header)), **arrays)
@@ -68,7 +84,7 @@ def read(path) -> tuple:
             f"{path}: expected a complete network file ({FORMAT}), found {path.stat().st_size} bytes "
             f"that are not one ({type(error).__name__}: {error})"
         ) from None
-    layers, numbers = [], {name: iter(range(1, len(entries) + 1)) for name in ARRAYS}
+    layers, numbers = [], {name: itertools.count(1) for name in ARRAYS}
     for number, entry in enumerate(entries):
         try:
             layers.append(_restore(entry, arrays, numbers))
@@ -79,10 +95,11 @@ def read(path) -> tuple:
 
 def _describe(layer) -> dict:
     entry = {field.name: getattr(layer, field.name) for field in fields(layer) if field.name not in ARRAYS}
-    if isinstance(layer, Weighted):
-        entry["shape"] = layer.matrix.shape
-    if isinstance(layer, RadialBasis):
-        entry["shape"] = layer.centres.shape
+    if layer.paths:
+        entry = {name: [_describe(part) for part in path] for name, path in entry.items()}
+    arrays = [getattr(layer, field.name) for field in fields(layer) if field.name in ARRAYS]
+    if arrays:
+        entry["shape"] = arrays[0].shape
     return {"kind": type(layer).__name__} | entry
 
 
@@ -92,8 +109,11 @@ def _restore(entry: dict, arrays: dict, numbers: dict) -> Layer:
     kind = KINDS.get(options.pop("kind"))
     if kind is None:
         raise ValueError(f"expected a known kind of layer, found {entry}")
-    if kind is Activation:
-        options.setdefault("parameter", None)  # as files have it that are older than the parameter
+    for field in fields(kind):
+        if field.name in ADDED.get(kind.__name__, ()):
+            options.setdefault(field.name, field.default)
+    if kind is Residual:
+        options = {name: [_restore(part, arrays, numbers) for part in path] for name, path in options.items()}
     names = {field.name for field in fields(kind)}
     if names & ARRAYS.keys():
         shape = options.pop("shape")

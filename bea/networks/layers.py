@@ -9,12 +9,24 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bea.networks.activations import ACTIVATIONS, PARAMETRIC, SECOND
+from bea.networks.elementwise import ELEMENTWISE, Elementwise, read_parameters
 from bea.numerics.arrays import flat, read_only
 
 
 class Layer:
-    """One map of the sequence. Batches have the sample as their first axis."""
+    """One map of the sequence. Batches have the sample as their first axis.
+
+    Attributes
+    ----------
+    paths : tuple of sequences of layers
+        What the layer is made of, if it adds up the outputs of sequences of its input; empty for all others.
+    """
+
+    paths: tuple = ()
+
+    def widest(self, shape: tuple[int, ...]) -> int:
+        """Return how many numbers the largest array between its input of ``shape`` and its output has."""
+        return math.prod(self.output_shape(shape))
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape of one output for one input of ``shape``, or raise ``ValueError``."""
@@ -77,31 +89,40 @@ class Activation(Layer):
     parameter: float | tuple[float, ...] | None = None
 
     def __post_init__(self):
-        a = self.parameter
-        if self.name in PARAMETRIC:
-            if not (isinstance(a, int | float | np.number) and 0.0 < a < math.inf):
-                raise ValueError(f"parameter: expected a positive finite number for {self.name}, received {a!r}")
-            object.__setattr__(self, "parameter", float(a))
-        elif self.name not in ACTIVATIONS:
-            raise ValueError(
-                f"activation: expected one of {sorted([*ACTIVATIONS, *PARAMETRIC])}, received {self.name!r}"
-            )
-        elif a is not None:
-            raise ValueError(f"parameter: expected none for {self.name}, received {a!r}")
+        found = read_parameters(self.name, self.parameter)
+        object.__setattr__(self, "parameter", (found if len(found) > 1 else found[0]) if found else None)
+
+    @property
+    def function(self) -> Elementwise:
+        """The function, with its derivatives."""
+        return ELEMENTWISE[self.name]
+
+    @property
+    def parameters(self) -> tuple[float, ...]:
+        """The parameters, which all functions of ``function`` take behind their other arguments."""
+        if self.parameter is None:
+            return ()
+        return self.parameter if isinstance(self.parameter, tuple) else (self.parameter,)
+
+    @property
+    def steepest(self) -> float | None:
+        """The largest slope ``sup |f'|``; None where f jumps or has no such bound."""
+        return self.function.steepest(*self.parameters)
+
+    @property
+    def kinks(self) -> tuple:
+        """Where f' jumps: pairs (place, jump)."""
+        return self.function.kinks(*self.parameters)
 
     def output_shape(self, shape):
         return shape
 
     def forward(self, y):
-        if self.name in PARAMETRIC:
-            return PARAMETRIC[self.name][0](y, self.parameter)
-        return ACTIVATIONS[self.name][0](y)
+        return self.function.value(y, *self.parameters)
 
     def slope(self, v, y):
         """Return f'(v) where y = f(v)."""
-        if self.name in PARAMETRIC:
-            return PARAMETRIC[self.name][1](v, y, self.parameter)
-        return ACTIVATIONS[self.name][1](v, y)
+        return self.function.slope(v, y, *self.parameters)
 
     def pull_back(self, rows, y, output):
         return rows * self.slope(y, output)[:, None]
@@ -110,9 +131,9 @@ class Activation(Layer):
         return dy * self.slope(y, output)
 
     def bend(self, rows, dy, y, output):
-        if self.name not in SECOND:
+        if self.function.bend is None:
             return 0.0
-        return rows * (SECOND[self.name](y, output, self.parameter) * dy)[:, None]
+        return rows * (self.function.bend(y, output, *self.parameters) * dy)[:, None]
 
 
 class Weighted(Layer):
@@ -232,6 +253,24 @@ class Readout(Layer):
 
     matrix: np.ndarray
     bias: bool = False
+
+    def __post_init__(self):
+        affine = Dense(self.matrix, self.bias)
+        for name in ("matrix", "bias", "kernel"):
+            object.__setattr__(self, name, getattr(affine, name))
+        object.__setattr__(self, "affine", affine)
+
+    def output_shape(self, shape):
+        return self.affine.output_shape(shape)
+
+    def forward(self, y):
+        return self.affine.forward(y)
+
+    def pull_back(self, rows, y, output):
+        return self.affine.pull_back(rows, y, output)
+
+    def push_forward(self, dy, y, output):
+        return self.affine.push_forward(dy, y, output)
 
     @classmethod
     def identity(cls, classes: int) -> "Readout":

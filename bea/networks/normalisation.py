@@ -114,7 +114,35 @@ class LayerNormalization(Layer):
         return shape
 
     def forward(self, y):
-        raise NotImplementedError
+        return self.factor * self._normalised(y)[0] + self.shift
+
+    def pull_back(self, rows, y, output):
+        z, length = self._normalised(y)
+        return self._symmetric(rows * self.factor, z[:, None], length[:, None])
+
+    def push_forward(self, dy, y, output):
+        return self.factor * self._symmetric(dy, *self._normalised(y))
+
+    def bend(self, rows, dy, y, output):
+        # The Jacobian of z = (y - m)/s is J = (P - z zᵀ/N)/s, P taking off the mean, and s moves by the mean of z dy.
+        z, length = (array[:, None] for array in self._normalised(y))
+        rows, dy = rows * self.factor, dy[:, None]
+        dz = self._symmetric(dy, z, length)
+        turned = dz * self._mean(z * rows) + z * self._mean(dz * rows)
+        return -(self._mean(z * dy) * self._symmetric(rows, z, length) + turned) / length
+
+    def _mean(self, y):
+        return y.mean(axis=tuple(range(-self.factor.ndim, 0)), keepdims=True)
+
+    def _normalised(self, y):
+        """Return z = (y - m)/s and s = √(v + ε)."""
+        centred = y - self._mean(y)
+        length = np.sqrt(self._mean(centred * centred) + self.epsilon)
+        return centred / length, length
+
+    def _symmetric(self, u, z, length):
+        """Multiply u by the Jacobian of z, which is symmetric."""
+        return (u - self._mean(u) - z * self._mean(z * u)) / length
 
 
 def check_aligned(name, array, shape) -> None:

@@ -48,7 +48,10 @@ def offsets(windows, size, stride, dilation=(1, 1)):
 
 
 def put_around(y, padding, value=0.0) -> np.ndarray:
-    """Return images (…, height, width, channels) with ``padding`` pixels of one value around them."""
+    """Return images (…, height, width, channels) with ``padding`` pixels of one value around them.
+
+    No copy where there is none.
+    """
     (top, bottom), (left, right) = padding
     if not any((top, bottom, left, right)):
         return y
