@@ -70,14 +70,23 @@ class PReLU(Layer):
         check_aligned("slopes", self.slopes, shape)
         return shape
 
+    @property
+    def kinks(self) -> tuple:
+        """Where the slope jumps: one pair (place, jump)."""
+        return ((0.0, 1.0 - self.slopes),)
+
     def forward(self, y):
         return np.where(y > 0.0, y, self.slopes * y)
 
+    def slope(self, v, y):
+        """Return the derivative at v, y being the value there."""
+        return np.where(v > 0.0, 1.0, self.slopes)
+
     def pull_back(self, rows, y, output):
-        return rows * np.where(y > 0.0, 1.0, self.slopes)[:, None]
+        return rows * self.slope(y, output)[:, None]
 
     def push_forward(self, dy, y, output):
-        return dy * np.where(y > 0.0, 1.0, self.slopes)
+        return dy * self.slope(y, output)
 
 
 @dataclass(frozen=True, eq=False)
