@@ -17,8 +17,9 @@ from bea.bounds.methods import lower_bound
 from bea.cli.images import read_array, read_classes, read_images
 from bea.cli.models import read_model
 from bea.cli.reports import EXACT, LINEARISED, NOT_FOUND, OPTIMAL, PROVEN, show, write
-from bea.networks.layers import Dense, Flatten
+from bea.networks.layers import Dense, Flatten, Weighted
 from bea.networks.perturbation import Perturbation
+from bea.networks.sequence import shapes_of
 from bea.numerics.arrays import flat, image_norms
 
 
@@ -129,18 +130,15 @@ def info(model, input_range):
     classes, and what the model makes of the logits.
     """
     net = read_model(model, input_range).net
-    weights = {id(layer): i for i, layer in enumerate(net.weighted)}
-    numbers, shape = [], net.input_shape
-    for layer in net.layers:
-        shape, i = layer.output_shape(shape), weights.get(id(layer))
-        size = "" if i is None else f"{i + 1}: {' × '.join(map(str, layer.matrix.shape))}"
-        numbers.append(
-            (type(layer).__name__, "×".join(map(str, shape)), size, "" if i is None else net.weight_norms[i])
-        )
+    norms, rows = iter(zip(range(1, len(net.weighted) + 1), net.weight_norms, strict=True)), []
+    for layer, _, shape in shapes_of(net.layers, net.input_shape):
+        i, norm = next(norms) if isinstance(layer, Weighted) else (None, "")
+        size = "" if i is None else f"{i}: {' × '.join(map(str, layer.matrix.shape))}"
+        rows.append((type(layer).__name__, "×".join(map(str, shape)), size, norm))
     low, high = net.input_range or (-math.inf, math.inf)
     click.echo(f"input {'×'.join(map(str, net.input_shape))}, pixels between {low:g} and {high:g}")
     columns = ("layer", "output", "weights", "norm")
-    click.echo(show(dict(zip(columns, map(list, zip(*numbers, strict=True)), strict=True)), rows=None))
+    click.echo(show(dict(zip(columns, map(list, zip(*rows, strict=True)), strict=True)), rows=None))
     click.echo(f"{net.classes} classes, output activation {net.output_activation}")
 
 

@@ -19,9 +19,13 @@ from typing import get_args, get_origin, get_type_hints
 import numpy as np
 
 from bea.files import replacing
-from bea.networks.layers import Activation, Dense, Flatten, Layer
+from bea.networks.global_pooling import GlobalAveragePool, GlobalMaxPool
+from bea.networks.layers import Activation, Dense, Flatten, Layer, Readout
+from bea.networks.normalisation import LayerNormalization, PReLU, Scale
 from bea.networks.quantiser import Quantise
 from bea.networks.radial import RadialBasis
+from bea.networks.reshaping import Crop, Pad, Permute, Reshape
+from bea.networks.residual import Residual
 from bea.networks.windows import AveragePool, Convolution, MaxPool
 
 FORMAT = "bea network 1"
@@ -35,15 +39,23 @@ HEADER = {
 LARGEST_HEADER = 2**24  # bytes; thousands of layers take less
 KINDS = {
     kind.__name__: kind
-    for kind in (Activation, AveragePool, Convolution, Dense, Flatten, MaxPool, Quantise, RadialBasis)
+    for kind in (
+        *(Activation, AveragePool, Convolution, Crop, Dense, Flatten, GlobalAveragePool, GlobalMaxPool),
+        *(LayerNormalization, MaxPool, Pad, Permute, PReLU, Quantise, RadialBasis, Readout, Reshape, Residual, Scale),
+    )
 }
 # Fields of layers that are arrays, and the letter before their number in the file. All those of a layer have one shape,
 # but for the sharpness, which is one number a row.
-ARRAYS = {"matrix": "A", "centres": "C", "sharpness": "S"}
+ARRAYS = {"matrix": "A", "centres": "C", "sharpness": "S", "factor": "F", "shift": "B", "slopes": "L"}
 # Fields that are sequences of layers.
 NESTED = ("branch", "shortcut")
 # Fields that older files do not have; their defaults are what these files mean.
-LATER = {"Activation": ("parameter",)}
+LATER = {
+    "Activation": ("parameter",),
+    "AveragePool": ("padding", "count_padding"),
+    "Convolution": ("dilation", "groups"),
+    "MaxPool": ("padding",),
+}
 
 
 class _LayerError(ValueError):
