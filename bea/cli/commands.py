@@ -35,7 +35,7 @@ class OneLine(click.Group):
             sys.exit(2)
         except click.Abort:
             sys.exit(130)
-        except (click.ClickException, ValueError, TypeError, OSError, MemoryError) as error:
+        except (click.ClickException, ValueError, TypeError, OSError, MemoryError, RuntimeError) as error:
             message = error.format_message() if isinstance(error, click.ClickException) else str(error)
             click.echo(f"bea: {' '.join(message.split())}", err=True)
             sys.exit(2)

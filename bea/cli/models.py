@@ -120,9 +120,10 @@ def _from_torch(path, input_range) -> Model:
     torch = bring("torch", "torch")
     try:
         program = torch.export.load(path)
+        shape = tuple(program.example_inputs[0][0].shape[1:])
     except Exception as error:  # a damaged file may fail in any way
         raise ValueError(f"{path}: expected a complete exported programme, found {_short(error)}") from None
-    return Model(Network.from_torch(program, input_range))
+    return Model(Network.from_torch(program.module(), shape, input_range))
 
 
 def _short(error) -> str:
