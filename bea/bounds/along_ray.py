@@ -2,13 +2,19 @@
 
 import numpy as np
 
-from bea.networks.layers import Activation, Flatten, Weighted
+from bea.networks.activations import BELL_SHAPED
+from bea.networks.global_pooling import GlobalAveragePool
+from bea.networks.layers import Activation, Flatten, Readout, Weighted
+from bea.networks.normalisation import Scale
 from bea.networks.radial import RadialBasis
+from bea.networks.reshaping import Crop, Pad, Permute, Reshape
+from bea.networks.sequence import trace
+from bea.networks.sliding import put_around
 from bea.networks.windows import AveragePool, MaxPool
 from bea.numerics.arrays import column
 
 # Layers that are affine maps: at their head a network need not be run anew for every point of a ray.
-AFFINE = (AveragePool, Flatten, Weighted)
+AFFINE = (AveragePool, Crop, Flatten, GlobalAveragePool, Pad, Permute, Readout, Reshape, Scale, Weighted)
 
 
 def value_bounds(y, z, low, high, width) -> tuple[np.ndarray, np.ndarray]:
@@ -42,7 +48,15 @@ def slope_bounds(layer, y, z, v, low, high, width) -> tuple[np.ndarray, np.ndarr
     width : array (m,)
         Length of the segments.
     """
-    if isinstance(layer, Activation):
+    if layer.paths:
+        total = [0.0, 0.0]
+        for path in layer.paths:
+            ends, slopes = (trace(path, end) for end in (y, z)), (low, high)
+            for part, left, right, output in _parts(path, *ends):
+                slopes = slope_bounds(part, left, right, output, *slopes, width)
+            total = [one + other for one, other in zip(total, slopes, strict=True)]
+        return tuple(total)
+    if isinstance(layer, Activation) and layer.name in BELL_SHAPED:
         least, most = value_bounds(y, z, low, high, width)
         f = layer.forward
         at_least, at_most = layer.slope(least, f(least)), layer.slope(most, f(most))
@@ -54,8 +68,10 @@ def slope_bounds(layer, y, z, v, low, high, width) -> tuple[np.ndarray, np.ndarr
     if isinstance(layer, MaxPool):
         least, most = value_bounds(y, z, low, high, width)
         bar = layer.forward(least)
+        most = put_around(most, layer.padding, -np.inf)
+        low, high = (put_around(bound, layer.padding) for bound in (low, high))
         slopes = [np.full(v.shape, np.inf), np.full(v.shape, -np.inf)]
-        for pixels in layer.offsets(y):
+        for pixels in layer.offsets(y.shape[1:]):
             may_lead = most[pixels] >= bar
             slopes[0] = np.where(may_lead, np.minimum(slopes[0], low[pixels]), slopes[0])
             slopes[1] = np.where(may_lead, np.maximum(slopes[1], high[pixels]), slopes[1])
@@ -76,7 +92,17 @@ def slope_bounds(layer, y, z, v, low, high, width) -> tuple[np.ndarray, np.ndarr
         least, most = np.exp(least), np.exp(most)
         return np.where(low < 0.0, low * most, low * least), np.where(high > 0.0, high * most, high * least)
     if not isinstance(layer, AFFINE):
-        raise TypeError(f"net: expected layers whose slopes are known here, received a {type(layer).__name__}")
-    larger = layer.with_matrix(np.abs(layer.matrix)) if isinstance(layer, Weighted) else layer
+        name = f"the activation {layer.name}" if isinstance(layer, Activation) else f"a {type(layer).__name__}"
+        raise TypeError(f"net: expected layers whose slopes are known here, received {name}")
+    larger = layer
+    if isinstance(layer, Weighted):
+        larger = layer.with_matrix(np.abs(layer.matrix))
+    elif isinstance(layer, Scale):
+        larger = Scale(np.abs(layer.factor))
     centre, radius = layer.push_forward(centre, y, v), larger.push_forward(radius, y, v)
     return centre - radius, centre + radius
+
+
+def _parts(layers, values, others):
+    """Yield every layer with its input at both ends, and its output at the first."""
+    return zip(layers, values[:-1], others[:-1], values[1:], strict=True)
