@@ -116,7 +116,7 @@ def test_the_steepest_slopes_that_were_computed_are_proved(name):
     found = layer.slope(near, layer.forward(near)).max()
     assert layer.steepest - 2e-12 <= found <= layer.steepest
     v = np.arange(-25.0, 25.0, h)
-    y, slope, bend = derivatives(layer, v)
+    _, slope, bend = derivatives(layer, v)
     assert np.abs(bend).max() < 1.0
     far = np.abs(v - place) > 0.1 - h
     assert np.abs(slope[far]).max() + h / 2 * 2.0 < layer.steepest

@@ -1,5 +1,6 @@
 """Layers beyond dense ones and plain windows: each against JAX, its Lipschitz constant, and what files keep."""
 
+import functools
 import itertools
 import math
 
@@ -151,8 +152,15 @@ def _double():
 @pytest.fixture(params=CASES)
 def case(request):
     """A layer, four inputs, and its values and Jacobians (4, *output, *input) there by JAX."""
-    layer, shape, function = CASES[request.param]
+    return expected(request.param)
+
+
+@functools.cache
+def expected(name):
+    """What ``case`` returns; JAX compiles once."""
+    layer, shape, function = CASES[name]
     y = RNG(2).standard_normal((4, *shape))
+    y.flags.writeable = False
     values, jacobians = jax.jit(jax.vmap(lambda y: (function(y), jax.jacrev(function)(y))))(y)
     return layer, y, np.asarray(values), np.asarray(jacobians).reshape(4, -1, math.prod(shape))
 
@@ -160,7 +168,6 @@ def case(request):
 def test_values_and_first_derivatives_are_those_of_jax(case):
     """Forward, rows times the Jacobian, and the Jacobian times a tangent; arguments stay as they were."""
     layer, y, values, jacobians = case
-    y.flags.writeable = False
     output = layer.forward(y)
     assert output.shape[1:] == layer.output_shape(y.shape[1:])
     assert relative_error(output, values) <= 2e-15
@@ -214,7 +221,7 @@ def test_second_derivatives_are_those_of_jax(name):
 
 
 def test_layer_normalisation_comes_as_close_to_its_constant_as_one_likes():
-    """Where an input varies little, its largest factor over √ε is what a direction is stretched by, but for the mean."""
+    """Where an input varies little, a direction is stretched by the largest factor over √ε, but for its mean."""
     factor = np.array([1.0, 0.1, 0.1, 3.0, 0.1, 0.1, 0.1, 0.1])
     layer = LayerNormalization(factor, np.zeros(8), 1e-3)
     y = 1e-6 * RNG(1).standard_normal((1, 8)) + 5.0
