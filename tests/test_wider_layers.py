@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import json
 import math
 
 import jax
@@ -32,10 +33,11 @@ from bea import (
     fold_scales,
     lower_bound,
 )
+from bea.bounds.along_ray import slope_bounds
 from bea.bounds.lipschitz import lipschitz_constant
 from bea.bounds.rounding import logit_error
 from bea.networks.positions import derivatives, products, pulled_back
-from bea.networks.sequence import leaves
+from bea.networks.sequence import leaves, trace
 from oracles import RNG, random_convolution, relative_error
 
 
@@ -315,6 +317,47 @@ def test_rounding_stays_within_its_bound():
     gap = np.abs((net(x) - exact).astype(float))
     assert gap.max() > 0.0
     assert (gap <= logit_error(net, x)).all()
+
+
+def test_slopes_along_a_segment_lie_within_their_bounds():
+    """Of every layer's output, at 200 points between the ends: sums of paths, padded maxima, scales, groups."""
+    rng = RNG(16)
+    layers = [
+        Scale(rng.standard_normal(2), 1.0),
+        random_convolution(rng, 4, 2, 3, padding=1),
+        Residual((grouped(rng, 4, 4, 3, 2, padding=1), Activation("tanh")), (Activation("relu"),)),
+        MaxPool(3, 2, 1),
+        GlobalAveragePool(),
+    ]
+    x, d, width = rng.random((1, 5, 5, 2)), rng.standard_normal((1, 5, 5, 2)), 0.05
+    steps = np.linspace(0.0, width, 201)[:, None, None, None]
+    values = trace(layers, x + steps * d)
+    low = high = d
+    for layer, y, output in zip(layers, values, values[1:], strict=False):
+        low, high = slope_bounds(layer, y[:1], y[-1:], output[:1], low, high, np.array([width]))
+        slopes = np.diff(output, axis=0) / (width / 200)
+        assert (low - 1e-9 <= slopes).all()
+        assert (slopes <= high + 1e-9).all()
+    with pytest.raises(TypeError, match="expected layers whose slopes are known here, received the activation gelu"):
+        slope_bounds(Activation("gelu"), y[:1], y[-1:], output[:1], low, high, np.array([width]))
+
+
+def test_files_from_before_these_layers_are_still_read(tmp_path):
+    """Convolutions had no gaps and no groups, pools no padding, and activations no parameter."""
+    layers = [random_convolution(RNG(1), 3, 2, 2), Activation("tanh"), MaxPool(2), AveragePool(1), Flatten()]
+    net = Network([*layers, Dense(RNG(2).random((2, 13)))], (5, 5, 2))
+    net.save(tmp_path / "net.npz")
+    with np.load(tmp_path / "net.npz") as file:
+        arrays = dict(file)
+    header = json.loads(str(arrays["header"]))
+    for entry, names in zip(header["layers"], (["dilation", "groups"], ["parameter"], ["padding"]), strict=False):
+        for name in names:
+            del entry[name]
+    for name in ("padding", "count_padding"):
+        del header["layers"][3][name]
+    np.savez(tmp_path / "old.npz", **arrays | {"header": np.array(json.dumps(header))})
+    x = RNG(3).random((2, 5, 5, 2))
+    assert Network.load(tmp_path / "old.npz")(x).tobytes() == net(x).tobytes()
 
 
 @pytest.mark.parametrize("kind", ["before", "behind", "dense", "groups", "padded", "entries"])
