@@ -9,6 +9,9 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from lab.wording import signed
 
 # Okabe and Ito's colours, told apart with any kind of colour vision.
 BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9"
@@ -97,6 +100,8 @@ def to_svg(figure: Figure, name: str, alt: str) -> str:
 
     It is as wide as its place, but no wider than drawn, and no narrower than its smallest letters can be read.
     """
+    for text in figure.findobj(lambda artist: isinstance(artist, Text) and "-" in artist.get_text()):
+        text.set_text(signed(text.get_text()))
     buffer = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": name}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
@@ -111,7 +116,7 @@ def to_svg(figure: Figure, name: str, alt: str) -> str:
     if letters := smallest_letters(svg):
         style += f"; min-width: {math.ceil(LEGIBLE * float(width) / letters)}px"
     svg = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"|height="[\d.]+pt" width="[\d.]+pt"', "", svg, count=1)
-    label = html.escape(alt, quote=True)
+    label = html.escape(signed(alt), quote=True)
     return svg.replace("<svg", f'<svg role="img" aria-label="{label}" style="{style}"', 1)
 
 

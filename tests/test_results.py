@@ -100,10 +100,12 @@ def test_a_verdict_leads_to_its_row_and_has_tidy_numbers(tmp_path, claims, monke
         ("1 to 17", "1 to 17"),
         ("10 to 10.5", "10 to 10.5"),
         ("1·10⁻³ to 1·10⁻³²", "1·10⁻³ to 1·10⁻³²"),
+        ("-5.9 (-0.1 to -3e-05), [-1]", "−5.9 (−0.1 to −3·10⁻⁵), [−1]"),
+        ("1-2, 64-1-0, figure-7, 2026-11-30, 3 - 2", "1-2, 64-1-0, figure-7, 2026-11-30, 3 - 2"),
     ],
 )
 def test_numbers_in_a_text_are_tidied(text, expected):
-    """Exponents as on paper, a range of one number as this number; a longer number at its end is another one."""
+    """Exponents and minus signs as on paper, a range of one number as this; a longer number at its end is another."""
     assert tidied(text) == expected
 
 

@@ -204,7 +204,8 @@ def _numbers(values: list) -> list[float]:
         if isinstance(value, list | dict):
             found += _numbers(list(value.values()) if isinstance(value, dict) else value)
         elif isinstance(value, str):
-            ends = [re.fullmatch(r"([-+]?[\d.]+)(?:·10([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+))?(%?)", end) for end in value.split(" to ")]
+            ends = value.replace("−", "-").split(" to ")
+            ends = [re.fullmatch(r"([-+]?[\d.]+)(?:·10([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+))?(%?)", end) for end in ends]
             found += [
                 float(f"{end[1]}e{(end[2] or '⁰').translate(PLAIN)}") / (100 if end[3] else 1) for end in ends if end
             ]
