@@ -4,6 +4,7 @@ import html
 import io
 import math
 import re
+from collections.abc import Mapping
 
 import matplotlib as mpl
 import numpy as np
@@ -92,6 +93,25 @@ def sheet(images, titles, columns: int, height=1.15, size=7) -> Figure:
         ax.set_axis_off()
     for ax, image, title in zip(axes.flat, images, titles, strict=False):
         show_image(ax, image, title, size=size)
+    return figure
+
+
+def rows_of(labels, marks: Mapping, ends=None, at=None, **axis) -> Figure:
+    """Return a figure with a row for each label, from above: marks, name → values, and a bar between its two ends.
+
+    ``at`` is where a thin line stands; ``axis`` is for the horizontal axis, such as its label.
+    """
+    figure, ((ax,),) = new_figure(7.0, 0.9 + 0.25 * len(labels))
+    places, looks = range(len(labels)), zip("oDs^", [BLUE, VERMILLION, INK, GREEN], strict=True)
+    if ends is not None:
+        ax.hlines(places, *ends, color=SKY, lw=4, alpha=0.6)
+    for (name, values), (mark, colour) in zip(marks.items(), looks, strict=False):
+        ax.plot(values, places, mark, ms=6, mfc="none", mew=1.5, color=colour, label=name)
+    if at is not None:
+        ax.axvline(at, color=INK, lw=0.8, ls="--")
+    ax.set(yticks=places, yticklabels=labels, **axis)
+    ax.invert_yaxis()
+    figure.legend(loc="outside upper center", ncols=len(marks))
     return figure
 
 
