@@ -109,7 +109,7 @@ def rows_of(labels, marks: Mapping, ends=None, at=None, **axis) -> Figure:
         ax.plot(values, places, mark, ms=6, mfc="none", mew=1.5, color=colour, label=name)
     if at is not None:
         ax.axvline(at, color=INK, lw=0.8, ls="--")
-    ax.set(yticks=places, yticklabels=labels, **axis)
+    ax.set(yticks=places, yticklabels=map(signed, labels), **axis)
     ax.invert_yaxis()
     figure.legend(loc="outside upper center", ncols=len(marks))
     return figure
