@@ -111,6 +111,7 @@ def rows_of(labels, marks: Mapping, ends=None, at=None, **axis) -> Figure:
         ax.axvline(at, color=INK, lw=0.8, ls="--")
     ax.set(yticks=places, yticklabels=map(signed, labels), **axis)
     ax.invert_yaxis()
+    ax.tick_params("y", labelsize=9)
     figure.legend(loc="outside upper center", ncols=len(marks))
     return figure
 
