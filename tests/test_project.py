@@ -237,6 +237,14 @@ def test_a_chapter_calls_studies_and_has_no_function_of_its_own(notebook):
         assert not loops or drawn or notebook in BY_HAND, f"{cell} loops"
 
 
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
+def test_a_chapter_reads_what_it_assigns(notebook):
+    """Every name but a parameter and ``_``, in whichever cell."""
+    names = [node for _, code in code_of(notebook) for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)]
+    read = {node.id for node in names if isinstance(node.ctx, ast.Load)} | set(declared(notebook, ROOT)) | {"_"}
+    assert not {node.id for node in names} - read - common(ROOT).keys()
+
+
 def test_the_house_stays_small(capsys):
     """Notebooks 6,000 lines of code, with studies and lab 14,200: blank lines, comments and docstrings left out."""
     code = [source for notebook in NOTEBOOKS for _, source in code_of(notebook)]
