@@ -551,21 +551,20 @@ def test_the_state_is_that_of_the_layers():
 
 @on_networks
 def test_nothing_within_the_radius_changes_the_class(name):
-    """Descent of the lead of every class in the ball, 6 networks with 12 images each; twelve radii away it succeeds."""
+    """Descent of the lead of every class in the ball, 11 networks with 8 images each; twelve radii away it succeeds."""
     within = []
-    for seed in range(6):
+    for seed in range(11):
         rng = RNG((19, seed))
         net = network((20, seed), name, units=int(rng.integers(1, 12)))
-        x = rng.random((12, *net.input_shape))
+        x = rng.random((8, *net.input_shape))
         radius, rival = convolutional_bound(net, x)
-        assert radius.shape == rival.shape == (12,)
+        assert radius.shape == rival.shape == (8,)
         own = net.classify(x)
         assert ((radius > 0.0) & (rival != own)).all()
-        factor, every, step = (part.ravel() for part in np.meshgrid([1.0, 3.0, 12.0], range(12), [1, 2, 3], indexing="ij"))
-        every = every.astype(int)
-        other = (own[every] + step) % 4
-        least = least_found(net, x[every], own[every], other, factor * radius[every], rng, 6)
-        changed = least.reshape(3, 12, 3).min(axis=2) <= 0.0
+        factor, every, step = map(np.ravel, np.meshgrid([1.0, 3.0, 12.0], np.arange(8), [1, 2, 3], indexing="ij"))
+        every, step = every.astype(int), step.astype(int)
+        least = least_found(net, x[every], own[every], (own[every] + step) % 4, factor * radius[every], rng, 6)
+        changed = least.reshape(3, 8, 3).min(axis=2) <= 0.0
         assert not changed[0].any()
         within.append(changed.any(axis=0))
     assert np.mean(within) > (0.7, 0.4, 0.2)[len(net.layers) // 2 - 3]

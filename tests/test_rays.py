@@ -19,7 +19,7 @@ from bea.numerics.arrays import column
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 RNG = np.random.default_rng
-FINE = 10_000
+FINE = 5_000
 
 
 def dense(rng, rows, inputs, size=1.0):
@@ -86,7 +86,7 @@ def on_grid(net, x, direction, aim, clip, points):
 @pytest.mark.parametrize("name", NAMES)
 def test_all_changes_of_a_fine_grid_are_found(name, clip):
     """Each between two points of the grid that differ; what lies between points that agree comes in pairs."""
-    net, x, direction, aim = problem(name, n=30)
+    net, x, direction, aim = problem(name)
     found = rays.changes(net, x, direction, aim, clip=clip, tolerance=1e-9)
     points = np.linspace(0.0, 1.0, FINE + 1)
     gives = on_grid(net, x, direction, aim, clip, points)
