@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = [
     {"bea.files", "bea.lazy"},
     {"bea.numerics"},
+    {"bea.reports"},
     {"bea.networks"},
     {"bea.backward"},
     {"bea.bounds", "bea.measures", "bea.precision"},

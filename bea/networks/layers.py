@@ -11,10 +11,15 @@ import numpy as np
 
 from bea.networks.activations import ACTIVATIONS, PARAMETRIC, SECOND
 from bea.numerics.arrays import flat, read_only
+from bea.reports.texts import outlined
 
 
 class Layer:
     """One map of the sequence. Batches have the sample as their first axis."""
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        cls.__repr__ = outlined  # a dataclass would write out all weights otherwise
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape of one output for one input of ``shape``, or raise ``ValueError``."""

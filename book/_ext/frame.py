@@ -167,7 +167,7 @@ def setup(app) -> dict:
     app.add_config_value("frame_sources", digest_of(setup), "html")
     sphinxext.opengraph.get_description = description  # its own takes whatever letters come first
     app.connect("config-inited", take_addresses, priority=400)
-    app.connect("html-page-context", allow_no_tree, priority=100)
+    app.connect("html-page-context", allow_no_tree)  # after the page for wrong addresses, before the theme
     app.connect("html-page-context", give_citations_their_role, priority=900)
     app.connect("html-page-context", load_what_is_needed, priority=900)
     app.connect("html-page-context", mend_links, priority=900)
