@@ -13,6 +13,18 @@ from workflow import check
 from workflow.browser import chromium, served
 
 ROOT = Path(__file__).resolve().parents[1]
+# Modules that take longest: a module goes to one worker, and one that begins last would let the others wait.
+LONGEST = (
+    *("test_pages", "test_converged_attack", "test_workflow", "test_changes", "test_site", "test_training"),
+    *("test_transfer", "test_ball_pooling", "test_backward_error_attack", "test_ray", "test_keras", "test_take_along"),
+    *("test_attacker", "test_inline_explorables", "test_train_one_layer", "test_ball_dense", "test_kantorovich"),
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the modules that take longest; the others stay in their order behind them."""
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
 
 
 @pytest.fixture(scope="session")

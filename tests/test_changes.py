@@ -1,11 +1,12 @@
 """What of the real book runs again after a change. Nothing is computed: the book is imagined to have been made."""
 
 import json
+import re
 import shutil
 
 import pytest
 
-from tiny import ROOT, edit, imagined_tree, would_run
+from tiny import ROOT, dry_run, edit, imagined_tree, would_run
 from workflow.dependencies import all_needs
 from workflow.durations import expected
 
@@ -32,17 +33,29 @@ def tree(made, tmp_path):
     ("file", "old", "new", "expected"),
     [
         ("params.yml", "full: 20, smoke: 8", "full: 20, smoke: 9", {"10_linear_systems", "book"}),
-        ("params.yml", "full: 20, smoke: 8", "full: 21, smoke: 8", {"book"}),  # of another edition; a page lists it
         ("bea/backward/linear_systems.py", DOC, CHANGED, {"10_linear_systems", "19_componentwise", "book"}),
         ("lab/results.py", DOC, CHANGED, {*NEEDS, "book"}),
-        ("book/notation.md", "# Notation", "# The notation", {"book"}),
-        ("book/_static/explorables/plane.js", "use strict", "use  strict", {"book"}),
     ],
 )
 def test_a_change_runs_what_depends_on_it_and_nothing_else(tree, file, old, new, expected):
-    """Parameters, modules, prose and scripts."""
+    """Parameters and modules."""
     edit(tree / file, old, new)
     assert would_run(tree) == expected
+
+
+def test_prose_scripts_and_parameters_of_another_edition_concern_the_pages_alone(tree):
+    """Each of them does; a page lists the parameters of all editions."""
+    edits = {
+        "params.yml": ("full: 20, smoke: 8", "full: 21, smoke: 8"),
+        "book/notation.md": ("# Notation", "# The notation"),
+        "book/_static/explorables/plane.js": ("use strict", "use  strict"),
+    }
+    for file, (old, new) in edits.items():
+        edit(tree / file, old, new)
+    runs, said = dry_run(tree)
+    assert runs == {"book"}
+    (reason,) = re.findall("Updated input files: (.*)", said)
+    assert set(reason.split(", ")) == edits.keys()
 
 
 def test_a_changed_figure_of_the_longest_chapter_renders_this_chapter_again(tree):

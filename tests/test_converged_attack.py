@@ -142,7 +142,7 @@ def test_a_search_does_not_go_back_and_forth_between_zero_and_a_plateau():
 @pytest.mark.parametrize("margin", [1e-3, 0.5])
 def test_one_affine_layer_converges_to_the_first_order_attack(on, bias, classes, margin):
     """There the first-order attack is the global optimum: the same objective and the same perturbation."""
-    for seed in range(5):
+    for seed in range(2):
         rng = RNG(seed)
         net = random_network(rng, [], classes, (8,), bias)
         x = random_images(rng, net, 20)
@@ -223,8 +223,8 @@ def test_optimality_holds_for_the_problem_written_out(name, on):
     for where the change is at most twice as long as what changes.
     """
     checked, parts = 0, parts_of(network(name), on)
-    for seed in range(3):
-        net, x, target, options = problem(name, on, seed, n=4)
+    for seed in range(2):
+        net, x, target, options = problem(name, on, seed, n=5)
         result = converge(net, x, target, on, **options)
         assert result.success.all()
         for i in np.flatnonzero(result.objective <= NEAR):
@@ -276,7 +276,7 @@ def test_more_freedom_costs_less(name):
 @kinked
 def test_every_attack_on_a_network_with_kinks_succeeds(name, on):
     """ReLUs and maxima: the target wins in the network itself."""
-    for seed in range(3):
+    for seed in range(2):
         net, x, target, options = problem(name, on, seed)
         result = converge(net, x, target, on, **options)
         assert result.success.all()
@@ -302,20 +302,19 @@ def test_at_kinks_slsqp_is_rarely_much_better(on):
 @on_any
 @pytest.mark.parametrize("name", [*SMOOTH, *KINKED])
 def test_more_starts_are_never_worse(name, on):
-    """Of five searches the best counts, the first of them that of one start; so of two."""
-    net, x, target, _ = problem(name, on, seed=7, n=10)
-    results = [converge(net, x, target, on, starts=starts) for starts in (1, 2, 5)]
-    for fewer, more in itertools.pairwise(results):
-        assert more.success[fewer.success].all()
-        won = fewer.success
-        assert (more.objective[won] <= fewer.objective[won] * (1 + 1e-9)).all()
+    """Of three searches the best counts, the first of them that of one start."""
+    net, x, target, _ = problem(name, on, seed=7, n=20)
+    one, three = (converge(net, x, target, on, starts=starts) for starts in (1, 3))
+    won = one.success
+    assert three.success[won].all()
+    assert (three.objective[won] <= one.objective[won] * (1 + 1e-9)).all()
 
 
 @pytest.mark.parametrize("name", [*SMOOTH, *KINKED])
 def test_examples_and_more_starts_together_are_not_worse(name):
     """What an example rescues is no shorter than what is found with more starts."""
     net, x, target, options = problem(name, "input", seed=8)
-    one, many = (converge(net, x, target, "input", starts=starts, **options) for starts in (1, 6))
+    one, many = (converge(net, x, target, "input", starts=starts, **options) for starts in (1, 3))
     assert one.success.all()
     assert many.success.all()
     assert (many.objective <= one.objective * (1 + 1e-9)).all()
@@ -333,7 +332,7 @@ def test_more_starts_find_something_better_somewhere():
 def test_the_same_call_gives_the_same_result_bit_for_bit(name, on):
     """With random starts too, and although blocks run in threads."""
     net, x, target, options = problem(name, on, seed=1, n=6)
-    one, two = (converge(net, x, target, on, starts=5, seed=3, **options) for _ in range(2))
+    one, two = (converge(net, x, target, on, starts=2, seed=3, **options) for _ in range(2))
     for field in ("success", "objective", "margin", "iterations", "kkt_residual"):
         np.testing.assert_array_equal(getattr(one, field), getattr(two, field))
     for i in range(len(x)):
@@ -350,14 +349,15 @@ def test_the_seed_is_that_of_the_random_starts():
 
 
 def alone_and_together(name, on, seed):
-    """Objectives in a batch, in the batch in another order, and of every sample alone."""
+    """How far objectives are from those in a batch: in the batch in another order, and of some samples alone."""
     net, x, target, options = problem(name, on, seed, n=8)
     together = converge(net, x, target, on, **options)
     order = RNG(seed).permutation(len(x))
     turned = converge(net, x[order], target[order], on, **options).objective[np.argsort(order)]
-    alone = [converge(net, x[i : i + 1], target[i : i + 1], on, **options).objective[0] for i in range(len(x))]
+    some = [0, 4, 7]
+    alone = np.concatenate([converge(net, x[[i]], target[[i]], on, **options).objective for i in some])
     assert together.success.all()
-    return [np.abs(other / together.objective - 1) for other in (turned, np.array(alone))]
+    return [np.abs(turned / together.objective - 1), np.abs(alone / together.objective[some] - 1)]
 
 
 @pytest.mark.parametrize("on", ["weights", "both"])
@@ -374,7 +374,7 @@ def test_changes_of_the_input_rarely_depend_on_the_batch():
     Rounding depends on the batch, and which of several optima is found may hang on a last digit.
     """
     differences = [alone_and_together(name, "input", 0) for name in (*SMOOTH, "convolution")]
-    assert np.mean(np.concatenate(differences, axis=None) <= 1e-7) >= 0.95
+    assert np.mean(np.concatenate(list(itertools.chain(*differences))) <= 1e-7) >= 0.95
 
 
 @on_any
@@ -542,7 +542,7 @@ def test_before_a_saturated_layer_examples_show_the_way(on):
 )
 def test_a_class_that_never_wins_is_reported_and_disturbs_no_one(hidden, on):
     """Class 1 is class 0 with a lower bias: whatever reaches the last layer, it does not win. NaN, no success."""
-    for seed in range(3):
+    for seed in range(2):
         net = random_network(RNG(seed), hidden, 3, (8,))
         matrix = net.weighted[-1].matrix.copy()
         matrix[1] = matrix[0]

@@ -165,29 +165,29 @@ def test_the_ends_are_those_of_the_majorant(name, along_ray):
     assert applied >= 3
 
 
-@both
 @on_networks
-def test_attack_and_proof_do_not_contradict_it(name, along_ray):
+def test_attack_and_proof_do_not_contradict_it(name):
     """The converged attack is between the ends, the tight bound below the upper one, and the change is an attack."""
-    applied = 0
-    for seed in range(3):
+    applied = {False: 0, True: 0}
+    for seed in range(2):
         net = network(name, seed)
-        x = near_images((11, seed), net, 8)
+        x = near_images((11, seed), net, 12)
         own, margin = net.classify(x), 1e-6
-        found = distance_enclosure(net, x, margin=margin, along_ray=along_ray)
-        some = found.applies
-        applied += some.sum()
-        assert (lower_bound(net, x, method="local").radius <= found.upper).all()
-        attack = backward_error_attack(net, x, own, margin=margin)
-        assert (found.lower[attack.success] <= attack.l2[attack.success]).all()
-        assert attack.success[some].all()
-        if name != "relu":  # at kinks the attack may end in a longer local optimum
-            assert (attack.l2[some] <= found.upper[some] * (1 + 1e-9)).all()
-        np.testing.assert_allclose(np.linalg.norm(found.dx[some], axis=1), found.upper[some], rtol=1e-12)
-        logits, rows = net(x[some] + found.dx[some]), np.arange(some.sum())
-        assert (logits[rows, found.rival[some]] - logits[rows, own[some]] >= margin * (1 - 1e-6)).all()
-        assert np.isnan(found.dx[~some]).all()
-    assert applied >= 3
+        attack, proved = backward_error_attack(net, x, own, margin=margin), lower_bound(net, x, method="local").radius
+        for along_ray in applied:
+            found = distance_enclosure(net, x, margin=margin, along_ray=along_ray)
+            some = found.applies
+            applied[along_ray] += some.sum()
+            assert (proved <= found.upper).all()
+            assert (found.lower[attack.success] <= attack.l2[attack.success]).all()
+            assert attack.success[some].all()
+            if name != "relu":  # at kinks the attack may end in a longer local optimum
+                assert (attack.l2[some] <= found.upper[some] * (1 + 1e-9)).all()
+            np.testing.assert_allclose(np.linalg.norm(found.dx[some], axis=1), found.upper[some], rtol=1e-12)
+            logits, rows = net(x[some] + found.dx[some]), np.arange(some.sum())
+            assert (logits[rows, found.rival[some]] - logits[rows, own[some]] >= margin * (1 - 1e-6)).all()
+            assert np.isnan(found.dx[~some]).all()
+    assert min(applied.values()) >= 3
 
 
 def test_curvature_along_the_ray_alone_decides_more():

@@ -7,6 +7,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
 import yaml
+from axe_core_python import sync_playwright as axe
 from bs4 import BeautifulSoup
 
 from explorable import CONTRAST
@@ -26,7 +27,8 @@ def _files(node):
 
 CHAPTERS = [f"{file}.html" for file in _files(TOC)]
 NOTEBOOKS = [page for page in CHAPTERS if page.startswith("results/")]
-PAGES = [*CHAPTERS, "search.html", "genindex.html"]
+PAGES = [*CHAPTERS, "search.html", "genindex.html", "404.html"]
+AXE = (Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 
 
 # ---- in the browser ----------------------------------------------------------
@@ -144,6 +146,25 @@ FAINT = f"""(dark) => {{
   return [...new Set(problems)];
 }}"""
 
+# Colours differ between light and dark, and nothing else does: the second time they are all that is looked at.
+SERIOUS = """async (only) => {
+  const options = { resultTypes: ["violations"], ...(only && { runOnly: [only] }) };
+  const found = await axe.run({ exclude: [[".bea-figure svg"]] }, options);
+  return found.violations.filter(({ impact }) => ["serious", "critical"].includes(impact))
+    .map(({ id, nodes }) => `${id}: ${nodes.length} times, ${nodes.slice(0, 2).map((n) => n.html.slice(0, 150))}`);
+}"""
+
+# What opens or turns dark fades in, and is faint meanwhile.
+STILL = "Promise.allSettled(document.getAnimations().map(({ finished }) => finished))"
+
+# The size of the letters of every text of a figure in pixels; exponents and indices are smaller than what they stand at.
+LETTERS = """() => [...document.querySelectorAll(".bea-figure svg text")].map((text) => {
+  const scale = text.ownerSVGElement.getBoundingClientRect().width / text.ownerSVGElement.viewBox.baseVal.width;
+  const sizes = [text, ...text.querySelectorAll("tspan")].filter((e) => e.childElementCount === 0)
+    .map((e) => parseFloat(getComputedStyle(e).fontSize));
+  return [Math.max(...sizes) * scale, text.ownerSVGElement.ariaLabel.slice(0, 60)];
+})"""
+
 # How many screens of 800 px a page is long, and where its first picture begins, in screens.
 LENGTH = """() => {
   const first = document.querySelector("article .bea-figure svg, article .explorable");
@@ -173,6 +194,8 @@ class Visit:
     formulas: list
     images: list
     contrast: list
+    serious: list
+    letters: list
     solutions: list
     length: list
 
@@ -181,7 +204,10 @@ class Visit:
     scope="module", params=[(page, width) for page in PAGES for width in (1280, 390)], ids="{0[0]}-{0[1]}".format
 )
 def visit(request, site, browser, watch):
-    """Load a page once in a window of some width, unfold everything, and write down what is wrong."""
+    """Load a page once in a window of some width, unfold everything, and write down what is wrong.
+
+    What axe finds takes longest, and is asked for in the wide window only, which shows all parts of the frame.
+    """
     name, width = request.param
     context = browser.new_context(
         viewport={"width": width, "height": 900}, color_scheme="light", reduced_motion="reduce"
@@ -208,14 +234,20 @@ def visit(request, site, browser, watch):
     page.evaluate("for (const box of document.querySelectorAll('details')) box.open = true")
     overflow += [f"unfolded: {problem}" for problem in page.evaluate(OVERFLOW) if problem not in overflow]
     formulas, images = page.evaluate(FORMULAS), page.evaluate(IMAGES)
-    contrast = []
+    letters, contrast, serious = page.evaluate(LETTERS), [], []
+    if width == 1280:
+        page.evaluate(AXE)
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
         if page.evaluate(THEME, scheme) != scheme:
             contrast.append(f"the page does not turn {scheme} for a reader who prefers that")
         contrast += [f"{scheme}: {problem}" for problem in page.evaluate(FAINT, scheme == "dark")]
+        if width == 1280:
+            page.evaluate(STILL)
+            only = "color-contrast" if scheme == "dark" else None
+            serious += [f"{scheme}: {problem}" for problem in page.evaluate(SERIOUS, only)]
     context.close()
-    return Visit(traffic, overflow, formulas, images, contrast, solutions, length)
+    return Visit(traffic, overflow, formulas, images, contrast, serious, letters, solutions, length)
 
 
 def fail_with(problems):
@@ -247,6 +279,19 @@ def test_images_and_figures_are_drawn_and_described(visit):
 def test_figures_can_be_read_on_light_and_dark(visit):
     """The page follows the reader's preference, and in both cases the text of figures stands out (4.5 to 1)."""
     fail_with(visit.contrast)
+
+
+def test_axe_finds_nothing_serious(visit):
+    """Neither in the text nor in the theme, light or dark. (What figures show has a description instead.)"""
+    fail_with(visit.serious)
+
+
+def test_letters_of_figures_can_be_read_on_a_phone(visit, request):
+    """Nine pixels at least, where a page is 390 wide; the first page and every notebook have some."""
+    page, width = request.node.callspec.params["visit"]
+    if width == 390:
+        assert visit.letters or page not in [CHAPTERS[0], *NOTEBOOKS]
+        fail_with([f"{size:.1f} px in «{label}»" for size, label in visit.letters if size < 8.99])  # rounding
 
 
 def test_solutions_are_folded_and_open_on_a_click(visit):

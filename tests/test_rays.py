@@ -19,7 +19,7 @@ from bea.numerics.arrays import column
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 RNG = np.random.default_rng
-FINE = 20_000
+FINE = 5_000
 
 
 def dense(rng, rows, inputs, size=1.0):

@@ -12,15 +12,12 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
-from axe_core_python import sync_playwright as axe
 from bs4 import BeautifulSoup
 from docutils import nodes
-from test_pages import CHAPTERS, NOTEBOOKS, PAGES, SETTLE, THEME, fail_with
+from test_pages import CHAPTERS, PAGES, SETTLE, fail_with
 
 ROOT = Path(__file__).resolve().parents[1]
-AXE = (Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 LIMITS = {"raw": 1_500_000, "compressed": 600_000}  # bytes of the first page
-EVERY_PAGE = [*PAGES, "404.html"]
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +76,8 @@ def test_the_first_page_is_light(browser, site):
 
 def test_mathjax_is_loaded_exactly_where_there_is_mathematics(parsed):
     """It is over a megabyte."""
-    loaded = {page for page in EVERY_PAGE if parsed(page).select("script[src*=mathjax]")}
-    assert loaded == {page for page in EVERY_PAGE if parsed(page).select("article .math")}
+    loaded = {page for page in PAGES if parsed(page).select("script[src*=mathjax]")}
+    assert loaded == {page for page in PAGES if parsed(page).select("article .math")}
     assert CHAPTERS[0] not in loaded
 
 
@@ -91,7 +88,7 @@ def test_every_icon_of_a_page_is_in_the_small_font(parsed, smoke):
     static = smoke / "_build" / "html" / "_static"
     styles = (static / "styles" / "pydata-sphinx-theme.css").read_text(encoding="utf-8")
     codes = {code for file in ("icons", "brands") for code in TTFont(static / f"{file}.woff").getBestCmap()}
-    asked = {name for page in EVERY_PAGE for tag in parsed(page).select("[class*=fa-]") for name in tag["class"]}
+    asked = {name for page in PAGES for tag in parsed(page).select("[class*=fa-]") for name in tag["class"]}
     drawn = {}
     for name in asked:
         if found := re.search(rf'\.{re.escape(name)}:before[^{{]*{{content:"(\\?[^"]+)"', styles):
@@ -243,48 +240,6 @@ def test_a_page_says_what_may_be_done_with_it(page, parsed):
 
 
 # ---- for everybody -----------------------------------------------------------
-
-SERIOUS = """async () => {
-  const found = await axe.run({ exclude: [[".bea-figure svg"]] }, { resultTypes: ["violations"] });
-  return found.violations.filter(({ impact }) => ["serious", "critical"].includes(impact))
-    .map(({ id, nodes }) => `${id}: ${nodes.length} times, ${nodes.slice(0, 2).map((n) => n.html.slice(0, 150))}`);
-}"""
-
-# What opens or turns dark fades in, and is faint meanwhile.
-STILL = "Promise.allSettled(document.getAnimations().map(({ finished }) => finished))"
-
-
-@pytest.mark.parametrize("name", EVERY_PAGE)
-def test_axe_finds_nothing_serious(name, open_page):
-    """Neither in the text nor in the theme, light or dark. (What figures show has a description instead.)"""
-    page = open_page(name, viewport={"width": 1280, "height": 900}, color_scheme="light")
-    page.evaluate("for (const box of document.querySelectorAll('article details')) box.open = true")
-    page.evaluate(AXE)
-    problems = []
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)
-        assert page.evaluate(THEME, scheme) == scheme
-        page.evaluate(STILL)
-        problems += [f"{scheme}: {problem}" for problem in page.evaluate(SERIOUS)]
-    fail_with(problems)
-
-
-LETTERS = """() => [...document.querySelectorAll(".bea-figure svg text")].map((text) => {
-  const scale = text.ownerSVGElement.getBoundingClientRect().width / text.ownerSVGElement.viewBox.baseVal.width;
-  const sizes = [text, ...text.querySelectorAll("tspan")].filter((e) => e.childElementCount === 0)
-    .map((e) => parseFloat(getComputedStyle(e).fontSize));
-  return [Math.max(...sizes) * scale, text.ownerSVGElement.ariaLabel.slice(0, 60)];
-}).filter(([size]) => size < 8.99)"""  # rounding; exponents and indices are smaller than what they stand at
-
-
-@pytest.mark.parametrize("name", [CHAPTERS[0], *NOTEBOOKS])
-def test_letters_of_figures_can_be_read_on_a_phone(name, open_page):
-    """Nine pixels at least, where a page is 390 wide."""
-    page = open_page(name, viewport={"width": 390, "height": 844})
-    page.evaluate("for (const box of document.querySelectorAll('details')) box.open = true")
-    assert page.locator(".bea-figure svg text").count() > 0
-    fail_with([f"{size:.1f} px in «{label}»" for size, label in page.evaluate(LETTERS)])
-
 
 def test_a_link_shows_what_it_leads_to(open_page):
     """By pointer and by keyboard; what is shown can be pointed at, goes away with Escape, and has no id twice."""

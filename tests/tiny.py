@@ -235,10 +235,16 @@ def run(folder: Path, *command: str, **variables: str) -> subprocess.CompletedPr
 
 def would_run(folder: Path) -> set[str]:
     """Return the rules that the next build would run."""
+    return dry_run(folder)[0]
+
+
+def dry_run(folder: Path) -> tuple[set[str], str]:
+    """Return the rules that the next build would run, and all that Snakemake says about it."""
     result = run(folder, "snakemake", "--cores", "1", "--nolock", "--config", "edition=smoke", "--dry-run")
     assert result.returncode == 0, result.stdout + result.stderr
-    table = re.search(r"^job +count\n[- ]+\n(.*?)^total", result.stdout + result.stderr, re.MULTILINE | re.DOTALL)
-    return {line.split()[0] for line in table[1].splitlines()} - {"all"} if table else set()
+    said = result.stdout + result.stderr
+    table = re.search(r"^job +count\n[- ]+\n(.*?)^total", said, re.MULTILINE | re.DOTALL)
+    return {line.split()[0] for line in table[1].splitlines()} - {"all"} if table else set(), said
 
 
 def edit(path: Path, old: str, new: str) -> None:
