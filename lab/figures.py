@@ -13,6 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from bea.reports.pictures import BLUE, COLOURS, GREEN, SKY, VERMILLION
+from bea.reports.pictures import ORANGE as ORANGE
+from bea.reports.pictures import PURPLE as PURPLE  # chapters take all colours from here
 from lab.wording import signed
 
 INK = "#010203"  # drawn as the colour of the surrounding text
