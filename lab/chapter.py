@@ -14,7 +14,7 @@ from lab import datasets, memory, parameters
 from lab.results import Results
 from lab.rules import Outcome, rule_of
 from lab.trained import KERAS, names_of, results_of
-from lab.wording import as_table, tidy
+from lab.wording import as_table, signed, tidy
 
 MOST_NUMBERS = 60  # a table with more than that is folded: a picture tells it better
 
@@ -189,7 +189,7 @@ def _written(value, form: str) -> str:
     """Return an entry of a table as text: a number that is none as nothing, an exponent as on paper."""
     if isinstance(value, float) and np.isnan(value):
         return ""
-    return tidy(value, form) if form else str(value)
+    return tidy(value, form) if form else signed(str(value))
 
 
 def first_of(networks: Mapping[str, Network]) -> Network:

@@ -4,13 +4,18 @@ import html
 import io
 import math
 import re
+from collections.abc import Mapping
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
-from bea.reports.pictures import BLUE, COLOURS, VERMILLION
+from bea.reports.pictures import BLUE, COLOURS, GREEN, SKY, VERMILLION
+from bea.reports.pictures import ORANGE as ORANGE
+from bea.reports.pictures import PURPLE as PURPLE  # chapters take all colours from here
+from lab.wording import signed
 
 INK = "#010203"  # drawn as the colour of the surrounding text
 LEGIBLE = 9  # pixels: letters are never smaller on the screen; a figure scrolls before they are
@@ -92,11 +97,33 @@ def sheet(images, titles, columns: int, height=1.15, size=7) -> Figure:
     return figure
 
 
+def rows_of(labels, marks: Mapping, ends=None, at=None, **axis) -> Figure:
+    """Return a figure with a row for each label, from above: marks, name → values, and a bar between its two ends.
+
+    ``at`` is where a thin line stands; ``axis`` is for the horizontal axis, such as its label.
+    """
+    figure, ((ax,),) = new_figure(7.0, 0.9 + 0.25 * len(labels))
+    places, looks = range(len(labels)), zip("oDs^", [BLUE, VERMILLION, INK, GREEN], strict=True)
+    if ends is not None:
+        ax.hlines(places, *ends, color=SKY, lw=4, alpha=0.6)
+    for (name, values), (mark, colour) in zip(marks.items(), looks, strict=False):
+        ax.plot(values, places, mark, ms=6, mfc="none", mew=1.5, color=colour, label=name)
+    if at is not None:
+        ax.axvline(at, color=INK, lw=0.8, ls="--")
+    ax.set(yticks=places, yticklabels=map(signed, labels), **axis)
+    ax.invert_yaxis()
+    ax.tick_params("y", labelsize=9)
+    figure.legend(loc="outside upper center", ncols=len(marks))
+    return figure
+
+
 def to_svg(figure: Figure, name: str, alt: str) -> str:
     """Return the figure as one ``<svg>`` element with alternative text, its ids prefixed by ``name``.
 
     It is as wide as its place, but no wider than drawn, and no narrower than its smallest letters can be read.
     """
+    for text in figure.findobj(lambda artist: isinstance(artist, Text) and "-" in artist.get_text()):
+        text.set_text(signed(text.get_text()))
     buffer = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": name}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
@@ -111,7 +138,7 @@ def to_svg(figure: Figure, name: str, alt: str) -> str:
     if letters := smallest_letters(svg):
         style += f"; min-width: {math.ceil(LEGIBLE * float(width) / letters)}px"
     svg = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"|height="[\d.]+pt" width="[\d.]+pt"', "", svg, count=1)
-    label = html.escape(alt, quote=True)
+    label = html.escape(signed(alt), quote=True)
     return svg.replace("<svg", f'<svg role="img" aria-label="{label}" style="{style}"', 1)
 
 

@@ -14,7 +14,7 @@ from IPython.display import HTML, Markdown, display
 from bea.files import write_text
 from lab.claims import UNDECIDED, load_claims, shown, standing
 from lab.rules import Outcome
-from lab.wording import tidied
+from lab.wording import signed, tidied
 
 
 class Results:
@@ -70,7 +70,7 @@ class Results:
         to_png(figure, self.folder / "figures" / f"{name}.png")
         self.content["figures"][cell] = f"figures/{name}.svg"
         self.write()
-        display(HTML(f'<figure class="bea-figure">{svg}<figcaption>{caption or alt}</figcaption></figure>'))
+        display(HTML(f'<figure class="bea-figure">{svg}<figcaption>{signed(caption or alt)}</figcaption></figure>'))
 
     def record(self, cell: str, claim: str, outcome: Outcome, dataset=None) -> None:
         """Show and keep the verdict on a claim.

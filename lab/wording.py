@@ -9,11 +9,16 @@ from tabulate import tabulate
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
+def signed(text: str) -> str:
+    """Return a text whose negative numbers have a minus sign, −3, where they had a hyphen."""
+    return re.sub(r"(?<![\w.\-–])-(?=\d)", "−", text)
+
+
 def tidy(value, form=".0e") -> str:
-    """Return a number formatted by ``form``, its exponent written as on paper: 3·10⁻⁷."""
+    """Return a number formatted by ``form``, its sign and exponent written as on paper: −3·10⁻⁷."""
     if value == 0 and form.endswith("e"):
         return "0"
-    return tidy_power(format(value, form))
+    return signed(tidy_power(format(value, form)))
 
 
 def tidy_power(number: str) -> str:
@@ -22,10 +27,10 @@ def tidy_power(number: str) -> str:
 
 
 def tidied(text: str) -> str:
-    """Return a text with its numbers as on paper: 2e-05 as 2·10⁻⁵, and "91% (91% to 91%)" as "91%"."""
+    """Return a text with its numbers as on paper: 2e-05 as 2·10⁻⁵, -3 as −3, and "91% (91% to 91%)" as "91%"."""
     text = re.sub(r"\b\d+(?:\.\d+)?e[-+]\d+\b", lambda m: tidy_power(m[0]), text)
     text = re.sub(r"(?<!\S)(\(?)(\S*\d\S*) to \2(?![\w.%·]*\w)", r"\1\2", text)
-    return re.sub(r"(?<!\S)(\S*\d\S*) \(\1\)", r"\1", text)
+    return signed(re.sub(r"(?<!\S)(\S*\d\S*) \(\1\)", r"\1", text))
 
 
 def as_table(rows, headers) -> str:

@@ -236,6 +236,7 @@ def choose(net: Network, x, labels, epsilon, *, searched: int, figures: Sequence
     direction = np.sign(loss_gradient(net, some, k))
     seen = np.array([net.classify(some + step * direction) for step in np.linspace(0, 1, 51)])
     often = np.sum(seen[1:] != seen[:-1], axis=0)
+    again = often + 1 > np.sum([np.any(seen == c, axis=0) for c in range(net.classes)], axis=0)
     free, clipped = (rays.changes(net, some, direction, k, clip=clip) for clip in (False, True))
     # The first change loses the class, unless it was not there: any other one wins it back.
     returning = (free.count > free.begins) | (clipped.count > clipped.begins)
@@ -245,7 +246,8 @@ def choose(net: Network, x, labels, epsilon, *, searched: int, figures: Sequence
         "misclassified": [np.flatnonzero(~right)[:2]],
         "most fragile": [order[epsilon[order] > 0][:2]],
         "most robust": [order[::-1][:2]],
-        "returns": [np.flatnonzero(returning)[:2]],
+        "the right class comes back": [np.flatnonzero(returning)[:1]],
+        "a class comes back": [np.flatnonzero(again)[:2]],
         "changes class often": [np.argsort(-often, kind="stable")],
     }
     reasons = {}

@@ -16,7 +16,8 @@ from bea.attacks import backward_error_attack
 from bea.bounds import printed as peck
 from bea.bounds.cost import chain_without_norm, lanczos_products, multiplications
 from bea.bounds.lipschitz import lipschitz_constant, overlap
-from bea.bounds.searches import exact_distances, farthest_move, pull_back, values_of
+from bea.bounds.searches import exact_distances, farthest_move
+from bea.networks.sequence import pull_back, trace
 from bea.networks.windows import AveragePool, Convolution, MaxPool
 from bea.numerics.arrays import image_norms
 
@@ -107,8 +108,8 @@ def softmax_layers(rng, layers: int) -> pd.DataFrame:
 
 def largest_quotient(rng, layers: Sequence, y, curvatures, steps: int, starts: int = 2) -> np.ndarray:
     """Return the largest bound of theorem 4.1 over ‖r‖ that the search meets, for each M."""
-    found = values_of(layers, y)
-    J = pull_back(layers, found, np.eye(found[-1].shape[1])[None])
+    found = trace(layers, y)
+    J = pull_back(layers, np.eye(found[-1].shape[1])[None], found)
     norms, leading = np.linalg.norm(J, 2, axis=(1, 2)), np.linalg.svd(J, full_matrices=False)[2][:, 0]
     r = [leading, -leading, *rng.standard_normal((starts, *y.shape))]
     r = np.concatenate([u / image_norms(u)[:, None] for u in r])
@@ -210,7 +211,7 @@ def overlapping_ones() -> pd.DataFrame:
         κ, theorem = peck.chain(net, zero)[0][0, [-1, 0]]
         rows.append({
             "key": key, "kappa": κ, "theorem": theorem, "length": image_norms(R)[0],
-            "moved": image_norms(values_of(net.layers[:3], R)[-1] - values_of(net.layers[:3], zero)[-1])[0],
+            "moved": image_norms(trace(net.layers[:3], R)[-1] - trace(net.layers[:3], zero)[-1])[0],
             "changes": bool(net.classify(zero)[0] != net.classify(zero + R)[0]),
             "norm": lipschitz_constant(first, side), "frobenius": np.linalg.norm(first.kernel),
         })  # fmt: skip

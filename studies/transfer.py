@@ -184,7 +184,7 @@ def mean_rate(answers: pd.DataFrame, n: int, draws: int = 1000) -> tuple[float, 
     weights = np.concatenate([np.ones((1, n)), picks])
     with np.errstate(invalid="ignore"):
         shares = (weights @ np.nan_to_num(each).T) / (weights @ (~np.isnan(each)).T)
-    means = np.nanmean(shares, axis=1)
+        means = np.nansum(shares, axis=1) / (~np.isnan(shares)).sum(axis=1)
     return means[0], *np.nanquantile(means[1:], [0.025, 0.975])
 
 

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from bea import Activation, Dense, Flatten, Network
-from bea.bounds.lipschitz import SLOPES, lipschitz_constant, spectral_norm
+from bea.bounds.lipschitz import lipschitz_constant, spectral_norm
 from bea.bounds.methods import proven_distances
 from bea.bounds.rounding import error_of
 from bea.networks.layers import Weighted
@@ -84,12 +84,12 @@ def _joins(layer) -> bool:
     """Return whether a pair of affine layers with this one between them has a constant here."""
     if isinstance(layer, MaxPool):
         return layer.size == layer.stride
-    return isinstance(layer, Activation) and SLOPES[layer.name] <= 1
+    return isinstance(layer, Activation) and layer.steepest <= 1
 
 
 def _slope(between) -> float:
     """Return the largest slope of what stands between two affine layers; 1 for maxima and nothing."""
-    return SLOPES[between.name] if isinstance(between, Activation) else 1.0
+    return between.steepest if isinstance(between, Activation) else 1.0
 
 
 def _prefixes(blocks) -> tuple[list[float], list[float]]:

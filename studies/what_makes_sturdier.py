@@ -130,7 +130,7 @@ def intervals(change: pd.DataFrame, level: float) -> tuple[pd.DataFrame, pd.Data
 def points(mean: pd.DataFrame, half: pd.DataFrame) -> pd.DataFrame:
     """Return mean and interval of every change as text, in percentage points."""
     pairs = zip(mean.to_numpy().ravel(), half.to_numpy().ravel(), strict=True)
-    text = np.array([f"{100 * m:+z.2f} ± {100 * h:.2f}".replace("-", "−") for m, h in pairs])
+    text = np.array([f"{100 * m:+z.2f} ± {100 * h:.2f}" for m, h in pairs])
     return pd.DataFrame(text.reshape(-1, len(MEASURES)), mean.index, MEASURES)
 
 

@@ -1,11 +1,15 @@
 """`book/_ext/folds.py`: marked sections keep heading and first paragraph, and fold the rest."""
 
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import nbformat
 import pytest
 from docutils import nodes
 from folds import TAG, fold, marks
+
+NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 
 
 def notebook(path, *cells):
@@ -60,3 +64,13 @@ def test_headings_that_do_not_match_are_reported(app, tmp_path, caplog):
     fold(app, document)
     assert document.astext() == before
     assert "some.ipynb: expected 1 headings, found 2 sections" in caplog.text
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])
+def test_what_stays_of_a_folded_section_is_whole_sentences(path):
+    """The paragraph below its heading ends one; a formula or a list that goes on with it would be hidden."""
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "markdown" and TAG in cell.metadata.get("tags", []):
+            stays = re.search(r"^#{1,6} .*\n\n((?:.+\n?)+)", cell.source, re.MULTILINE)
+            assert stays, f"{cell.id}: no paragraph below the heading"
+            assert re.fullmatch(r"(?![-:|#]|\$\$).*[.?!]", stays[1].strip(), re.DOTALL), f"{cell.id}: {stays[1]}"

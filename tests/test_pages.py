@@ -157,7 +157,7 @@ SERIOUS = """async (only) => {
 # What opens or turns dark fades in, and is faint meanwhile.
 STILL = "Promise.allSettled(document.getAnimations().map(({ finished }) => finished))"
 
-# The size in pixels of the letters of every text of a figure; exponents and indices are smaller than the rest.
+# The size of the letters of every text of a figure in pixels; exponents and indices are smaller than their base.
 LETTERS = """() => [...document.querySelectorAll(".bea-figure svg text")].map((text) => {
   const scale = text.ownerSVGElement.getBoundingClientRect().width / text.ownerSVGElement.viewBox.baseVal.width;
   const sizes = [text, ...text.querySelectorAll("tspan")].filter((e) => e.childElementCount === 0)
@@ -517,6 +517,16 @@ def test_findings_say_how_sure_they_are_and_on_which_cell_they_rest(parsed):
         assert row.select("p:not(.provenance) a[href*='#cell-']"), f"{row['id']}: no number"
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_a_negative_number_has_a_minus_sign(page, parsed):
+    """No hyphen, in prose, tables, labels and descriptions of figures; what is printed by code is code."""
+    text = BeautifulSoup(str(parsed[page].main), "html.parser")
+    described = [tag["aria-label"] for tag in text.select("svg[aria-label]")]
+    for part in text.select("pre, code, script, style, .math"):
+        part.extract()
+    assert not re.findall(r".{0,30}(?<![\w.\-–])-\d.{0,20}", "\n".join([text.get_text("\n"), *described]))
+
+
 def test_the_map_links_every_page_that_needs_another_or_is_needed(parsed, smoke):
     """Its links lead to pages of the book, and name them."""
     links = parsed["book/map.html"].select("svg.map a")
@@ -598,6 +608,27 @@ def test_a_link_to_a_claim_shows_it_whatever_the_filter_was(open_scorecard):
     page.evaluate("location.hash = 'B13'")
     page.wait_for_function("document.getElementById('B13').checkVisibility()")
     assert page.locator("#B13").evaluate("e => e.getBoundingClientRect().top < innerHeight")
+    fail_with(problems)
+
+
+def test_a_claim_is_one_line_until_it_is_opened(open_scorecard):
+    """By a click, the keyboard or its address; all 72 are at most twelve screens."""
+    page, problems = open_scorecard("#B13", viewport={"width": 1280, "height": 800})
+    opened = "all => all.filter((e) => e.open).map((e) => e.parentElement.id)"
+    folds = page.locator("article.claim > details")
+    assert folds.evaluate_all(opened) == ["B13"]
+    assert page.locator("#B13 .claim-why").is_visible()
+    page.locator("#B13 summary").click()
+    page.locator("#D2 summary").focus()
+    page.keyboard.press("Enter")
+    assert folds.evaluate_all(opened) == ["D2"]
+    page.keyboard.press("Enter")
+    assert page.locator("article.claim").evaluate_all("all => Math.max(...all.map((e) => e.offsetHeight))") < 60
+    assert page.evaluate("document.documentElement.scrollHeight") <= 12 * 800
+    line, cut = page.locator("#B1 .claim-line p"), "e => e.scrollHeight > e.clientHeight + 1"
+    assert line.evaluate(cut)
+    page.locator("#B1 summary").click()
+    assert not line.evaluate(cut)
     fail_with(problems)
 
 

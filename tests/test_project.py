@@ -66,22 +66,35 @@ def locked():
     return pins
 
 
+def asked_for(project, extra):
+    """Return what the package and an extra ask for, the extras that it names included."""
+    found = set(project["dependencies"])
+    for text in project["optional-dependencies"][extra]:
+        requirement = Requirement(text)
+        if requirement.name == project["name"]:
+            found = found.union(*(asked_for(project, other) for other in requirement.extras))
+        else:
+            found.add(text)
+    return found
+
+
 def test_environment_pins_agree_with_the_lock():
     """What conda users get is what everybody gets, and all that is asked for."""
     dependencies = yaml.safe_load(Path("environment.yml").read_text())["dependencies"]
     pins = dict(line.split("==") for line in dependencies[-1]["pip"])
     assert pins.items() <= locked().items()
     project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
-    assert {Requirement(text).name for text in project["dependencies"]} <= pins.keys()
+    assert {Requirement(text).name for text in asked_for(project, "book")} <= pins.keys()
 
 
 def test_the_lock_covers_what_pyproject_asks_for():
     """Every direct dependency is pinned, and its pin satisfies it."""
     project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
     pins = locked()
-    for text in project["dependencies"] + project["optional-dependencies"]["dev"]:
+    for text in asked_for(project, "dev"):
         requirement = Requirement(text)
         assert pins[requirement.name] in requirement.specifier, text
+    assert "torch" not in pins
 
 
 def test_every_pin_has_a_hash_and_names_no_host():
@@ -222,6 +235,14 @@ def test_a_chapter_calls_studies_and_has_no_function_of_its_own(notebook):
         loops = [node for node in nodes if isinstance(node, ast.For | ast.While) and not prints(node)]
         assert not functions or notebook in BY_HAND, f"{cell} defines {functions}"
         assert not loops or drawn or notebook in BY_HAND, f"{cell} loops"
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
+def test_a_chapter_reads_what_it_assigns(notebook):
+    """Every name but a parameter and ``_``, in whichever cell."""
+    names = [node for _, code in code_of(notebook) for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)]
+    read = {node.id for node in names if isinstance(node.ctx, ast.Load)} | set(declared(notebook, ROOT)) | {"_"}
+    assert not {node.id for node in names} - read - common(ROOT).keys()
 
 
 def test_the_house_stays_small(capsys):

@@ -171,6 +171,13 @@ def test_the_band_and_the_kinks_are_those_of_the_package(open_ray, content, nets
     assert changes >= 4
 
 
+def test_on_the_last_image_a_class_comes_back(open_ray, content):
+    """As the third of the moves to begin with promises."""
+    classes = [interval["k"] for interval in solve(open_ray(), 0, len(content["labels"]) - 1, False)["intervals"]]
+    assert content["reasons"][-1] == "a class comes back"
+    assert len(classes) > len(set(classes))
+
+
 def test_the_mouse_chooses_image_network_pixels_and_range(open_ray, content):
     """Each click changes its own choice only, its button looks pressed, and all numbers follow."""
     page = open_ray()

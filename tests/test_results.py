@@ -100,10 +100,12 @@ def test_a_verdict_leads_to_its_row_and_has_tidy_numbers(tmp_path, claims, monke
         ("1 to 17", "1 to 17"),
         ("10 to 10.5", "10 to 10.5"),
         ("1·10⁻³ to 1·10⁻³²", "1·10⁻³ to 1·10⁻³²"),
+        ("-5.9 (-0.1 to -3e-05), [-1]", "−5.9 (−0.1 to −3·10⁻⁵), [−1]"),
+        ("1-2, 64-1-0, figure-7, 2026-11-30, 3 - 2", "1-2, 64-1-0, figure-7, 2026-11-30, 3 - 2"),
     ],
 )
 def test_numbers_in_a_text_are_tidied(text, expected):
-    """Exponents as on paper, a range of one number as this number; a longer number at its end is another one."""
+    """Exponents and minus signs as on paper, a range of one number as this; a longer number at its end is another."""
     assert tidied(text) == expected
 
 
@@ -192,6 +194,21 @@ def test_figures_are_reproducible_and_follow_the_theme(tmp_path, claims):
     assert "currentColor" in svg
     assert 'aria-label="what &quot;it&quot; shows"' in svg
     assert 'id="name-figure_1"' in svg
+
+
+def test_a_figure_of_rows_has_them_from_above_and_true_minus_signs():
+    """Each with its label, its marks and its bar; a hyphen before a number is no minus in any text of a figure."""
+    figure = figures.rows_of(
+        ["a", "b at -2"], {"x": [1, 2], "y": [3, 4]}, ([1, 1], [3, 5]), at=-1, xlabel="shift (-1 m)"
+    )
+    svg = figures.to_svg(figure, "name", "from -5 on")
+    (ax,) = figure.axes
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["a", "b at −2"]
+    assert ax.yaxis_inverted()
+    assert [line.get_xdata().tolist() for line in ax.lines[:2]] == [[1, 2], [3, 4]]
+    assert len(ax.collections[0].get_segments()) == 2
+    assert "shift (−1 m)" in svg
+    assert 'aria-label="from −5 on"' in svg
 
 
 def test_an_image_that_a_figure_shows_twice_has_no_id_twice():

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import oracles
-from bea.bounds.searches import exact_distances, farthest_move, pull_back, values_of
+from bea.bounds.searches import exact_distances, farthest_move
 from bea.networks.layers import Activation, Dense
+from bea.networks.sequence import pull_back, trace
 
 
 def test_exact_distances_are_those_of_the_programme():
@@ -37,10 +38,10 @@ def test_a_search_never_ends_below_its_start():
     rng = np.random.default_rng(0)
     layers = [Dense(rng.standard_normal((4, 4))), Activation("tanh")]
     y, r = rng.standard_normal((5, 3)), rng.standard_normal((5, 3))
-    start = np.linalg.norm(values_of(layers, y + r)[-1] - values_of(layers, y)[-1], axis=1)
+    start = np.linalg.norm(trace(layers, y + r)[-1] - trace(layers, y)[-1], axis=1)
     best, moved = farthest_move(layers, y, r, 6)
     assert (moved >= start).all()
-    assert moved == pytest.approx(np.linalg.norm(values_of(layers, y + best)[-1] - values_of(layers, y)[-1], axis=1))
-    J, h = pull_back(layers, values_of(layers, y), np.eye(4)[None]), 1e-6 * np.eye(3)[0]
-    slope = (values_of(layers, y + h)[-1] - values_of(layers, y - h)[-1]) / 2e-6
+    assert moved == pytest.approx(np.linalg.norm(trace(layers, y + best)[-1] - trace(layers, y)[-1], axis=1))
+    J, h = pull_back(layers, np.eye(4)[None], trace(layers, y)), 1e-6 * np.eye(3)[0]
+    slope = (trace(layers, y + h)[-1] - trace(layers, y - h)[-1]) / 2e-6
     np.testing.assert_allclose(J[:, :, 0], slope, atol=1e-8)

@@ -35,15 +35,16 @@ def test_spans_of_groups_take_columns_that_go_on_with_a_blank():
 
 
 def test_tables_leave_out_what_is_no_number(tmp_path, monkeypatch):
-    """An exponent as on paper, nothing for NaN; the file keeps all digits."""
+    """An exponent and a minus sign as on paper, nothing for NaN; the file keeps all digits, and hyphens."""
     shown = []
     monkeypatch.setattr("lab.chapter.display", lambda item: shown.append(item.data))
     chapter = Chapter.__new__(Chapter)
     chapter.notebook, chapter.folder = "toy", tmp_path
-    chapter.table("cell", [[1.25e-7, np.nan, "text"]], ["a", "b", "c"], formats={"a": ".1e", "b": ".1f"})
-    assert "| 1.2·10⁻⁷ |" in shown[0]
+    chapter.table("cell", [[-1.25e-7, np.nan, "-3 to 2"]], ["a", "b", "c"], formats={"a": ".1e", "b": ".1f"})
+    assert "| −1.2·10⁻⁷ |" in shown[0]
+    assert "| −3 to 2 |" in shown[0]
     assert "nan" not in shown[0]
-    assert "1.25e-07" in (tmp_path / "tables" / "toy-cell.csv").read_text()
+    assert "-1.25e-07,,-3 to 2" in (tmp_path / "tables" / "toy-cell.csv").read_text()
 
 
 def test_bars_in_a_table_end_no_cell(tmp_path, monkeypatch):

@@ -14,15 +14,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from bea.attacks.common import InputAttackResult, StepResult, check_aim, conclude, in_image_blocks
-from bea.networks.layers import Dense, Flatten
+from bea.networks.global_pooling import GlobalAveragePool
+from bea.networks.layers import Dense, Flatten, Readout
 from bea.networks.leads import lead_over_each
 from bea.networks.network import Network
+from bea.networks.normalisation import Scale
 from bea.networks.pixels import into_range
+from bea.networks.reshaping import Crop, Pad, Permute, Reshape
 from bea.networks.windows import AveragePool, Convolution
 from bea.numerics.arrays import column, flat
 from bea.numerics.checks import check_each, check_positive
 
-AFFINE = (AveragePool, Convolution, Dense, Flatten)
+AFFINE = (
+    *(AveragePool, Convolution, Crop, Dense, Flatten, GlobalAveragePool),
+    *(Pad, Permute, Readout, Reshape, Scale),
+)
 NORMS = (2, np.inf)
 
 

@@ -23,7 +23,7 @@ from bea.backward.relative_changes import relative_changes
 from bea.networks.activations import softmax
 from bea.networks.leads import attack_lead, lead, other_classes
 from bea.networks.network import Network
-from bea.networks.smoothing import RELU, round_off_relus
+from bea.networks.smoothing import has_kinks, round_off_kinks
 from bea.numerics.arrays import column
 from bea.numerics.blocks import in_blocks
 from bea.numerics.checks import check_count, check_positive
@@ -126,7 +126,7 @@ def componentwise_attack(
 def _search(every, aim, targeted, margin, clip, candidates):
     """Return the best v of every image, (n, unknowns), NaN for none, and its residual."""
     pairs = _pairs(every, aim, targeted, margin, candidates)
-    rounded = RELU in every.net.layers or targeted
+    rounded = has_kinks(every.net.layers) or targeted
     best, left = np.full((len(aim), sum(every.sizes)), np.nan), np.full(len(aim), np.nan)
     least = np.full(len(aim), np.inf)
     for widths in (WIDTHS, FINE) if rounded else (PLAIN,):
@@ -144,12 +144,12 @@ def _descend(every, aim, image, rival, targeted, margin, clip, widths):
 
     Returns the images of the pairs that were not given up, their v (pairs, unknowns), and the residual (pairs,).
     """
-    kinked = RELU in every.net.layers
+    kinked = has_kinks(every.net.layers)
     scale = np.maximum(np.abs(lead(every.net(every.x), aim)), margin)
     v, reach = np.zeros((len(image), sum(every.sizes))), None
     for number, width in enumerate(widths, 1):
         last = number == len(widths)
-        layers = round_off_relus(every.net.layers, width, relative=True) if kinked else every.net.layers
+        layers = round_off_kinks(every.net.layers, width, relative=True) if kinked else every.net.layers
         rounded = replace(every.take(image), net=replace(every.net, layers=layers))
         lead_of = _lead_of(aim[image], rival, targeted, width * scale[image])
 

@@ -9,15 +9,18 @@ For a convolution, patches h and sensitivities S are multiplied and added up ove
 logit k with respect to A_i is ``Σ_positions S_{i,k} hᵀ``, as large as A_i itself.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from bea.networks.network import Linearisation, Network
 from bea.networks.perturbation import Perturbation
+from bea.networks.positions import derivatives, products
 from bea.numerics.arrays import flat, image_norms
+from bea.numerics.blocks import blocks, join
 
 CORRECTIONS = 5
+NUMBERS = 2**28  # about how many may be held at a time, 2 GB
 
 
 @dataclass(frozen=True)
@@ -79,8 +82,8 @@ class FirstOrder:
             if h.ndim == 2:
                 gram += (scale**2 * np.sum(h * h, axis=1))[:, None, None] * (rows @ rows.swapaxes(1, 2))
             else:
-                derivatives = flat(_derivatives(rows, h), keep=2)
-                gram += scale**2 * (derivatives @ derivatives.swapaxes(1, 2))
+                each = flat(derivatives(rows, h), keep=2)
+                gram += scale**2 * (each @ each.swapaxes(1, 2))
         if self.changing.input:
             gram += (self.input_scales**2)[:, None, None] * (lin.jacobian @ lin.jacobian.swapaxes(1, 2))
         return gram
@@ -91,8 +94,10 @@ class FirstOrder:
         for scale, h, rows in self._blocks():
             if h.ndim == 2:
                 found.append((scale**2 * _times(g, rows), h))
-            else:
+            elif h.ndim == 3:
                 found.append(scale**2 * np.einsum("nk,nkpr,npc->nrc", g, rows, h, optimize=True))
+            else:
+                found.append(scale**2 * derivatives(np.einsum("nk,nkpr->npr", g, rows)[:, None], h)[:, 0])
         changes = [found.pop(0) if changes else None for changes in self.changing.layers]
         dx = (self.input_scales**2)[:, None] * _times(g, self.linearisation.jacobian) if self.changing.input else None
         return changes, dx
@@ -105,8 +110,10 @@ class FirstOrder:
             if h.ndim == 2:
                 left, right = change
                 logits += _times(left * np.sum(right * h, axis=1, keepdims=True), rows.swapaxes(1, 2))
-            else:
+            elif h.ndim == 3:
                 logits += np.einsum("nkpr,nrc,npc->nk", rows, change, h, optimize=True)
+            else:
+                logits += np.einsum("nkpr,npr->nk", rows, products(h, change))
         if dx is not None:
             logits += _times(dx, lin.jacobian.swapaxes(1, 2))
         return logits
@@ -137,10 +144,10 @@ def first_order(net: Network, x, on="weights", relative=True, activated=False) -
 
     ``on`` is what ``changing`` returned, or what it reads.
     """
-    sizes = image_norms(x)
+    sizes, change = image_norms(x), on if isinstance(on, Changing) else changing(net, on)
     return FirstOrder(
-        net.linearise(x, activated),
-        on if isinstance(on, Changing) else changing(net, on),
+        net.linearise(x, activated, change.layers),
+        change,
         net.weight_norms if relative else np.ones_like(net.weight_norms),
         sizes if relative else np.ones_like(sizes),
     )
@@ -189,6 +196,15 @@ def backward_error(net: Network, x, y_hat, on="weights", relative=True, activate
         raise ValueError("y_hat: expected finite outputs, received NaN or Inf")
     if activated:
         _check_range(y_hat, net.output_activation)
+    change = changing(net, on)
+    parts = blocks(len(x), max(NUMBERS // net.numbers(change.layers), 1))
+    found = [_solved(net, x[part], y_hat[part], change, relative, activated) for part in parts]
+    dA, dx, attained = join([(each.dA, each.dx, each.attained) for each in found])
+    return replace(found[0], dA=dA, dx=dx, x=x, attained=attained)
+
+
+def _solved(net, x, y_hat, on, relative, activated) -> Perturbation:
+    """Return what ``backward_error`` does for one block of checked images and outputs."""
     problem = first_order(net, x, on, relative, activated)
     change = y_hat - problem.linearisation.logits
 
@@ -262,11 +278,6 @@ def _scale(change, factors):
     if change is None:
         return None
     return (change[0] * factors, change[1]) if isinstance(change, tuple) else change * factors[:, :, None]
-
-
-def _derivatives(rows, h) -> np.ndarray:
-    """Return the derivative of the logits with respect to the matrix of a convolution, (n, classes, rows, columns)."""
-    return rows.swapaxes(2, 3) @ h[:, None]
 
 
 def _times(vectors, matrices) -> np.ndarray:

@@ -18,7 +18,7 @@ import numpy as np
 from bea.networks.leads import allowed_shortfall, lead, lead_over_others
 from bea.networks.network import Network
 from bea.networks.pixels import into_range
-from bea.networks.smoothing import RELU, round_off_relus
+from bea.networks.smoothing import has_kinks, round_off_kinks
 from bea.numerics.arrays import flat, image_norms
 from bea.numerics.blocks import block_size, in_blocks
 from bea.numerics.quadratic import smallest_feasible
@@ -129,12 +129,12 @@ def shortest_in_range(net: Network, x, target, margin, start) -> np.ndarray:
         return short
 
     rest, asked = np.arange(len(x)), np.full(len(x), margin)
-    smooth = RELU in net.layers
+    smooth = has_kinks(net.layers)
     widths = (*WIDTHS, *[WIDTHS[-1]] * REPAIRS) if smooth else (None,)
     for number, width in enumerate(widths, 1):
         last = not smooth or number >= len(WIDTHS)
         arrays = (array[rest] for array in (x, target, asked, delta, low, high))
-        rounded = replace(net, layers=round_off_relus(net.layers, width)) if smooth else net
+        rounded = replace(net, layers=round_off_kinks(net.layers, width)) if smooth else net
         delta[rest], met = _descend(rounded, *arrays, last)
         ended = np.where(np.isnan(met), delta[rest], met)
         short = judge(rest, ended)

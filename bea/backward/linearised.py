@@ -17,7 +17,7 @@ def linearised_attack(net: Network, x, target, changing: Changing, margin, activ
     outputs = problem.linearisation.logits
     # D, "target minus other", is applied before the Gram matrix is formed: the other way round close classes cancel.
     lin = problem.linearisation
-    sensitivities = [lead_over_others(rows, target) for rows in lin.sensitivities]
+    sensitivities = [None if rows is None else lead_over_others(rows, target) for rows in lin.sensitivities]
     differences = Linearisation(
         lead_over_others(outputs, target), lin.inputs, sensitivities, lead_over_others(lin.jacobian, target)
     )

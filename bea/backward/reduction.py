@@ -24,7 +24,9 @@ from bea.backward.closed_form import Changing
 from bea.networks.layers import Activation, Dense, Weighted
 from bea.networks.network import Network
 from bea.networks.perturbation import Perturbation
+from bea.networks.positions import derivatives, products, pulled_back
 from bea.networks.row_space import from_row_space, in_row_space, to_row_space
+from bea.networks.sequence import leaves, run
 from bea.numerics.arrays import flat, image_norms
 from bea.numerics.blocks import in_blocks
 
@@ -55,7 +57,7 @@ class Tail:
     @property
     def sizes(self) -> list[int]:
         """Number of unknowns of every changing layer, then of the input."""
-        weighted = (layer for layer in self.layers if isinstance(layer, Weighted))
+        weighted = (layer for layer in leaves(self.layers) if isinstance(layer, Weighted))
         sizes = [
             len(layer.matrix) if isinstance(layer, Dense) else layer.matrix.size
             for layer, scale in zip(weighted, self.weight_scales, strict=True)
@@ -70,10 +72,10 @@ class Tail:
 
     @property
     def last_layer(self) -> slice | None:
-        """Where the unknowns of the network's last layer stand in τ; None if that layer stays."""
+        """Where the unknowns of the network's last layer stand in τ; None if that layer stays, or has no weights."""
         if not self.layers:
             return slice(0, self.classes)
-        if self.weight_scales[-1] is None:
+        if not isinstance(self.layers[-1], Dense) or self.weight_scales[-1] is None:
             return None
         end = sum(self.sizes) - (0 if self.input_scales is None else self.sizes[-1])
         return slice(end - self.classes, end)
@@ -90,24 +92,7 @@ class Tail:
         y = self.x
         if self.input_scales is not None:
             y = y + (self.input_scales[:, None] * parts.pop()).reshape(y.shape)
-        memory, scales = [], iter(self.weight_scales)
-        for layer in self.layers:
-            scale = next(scales) if isinstance(layer, Weighted) else None
-            kept = None
-            if scale is None:
-                output = layer.forward(y)
-            elif isinstance(layer, Dense):
-                t, length = parts.pop(0), np.sqrt(np.einsum("ni,ni->n", y, y) + layer.bias)[:, None]
-                output = layer.forward(y) + scale * length * t
-                kept = (t, scale, y, length)
-            else:
-                h = layer.unfold(y)
-                t = parts.pop(0).reshape(-1, *layer.matrix.shape)
-                product = h @ (layer.matrix + scale * t).swapaxes(1, 2)
-                output = product.reshape(len(y), *layer.output_shape(y.shape[1:]))
-                kept = (t, scale, h, None)
-            memory.append((layer, y, output, kept))
-            y = output
+        y, memory = _forward(self.layers, y, parts, iter(self.weight_scales))
         if self.output is not None:
             memory.append((self.output, y, self.output.forward(y), None))
             y = memory[-1][2]
@@ -115,25 +100,8 @@ class Tail:
 
     def pull_back(self, rows, memory) -> np.ndarray:
         """Differentiate ``rows @`` what ``forward`` returns, rows (n, k, classes), by τ: (n, k, unknowns)."""
-        parts, missing = [], len(self.sizes)
-        for layer, y, output, kept in reversed(memory):
-            if len(parts) == missing:
-                break
-            if kept is None:
-                rows = layer.pull_back(rows, y, output)
-                continue
-            t, scale, h, length = kept
-            if isinstance(layer, Dense):
-                parts.append(rows * (scale * length)[:, None])
-                # The perturbed matrix is A + α t hᵀ / ‖h‖.
-                factor = np.vecdot(rows, t[:, None])[:, :, None] * _over(scale, length)[:, :, None]
-                rows = layer.pull_back(rows, y, output) + factor * h[:, None]
-                continue
-            rows = rows.reshape(*rows.shape[:2], h.shape[1], len(layer.matrix))
-            parts.append(flat(scale * (rows.swapaxes(2, 3) @ h[:, None]), keep=2))
-            if len(parts) < missing:
-                kernel = (layer.matrix + scale * t)[:, None, :, : layer.kernel.shape[1]]
-                rows = layer.fold(rows @ kernel, y.shape[1:])
+        parts = []
+        rows = _pull_back(memory, rows, parts, len(self.sizes))
         parts.reverse()
         if self.input_scales is not None:
             parts.append(flat(rows, keep=2) * self.input_scales[:, None, None])
@@ -170,7 +138,7 @@ class Reduction:
         """Return what reaches the tail from other images (m, *input_shape)."""
         if self.basis is not None:
             return to_row_space(images, self.basis)
-        return _pass(self.net.layers[: len(self.net.layers) - len(self.tail.layers)], images)
+        return run(self.net.layers[: len(self.net.layers) - len(self.tail.layers)], images)
 
     def take(self, samples) -> "Reduction":
         """Return the same for some of the samples."""
@@ -181,8 +149,7 @@ class Reduction:
         _, memory = self.tail.forward(tau)
         seen = np.where(attained, 1.0, np.nan)[:, None]
         dA, dx = [None] * len(self.net.weighted), None
-        kept = [entry[3] for entry in memory if isinstance(entry[0], Weighted)]
-        for number, entry in enumerate(kept, start=self.start):
+        for number, entry in enumerate(_kept(memory), start=self.start):
             if entry is not None:
                 t, scale, h, length = entry
                 if length is None:
@@ -193,7 +160,7 @@ class Reduction:
             s = tau[:, -self.tail.sizes[-1] :]
             if self.entry is not None:
                 before = self.net.layers[: len(self.net.layers) - len(self.tail.layers) - 1]
-                h = self.entry.augment(_pass(before, self.x))
+                h = self.entry.augment(run(before, self.x))
                 scale = self.net.weight_norms[self.start - 1]
                 dA[self.start - 1] = (_over(scale, image_norms(h)[:, None]) * s * seen, h)
             else:
@@ -216,12 +183,12 @@ def reduce(net: Network, x, changing: Changing, block: int, black=0.0, activated
         tail = Tail(small.layers, inputs, np.where(sizes > 0.0, sizes, black), tuple(alphas), output)
         return Reduction(tail, net, x, changing, 0, None, basis)
     first = changing.layers.index(True)
-    position = [i for i, layer in enumerate(net.layers) if isinstance(layer, Weighted)][first]
-    layer, before = net.layers[position], partial(_pass, net.layers[:position])
+    position, skipped = _holding(net.layers, first)
+    layer, before = net.layers[position], partial(run, net.layers[:position])
     if not isinstance(layer, Dense):
         y = in_blocks(before, block, x)
-        tail = Tail(net.layers[position:], y, None, tuple(alphas[first:]), output)
-        return Reduction(tail, net, x, changing, first, None, None)
+        tail = Tail(net.layers[position:], y, None, tuple(alphas[skipped:]), output)
+        return Reduction(tail, net, x, changing, skipped, None, None)
 
     def enter(part):
         y = before(part)
@@ -232,11 +199,87 @@ def reduce(net: Network, x, changing: Changing, block: int, black=0.0, activated
     return Reduction(tail, net, x, changing, first + 1, layer, None)
 
 
-def _pass(layers, y) -> np.ndarray:
-    """Return what comes out of a sequence of layers."""
+def _holding(layers, number) -> tuple[int, int]:
+    """Return where the weighted layer of this number, from 0, stands among the layers, and how many come before that.
+
+    It may stand within a layer of several paths, and then others in there may come before it.
+    """
+    before = 0
+    for position, layer in enumerate(layers):
+        behind = before + sum(isinstance(leaf, Weighted) for leaf in leaves([layer]))
+        if number < behind:
+            return position, before
+        before = behind
+    raise IndexError(number)
+
+
+def _forward(layers, y, parts: list, scales) -> tuple[np.ndarray, list]:
+    """Return the output, and of every layer what ``_pull_back`` needs; ``parts`` of τ are taken from the front."""
+    memory = []
     for layer in layers:
-        y = layer.forward(y)
-    return y
+        if layer.paths:
+            # A layer of paths keeps the memories of these.
+            outputs, kept = zip(*(_forward(path, y, parts, scales) for path in layer.paths), strict=True)
+            memory.append((layer, y, sum(outputs[1:], outputs[0]), kept))
+            y = memory[-1][2]
+            continue
+        scale = next(scales) if isinstance(layer, Weighted) else None
+        kept = None
+        if scale is None:
+            output = layer.forward(y)
+        elif isinstance(layer, Dense):
+            t, length = parts.pop(0), np.sqrt(np.einsum("ni,ni->n", y, y) + layer.bias)[:, None]
+            output = layer.forward(y) + scale * length * t
+            kept = (t, scale, y, length)
+        else:
+            h = layer.unfold(y)
+            t = parts.pop(0).reshape(-1, *layer.matrix.shape)
+            product = products(h, layer.matrix + scale * t)
+            output = product.reshape(len(y), *layer.output_shape(y.shape[1:]))
+            kept = (t, scale, h, None)
+        memory.append((layer, y, output, kept))
+        y = output
+    return y, memory
+
+
+def _pull_back(memory, rows, parts: list, missing: int) -> np.ndarray:
+    """Pull rows back until no more than ``missing`` derivatives stand in ``parts``, the last layer's first."""
+    for layer, y, output, kept in reversed(memory):
+        if len(parts) == missing:
+            break
+        if layer.paths:
+            found = [_pull_back(path, rows, parts, missing) for path in reversed(kept)]
+            if len(parts) < missing:
+                rows = sum(found[1:], found[0])
+            continue
+        if kept is None:
+            rows = layer.pull_back(rows, y, output)
+            continue
+        t, scale, h, length = kept
+        if isinstance(layer, Dense):
+            parts.append(rows * (scale * length)[:, None])
+            # The perturbed matrix is A + α t hᵀ / ‖h‖.
+            factor = np.vecdot(rows, t[:, None])[:, :, None] * _over(scale, length)[:, :, None]
+            rows = layer.pull_back(rows, y, output) + factor * h[:, None]
+            continue
+        rows = rows.reshape(*rows.shape[:2], h.shape[1], len(layer.matrix))
+        parts.append(flat(scale * derivatives(rows, h), keep=2))
+        if len(parts) < missing:
+            kernel = (layer.matrix + scale * t)[:, :, : layer.kernel.shape[1]]
+            rows = layer.fold(pulled_back(rows, kernel, layer.groups), y.shape[1:])
+    return rows
+
+
+def _kept(memory) -> list:
+    """Return what was kept of every weighted layer, in their order."""
+    found = []
+    for layer, _, _, kept in memory:
+        if layer.paths:
+            for path in kept:
+                found += _kept(path)
+        elif isinstance(layer, Weighted):
+            found.append(kept)
+    return found
 
 
 def _over(scale, length):

@@ -12,6 +12,7 @@ import numpy as np
 from bea.backward.closed_form import Changing
 from bea.networks.layers import Weighted
 from bea.networks.network import Network
+from bea.networks.positions import derivatives, products, pulled_back
 from bea.numerics.arrays import flat
 
 
@@ -72,36 +73,57 @@ class RelativeChanges:
     def forward(self, v) -> tuple[np.ndarray, list]:
         """Return the logits (n, classes), and what ``gradient`` needs to remember."""
         dA, dx = self.perturbation(v)
-        y, memory = self.x if dx is None else self.x + dx, []
-        changes = iter(dA)
-        for layer in self.net.layers:
-            change = next(changes) if isinstance(layer, Weighted) else None
-            if change is None:
-                output, kept = layer.forward(y), None
-            else:
-                kept = layer.unfold(y), layer.matrix + change
-                output = (kept[0] @ kept[1].swapaxes(1, 2)).reshape(len(y), *layer.output_shape(y.shape[1:]))
-            memory.append((layer, y, output, kept))
-            y = output
-        return y, memory
+        return _forward(self.net.layers, self.x if dx is None else self.x + dx, iter(dA))
 
     def gradient(self, memory, weights) -> np.ndarray:
         """Return the derivative of ``Σ_k weights_k logits_k``, weights (n, classes), with respect to v."""
-        rows, parts, missing = weights[:, None], [], sum(self.changing.layers)
-        for layer, y, output, kept in reversed(memory):
-            if not (missing or self.changing.input):
-                break
-            if kept is None:
-                rows = layer.pull_back(rows, y, output)
-                continue
-            (h, matrix), missing = kept, missing - 1
-            slopes = rows.reshape(len(h), h.shape[1], len(layer.matrix))
-            parts.insert(0, (slopes.swapaxes(1, 2) @ h * np.abs(layer.matrix)).reshape(len(h), layer.matrix.size))
-            inputs = layer.kernel.shape[1]
-            rows = layer.fold((slopes @ matrix[:, :, :inputs])[:, None], y.shape[1:])
+        parts = []
+        rows = _pull_back(memory, weights[:, None], parts, sum(self.changing.layers) + self.changing.input)
+        parts.reverse()
         if self.changing.input:
             parts.append(np.take_along_axis(flat(rows[:, 0] * np.abs(self.x)), self.pixels, 1))
         return np.concatenate(parts, axis=1)
+
+
+def _forward(layers, y, changes) -> tuple[np.ndarray, list]:
+    """Return the output with the next of the changes in every matrix, and what ``_pull_back`` needs to remember."""
+    memory = []
+    for layer in layers:
+        if layer.paths:
+            outputs, kept = zip(*(_forward(path, y, changes) for path in layer.paths), strict=True)
+            memory.append((layer, y, sum(outputs[1:], outputs[0]), kept))
+            y = memory[-1][2]
+            continue
+        change = next(changes) if isinstance(layer, Weighted) else None
+        if change is None:
+            output, kept = layer.forward(y), None
+        else:
+            kept = layer.unfold(y), layer.matrix + change
+            output = products(*kept).reshape(len(y), *layer.output_shape(y.shape[1:]))
+        memory.append((layer, y, output, kept))
+        y = output
+    return y, memory
+
+
+def _pull_back(memory, rows, parts: list, missing: int) -> np.ndarray:
+    """Pull rows (n, 1, …) back until ``missing`` derivatives stand in ``parts``, the last layer's first."""
+    for layer, y, output, kept in reversed(memory):
+        if len(parts) == missing:
+            break
+        if layer.paths:
+            found = [_pull_back(path, rows, parts, missing) for path in reversed(kept)]
+            if len(parts) < missing:
+                rows = sum(found[1:], found[0])
+            continue
+        if kept is None:
+            rows = layer.pull_back(rows, y, output)
+            continue
+        h, matrix = kept
+        slopes = rows.reshape(len(h), 1, h.shape[1], len(layer.matrix))
+        parts.append((derivatives(slopes, h)[:, 0] * np.abs(layer.matrix)).reshape(len(h), layer.matrix.size))
+        groups = h.shape[2] if h.ndim == 4 else 1
+        rows = layer.fold(pulled_back(slopes, matrix[:, :, : layer.kernel.shape[1]], groups), y.shape[1:])
+    return rows
 
 
 def relative_changes(net: Network, x, changing: Changing) -> RelativeChanges:

@@ -14,8 +14,10 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from bea.backward.reduction import Reduction, Tail
+from bea.networks.global_pooling import GlobalMaxPool
 from bea.networks.leads import lead_over_others
-from bea.networks.smoothing import RELU, round_off_relus
+from bea.networks.sequence import leaves
+from bea.networks.smoothing import has_kinks, round_off_kinks
 from bea.networks.windows import MaxPool
 from bea.numerics.arrays import flat
 from bea.numerics.blocks import block_size, blocks, side_by_side
@@ -134,11 +136,12 @@ def search(reduction: Reduction, target, margin, allowed, *, starts=None, exampl
 def _descend(lead: LeadConstraints, start, allowed, block, known=None) -> tuple[Found, np.ndarray]:
     """Search from ``start`` (n, unknowns); return where that ends, and the samples that were hard or not won."""
     run = partial(solve, allowed=allowed, block=block)
-    if any(isinstance(layer, MaxPool) or layer == RELU for layer in lead.tail.layers):
+    maxima = any(isinstance(layer, MaxPool | GlobalMaxPool) for layer in leaves(lead.tail.layers))
+    if maxima or has_kinks(lead.tail.layers):
         # Over rounded kinks, less and less rounded, and then over the kinks themselves.
         tau, iterations = start, np.zeros(len(start), int)
         for fraction in (*ROUNDINGS, 0.0):
-            layers = round_off_relus(lead.tail.layers, fraction, relative=True)
+            layers = round_off_kinks(lead.tail.layers, fraction, relative=True)
             stage = replace(lead, tail=replace(lead.tail, layers=layers))
             solution = run(stage, tau, tolerance=STAGE_TOLERANCE, max_iterations=STAGE_ITERATIONS, curved=False)
             tau, iterations = solution.tau, iterations + solution.iterations

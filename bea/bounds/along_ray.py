@@ -2,13 +2,19 @@
 
 import numpy as np
 
-from bea.networks.layers import Activation, Flatten, Weighted
+from bea.networks.activations import BELL_SHAPED
+from bea.networks.global_pooling import GlobalAveragePool
+from bea.networks.layers import Activation, Flatten, Readout, Weighted
+from bea.networks.normalisation import PReLU, Scale
 from bea.networks.radial import RadialBasis
+from bea.networks.reshaping import Crop, Pad, Permute, Reshape
+from bea.networks.sequence import trace
+from bea.networks.sliding import put_around
 from bea.networks.windows import AveragePool, MaxPool
 from bea.numerics.arrays import column
 
 # Layers that are affine maps: at their head a network need not be run anew for every point of a ray.
-AFFINE = (AveragePool, Flatten, Weighted)
+AFFINE = (AveragePool, Crop, Flatten, GlobalAveragePool, Pad, Permute, Readout, Reshape, Scale, Weighted)
 
 
 def value_bounds(y, z, low, high, width) -> tuple[np.ndarray, np.ndarray]:
@@ -42,7 +48,15 @@ def slope_bounds(layer, y, z, v, low, high, width) -> tuple[np.ndarray, np.ndarr
     width : array (m,)
         Length of the segments.
     """
-    if isinstance(layer, Activation):
+    if layer.paths:
+        total = [0.0, 0.0]
+        for path in layer.paths:
+            ends, slopes = (trace(path, end) for end in (y, z)), (low, high)
+            for part, left, right, output in _parts(path, *ends):
+                slopes = slope_bounds(part, left, right, output, *slopes, width)
+            total = [one + other for one, other in zip(total, slopes, strict=True)]
+        return tuple(total)
+    if isinstance(layer, Activation) and layer.name in BELL_SHAPED:
         least, most = value_bounds(y, z, low, high, width)
         f = layer.forward
         at_least, at_most = layer.slope(least, f(least)), layer.slope(most, f(most))
@@ -51,11 +65,17 @@ def slope_bounds(layer, y, z, v, low, high, width) -> tuple[np.ndarray, np.ndarr
         steepest = np.where((least < 0.0) & (most > 0.0), layer.slope(zero, f(zero)), 0.0)
         flat, steep = np.minimum(at_least, at_most), np.maximum(np.maximum(at_least, at_most), steepest)
         return np.where(low < 0.0, low * steep, low * flat), np.where(high > 0.0, high * steep, high * flat)
+    if isinstance(layer, PReLU) or (isinstance(layer, Activation) and not layer.jumps):
+        flat, steep = _slope_range(layer, *value_bounds(y, z, low, high, width))
+        products = [slope * bound for slope in (flat, steep) for bound in (low, high)]
+        return np.minimum.reduce(products), np.maximum.reduce(products)
     if isinstance(layer, MaxPool):
         least, most = value_bounds(y, z, low, high, width)
         bar = layer.forward(least)
+        most = put_around(most, layer.padding, -np.inf)
+        low, high = (put_around(bound, layer.padding) for bound in (low, high))
         slopes = [np.full(v.shape, np.inf), np.full(v.shape, -np.inf)]
-        for pixels in layer.offsets(y):
+        for pixels in layer.offsets(y.shape[1:]):
             may_lead = most[pixels] >= bar
             slopes[0] = np.where(may_lead, np.minimum(slopes[0], low[pixels]), slopes[0])
             slopes[1] = np.where(may_lead, np.maximum(slopes[1], high[pixels]), slopes[1])
@@ -76,7 +96,34 @@ def slope_bounds(layer, y, z, v, low, high, width) -> tuple[np.ndarray, np.ndarr
         least, most = np.exp(least), np.exp(most)
         return np.where(low < 0.0, low * most, low * least), np.where(high > 0.0, high * most, high * least)
     if not isinstance(layer, AFFINE):
-        raise TypeError(f"net: expected layers whose slopes are known here, received a {type(layer).__name__}")
-    larger = layer.with_matrix(np.abs(layer.matrix)) if isinstance(layer, Weighted) else layer
+        name = f"the activation {layer.name}" if isinstance(layer, Activation) else f"a {type(layer).__name__}"
+        raise TypeError(f"net: expected layers whose slopes are known here, received {name}")
+    larger = layer
+    if isinstance(layer, Weighted):
+        larger = layer.with_matrix(np.abs(layer.matrix))
+    elif isinstance(layer, Scale):
+        larger = Scale(np.abs(layer.factor))
     centre, radius = layer.push_forward(centre, y, v), larger.push_forward(radius, y, v)
     return centre - radius, centre + radius
+
+
+def _parts(layers, values, others):
+    """Yield every layer with its input at both ends, and its output at the first."""
+    return zip(layers, values[:-1], others[:-1], values[1:], strict=True)
+
+
+def _slope_range(layer, least, most) -> tuple[np.ndarray, np.ndarray]:
+    """Return the least and the largest slope of an elementwise layer between two arrays of arguments.
+
+    It has them at an end, at a kink, on either side of that, or where the slope turns.
+    """
+    ends = [layer.slope(end, layer.forward(end)) for end in (least, most)]
+    flat, steep = np.minimum(*ends), np.maximum(*ends)
+    kinks = [np.nextafter(t, side) for t, _ in layer.kinks for side in (-np.inf, np.inf)]
+    turns = layer.function.turns if isinstance(layer, Activation) else ()
+    for place in (*kinks, *turns):
+        at = np.full((1, *least.shape[1:]), place)
+        slope = layer.slope(at, layer.forward(at))
+        inside = (least <= place) & (place <= most)
+        flat, steep = np.where(inside, np.minimum(flat, slope), flat), np.where(inside, np.maximum(steep, slope), steep)
+    return flat, steep

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bea.bounds.minorants import ROUNDING, band, chord_slope, slope_at
+from bea.networks.activations import BELL_SHAPED
 from bea.networks.layers import Activation, Dense, Flatten
 from bea.networks.network import Network
 
@@ -26,7 +27,7 @@ def hidden_stages(net: Network) -> list[Stage]:
             if kernel is not None:
                 stages.append(Stage(*kernel, Activation("linear")))
             kernel = layer.kernel, layer.matrix[:, -1] if layer.bias else np.zeros(len(layer.matrix))
-        elif isinstance(layer, Activation) and kernel is not None:
+        elif isinstance(layer, Activation) and kernel is not None and layer.name in BELL_SHAPED:
             stages.append(Stage(*kernel, layer))
             kernel = None
         elif not isinstance(layer, Flatten):

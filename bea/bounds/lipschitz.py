@@ -12,15 +12,19 @@ import math
 import numpy as np
 from scipy.sparse.linalg import ArpackError, eigsh
 
-from bea.networks.layers import Activation, Dense, Flatten, Layer
+from bea.networks.global_pooling import GlobalAveragePool, GlobalMaxPool
+from bea.networks.layers import Activation, Dense, Flatten, Layer, Readout
+from bea.networks.normalisation import LayerNormalization, PReLU, Scale
 from bea.networks.radial import RadialBasis
+from bea.networks.reshaping import Crop, Pad, Permute, Reshape
+from bea.networks.residual import Residual
+from bea.networks.sliding import reach
 from bea.networks.windows import AveragePool, Convolution, MaxPool
 
 UNIT = 2.0**-53  # rounding unit of float64
 MATRIX_SIZE = 4096  # inputs up to which the matrix KᵀK of a convolution is written out
 DENSE_EIGENVALUES = 400  # rows up to which LAPACK guesses the largest eigenvalue, Lanczos beyond
 MARGINS = (1e-9, 1e-7, 1e-5, 1e-3, 1e-1, 10.0)  # above the guess, tried in turn until one can be proved
-SLOPES = {"linear": 1.0, "relu": 1.0, "sigmoid": 0.25, "smooth_relu": 1.0, "tanh": 1.0}  # largest |f'|
 
 
 def gamma(terms: int) -> float:
@@ -38,8 +42,11 @@ def lipschitz_constant(layer: Layer, input_shape: tuple[int, ...]) -> float:
     Dense layers: the spectral norm. Convolutions of at most 4096 input numbers: the spectral norm on this image size,
     with its stride and padding. Both exceed the exact value by 1e-6 of it or less as a rule (a clustered spectrum can
     make it 1e-4). Larger convolutions: the norm of the convolution on a torus that holds the image, which is a little
-    more. Pooling and elementwise functions: exact but for the last digits. Radial bumps: the root of the sum of their
-    largest squared slopes.
+    more. With groups: the largest norm of a group, as they share neither inputs nor outputs. Pooling and elementwise
+    functions: exact but for the last digits. Radial bumps: the root of the sum of their largest squared slopes. Layer
+    normalisation: its Jacobian is ``diag(factor) (P - z zᵀ/N)/√(v + ε)`` with P - z zᵀ/N between 0 and 1, so that it is
+    the largest factor over √ε, which inputs of no variance attain: large, but there is no smaller one for all inputs.
+    Residual: the sum over its two paths of the products along them.
 
     A convolution is computed once and remembered, and so is a dense layer.
 
@@ -52,7 +59,7 @@ def lipschitz_constant(layer: Layer, input_shape: tuple[int, ...]) -> float:
     Raises
     ------
     ValueError
-        If the layer cannot take this shape or has no constant: a ``Quantise`` jumps.
+        If the layer cannot take this shape or has no constant: a ``Quantise`` jumps, and so do some activations.
     """
     shape = tuple(int(size) for size in input_shape)
     layer.output_shape(shape)
@@ -65,13 +72,55 @@ def _constant(layer, shape):
 
 
 @_constant.register
-def _(layer: Flatten, shape):
+def _(layer: Flatten | Reshape | Permute | Pad | Crop | GlobalMaxPool, shape):
     return 1.0
 
 
 @_constant.register
 def _(layer: Activation, shape):
-    return SLOPES[layer.name]
+    if layer.steepest is None:
+        raise ValueError(
+            f"layer: expected one with a Lipschitz constant, received the activation {layer.name}"
+            f"{f' with {layer.parameter}' if layer.parameters else ''}, which jumps or has slopes of any size"
+        )
+    return layer.steepest
+
+
+@_constant.register
+def _(layer: PReLU, shape):
+    return float(np.abs(layer.slopes).max(initial=1.0))
+
+
+@_constant.register
+def _(layer: Scale, shape):
+    return float(np.abs(layer.factor).max(initial=0.0))
+
+
+@_constant.register
+def _(layer: LayerNormalization, shape):
+    return float(np.abs(layer.factor).max()) / math.sqrt(layer.epsilon) * (1.0 + gamma(4))
+
+
+@_constant.register
+def _(layer: GlobalAveragePool, shape):
+    return 1.0 / math.sqrt(math.prod(shape[:-1])) * (1.0 + gamma(4))
+
+
+@_constant.register
+def _(layer: Readout, shape):
+    return spectral_norm(layer.kernel)
+
+
+@_constant.register
+def _(layer: Residual, shape):
+    total = 0.0
+    for path in layer.paths:
+        product, inner = 1.0, shape
+        for part in path:
+            product *= lipschitz_constant(part, inner)
+            inner = part.output_shape(inner)
+        total += product * (1.0 + gamma(len(path) + 2))
+    return total
 
 
 @_constant.register
@@ -91,10 +140,14 @@ def _(layer: MaxPool, shape):
 def _(layer: AveragePool, shape):
     # The Kronecker product of two averages of lines, so that the norms multiply.
     norms = []
-    for length, size, stride in zip(shape, layer.size, layer.stride, strict=False):
-        starts = np.arange(0, length - size + 1, stride)
+    for length, size, stride, sides in zip(shape, layer.size, layer.stride, layer.padding, strict=False):
+        starts = np.arange(-sides[0], length + sides[1] - size + 1, stride)
         places = np.arange(length) - starts[:, None]
-        norms.append(spectral_norm(((places >= 0) & (places < size)).astype(float)) / size)
+        seen = ((places >= 0) & (places < size)).astype(float)
+        if layer.count_padding or not any(sides):
+            norms.append(spectral_norm(seen) / size)
+        else:
+            norms.append(spectral_norm(seen / seen.sum(axis=1, keepdims=True)))
     return math.prod(norms) * (1.0 + gamma(8))
 
 
@@ -107,8 +160,18 @@ def _(layer: Dense, shape):
 @_constant.register
 @functools.lru_cache(maxsize=256)
 def _(layer: Convolution, shape):
+    if layer.groups > 1:
+        options = layer.size, layer.stride, layer.padding, False, layer.dilation
+        own = *shape[:2], shape[2] // layer.groups
+        groups = np.split(layer.kernel, layer.groups)
+        return max(_norm(Convolution(kernel, *options), own, math.prod(shape)) for kernel in groups)
+    return _norm(layer, shape, math.prod(shape))
+
+
+def _norm(layer, shape, size):
+    """Return an upper bound of the norm of a convolution without groups, one of those that take ``size`` numbers."""
     kernel, scale = _scaled(layer.kernel)
-    if math.prod(shape) > MATRIX_SIZE:
+    if size > MATRIX_SIZE:
         return scale * _torus_norm(layer, kernel, shape)
     return scale * _largest_root(_window_products(layer, kernel, shape), len(kernel) + math.prod(layer.size))
 
@@ -148,7 +211,8 @@ def _window_products(layer, kernel, shape):
     (top, bottom), (left, right) = layer.padding
     pixels = np.full((top + height + bottom, left + width + right), height * width)  # zeros around it: one index more
     pixels[top : top + height, left : left + width] = np.arange(height * width).reshape(height, width)
-    windows = np.lib.stride_tricks.sliding_window_view(pixels, layer.size)[:: layer.stride[0], :: layer.stride[1]]
+    windows = np.lib.stride_tricks.sliding_window_view(pixels, reach(layer.size, layer.dilation))
+    windows = windows[:: layer.stride[0], :: layer.stride[1], :: layer.dilation[0], :: layer.dilation[1]]
     windows = windows.reshape(-1, math.prod(layer.size)).T
     products = (kernel.T @ kernel).reshape(len(windows), channels, len(windows), channels)
     total = np.zeros((height * width + 1, height * width + 1, channels, channels))
@@ -166,10 +230,10 @@ def _torus_norm(layer, kernel, shape):
     discrete Fourier transform takes it apart into one matrix for every frequency.
     """
     windows, filters, norm = layer.output_shape(shape)[:2], len(kernel), float(np.linalg.norm(kernel))
-    (q1, q2), (s1, s2) = layer.size, layer.stride
+    (q1, q2), (s1, s2), (d1, d2) = reach(layer.size, layer.dilation), layer.stride, layer.dilation
     b1, b2 = -(-q1 // s1), -(-q2 // s2)
     padded = np.zeros((filters, b1 * s1, b2 * s2, shape[2]))
-    padded[:, :q1, :q2] = kernel.reshape(filters, q1, q2, shape[2])
+    padded[:, :q1:d1, :q2:d2] = kernel.reshape(filters, *layer.size, shape[2])
     kernel = padded.reshape(filters, b1, s1, b2, s2, shape[2]).transpose(1, 3, 0, 2, 4, 5).reshape(b1, b2, filters, -1)
     if kernel.shape[2] > kernel.shape[3]:
         kernel = kernel.swapaxes(2, 3)

@@ -47,7 +47,8 @@ def take_apart(net: Network) -> Front:
     pairs = [(layers[i], layers[i + 1]) for i in range(0, len(layers) - 4, 2)]
     fits = len(layers) >= 6 and len(layers) % 2 == 0 and isinstance(layers[-4], Flatten)
     fits = fits and all(isinstance(c, Convolution) and isinstance(p, MaxPool) for c, p in pairs)
-    fits = fits and isinstance(layers[-3], Dense) and layers[-2] == Activation("relu")
+    fits = fits and all(c.plain and not any(map(any, p.padding)) for c, p in pairs)
+    fits = fits and isinstance(layers[-3], Dense) and layers[-2] == Activation("relu") and isinstance(layers[-1], Dense)
     if not fits:
         raise ValueError(
             "net: expected dense layers, or Convolution and MaxPool in turn, Flatten, Dense, ReLU, Dense, for the "

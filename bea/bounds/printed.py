@@ -8,6 +8,7 @@ switch. ``bea.bounds.lower_bound`` offers what can be proved. Lengths are Euclid
 
 import numpy as np
 
+from bea.networks.activations import BELL_SHAPED
 from bea.networks.layers import Activation, Dense, Flatten
 from bea.networks.leads import lead_over_each
 from bea.networks.network import Network
@@ -177,11 +178,12 @@ def printed_steps(net: Network) -> list:
         before, behind = net.layers[number - 1] if number else None, net.layers[number + 1]
         shape = layer.output_shape(shape)
         joined = isinstance(before, Dense) or (isinstance(before, Convolution) and layer == Activation("relu"))
-        if isinstance(layer, Flatten) or (isinstance(layer, Activation) and joined):
+        printed = not isinstance(layer, Activation) or layer.name in BELL_SHAPED
+        if isinstance(layer, Flatten) or (isinstance(layer, Activation) and joined and printed):
             steps.append(_unchanged)
         elif isinstance(layer, Dense):
             steps.append(_fully_connected(layer, behind if isinstance(behind, Activation) else None))
-        elif isinstance(layer, Convolution):
+        elif isinstance(layer, Convolution) and layer.plain:
             steps.append(lambda kappa, v, y, curvature, layer=layer: convolution_bound(kappa, layer.kernel))
         elif isinstance(layer, MaxPool | AveragePool) and shape[0] == shape[1]:
             steps.append(lambda kappa, v, y, curvature, side=shape[0]: pooling_bound(kappa, side))

@@ -5,7 +5,8 @@ real arithmetic. Layer by layer: what a layer computes from its input is off by 
 input grows by its Lipschitz constant at most. All errors are Euclidean norms but the last, which is one a class.
 
 Assumed are rounding to nearest without overflow, no squares that underflow, sums in any order (also with fused
-operations), and elementary functions that are right within four units in the last place.
+operations), and elementary functions that are right within four units in the last place, the normal distribution
+function within 32.
 """
 
 import functools
@@ -14,12 +15,20 @@ import math
 import numpy as np
 
 from bea.bounds.lipschitz import gamma, lipschitz_constant, overlap
+from bea.networks.global_pooling import GlobalAveragePool, GlobalMaxPool
 from bea.networks.layers import Activation, Dense, Flatten
+from bea.networks.normalisation import LayerNormalization, PReLU, Scale
 from bea.networks.radial import RadialBasis
+from bea.networks.reshaping import Crop, Pad, Permute, Reshape
+from bea.networks.residual import Residual
+from bea.networks.sequence import trace
 from bea.networks.windows import AveragePool, Convolution, MaxPool
 from bea.numerics.arrays import image_norms
 
 FUNCTION = 16  # units of relative error of an elementwise function: sigmoid has the most operations
+RELATIVE = ("sigmoid", "smooth_relu", "tanh")  # functions with such a relative error
+EXACT = ("abs", "clip", "hard_tanh", "linear", "relu", "relu6")  # nothing to round
+OTHERS = 64  # units of value and argument together: cancellation, as in v - tanh v, and rounded arguments
 UNDERFLOW = 1e-290  # more than all products that underflow can add up to
 
 
@@ -41,13 +50,19 @@ def logit_error(net, x) -> np.ndarray:
 
 def error_of(net, values) -> np.ndarray:
     """Return the same for what ``Network.trace`` returned: the input and the output of every layer."""
-    error = np.zeros(len(values[0]))
-    for layer, y, output in zip(net.layers[:-1], values, values[1:], strict=False):
-        passed = lipschitz_constant(layer, y.shape[1:]) * error * (1.0 + gamma(8))
-        error = passed + _local(layer, image_norms(y), y, output)
+    error = _carried(net.layers[:-1], values[:-1])
     last, norm = net.layers[-1], image_norms(values[-2])[:, None]
     rows, bias = np.linalg.norm(last.kernel, axis=1), np.abs(last.matrix[:, -1]) * last.bias
     return 1.01 * rows * error[:, None] + gamma(last.matrix.shape[1] + 1) * (rows * norm + bias) + UNDERFLOW
+
+
+def _carried(layers, values):
+    """Return a bound of the error (n,) of the last of the values, the first being exact."""
+    error = np.zeros(len(values[0]))
+    for layer, y, output in zip(layers, values[:-1], values[1:], strict=True):
+        passed = lipschitz_constant(layer, y.shape[1:]) * error * (1.0 + gamma(8))
+        error = passed + _local(layer, image_norms(y), y, output)
+    return error
 
 
 @functools.singledispatch
@@ -57,15 +72,47 @@ def _local(layer, norm, y, output):
 
 
 @_local.register
-def _(layer: Flatten | MaxPool, norm, y, output):
+def _(layer: Flatten | MaxPool | GlobalMaxPool | Reshape | Permute | Pad | Crop, norm, y, output):
     return 0.0
 
 
 @_local.register
 def _(layer: Activation, norm, y, output):
-    if layer.name in ("linear", "relu"):
+    if layer.name in EXACT:
         return 0.0
-    return gamma(FUNCTION) * image_norms(output) + UNDERFLOW
+    if layer.name in RELATIVE:
+        return gamma(FUNCTION) * image_norms(output) + UNDERFLOW
+    return gamma(OTHERS) * (image_norms(output) + norm) + UNDERFLOW
+
+
+@_local.register
+def _(layer: PReLU, norm, y, output):
+    return gamma(2) * image_norms(output) + UNDERFLOW
+
+
+@_local.register
+def _(layer: Scale, norm, y, output):
+    return gamma(3) * (lipschitz_constant(layer, y.shape[1:]) * norm + image_norms(output)) + UNDERFLOW
+
+
+@_local.register
+def _(layer: LayerNormalization, norm, y, output):
+    # An error of y - m, which is at most that of a sum of N terms, grows by the constant of the layer; what comes
+    # then, a sum of N squares, a root and a quotient, has no cancellation but that with the shift.
+    terms = layer.factor.size
+    shifts = np.linalg.norm(layer.shift) * math.sqrt(math.prod(y.shape[1:]) / terms)
+    centred = 2.0 * gamma(terms + 2) * lipschitz_constant(layer, y.shape[1:]) * norm
+    return centred + gamma(terms + 16) * (image_norms(output) + 2.0 * shifts) + UNDERFLOW
+
+
+@_local.register
+def _(layer: GlobalAveragePool, norm, y, output):
+    return gamma(math.prod(y.shape[1:-1]) + 1) * lipschitz_constant(layer, y.shape[1:]) * norm + UNDERFLOW
+
+
+@_local.register
+def _(layer: Residual, norm, y, output):
+    return sum(_carried(path, trace(path, y)) for path in layer.paths) + gamma(2) * image_norms(output)
 
 
 @_local.register
@@ -82,7 +129,8 @@ def _(layer: Dense, norm, y, output):
 def _(layer: Convolution, norm, y, output):
     # All windows together are as long as y times the root of how many share a pixel, or shorter.
     windows = output.shape[1:3]
-    return _affine(layer, norm * math.sqrt(overlap(layer.size, layer.stride, windows)), math.prod(windows))
+    steps = layer.stride if layer.dilation == (1, 1) else (1, 1)  # as many as a window has pixels at most
+    return _affine(layer, norm * math.sqrt(overlap(layer.size, steps, windows)), math.prod(windows))
 
 
 def _affine(layer, norm, positions):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bea.networks.layers import Dense
+from bea.networks.sequence import pull_back, trace
 from bea.numerics.arrays import column, image_norms
 from bea.numerics.quadratic import smallest_feasible
 
@@ -38,21 +39,6 @@ def exact_distances(layer: Dense, y) -> tuple[np.ndarray, np.ndarray]:
     return length, solved.reshape(logits.shape)
 
 
-def values_of(layers: Sequence, y) -> list[np.ndarray]:
-    """Return the input and the output of every layer."""
-    found = [y]
-    for layer in layers:
-        found.append(layer.forward(found[-1]))
-    return found
-
-
-def pull_back(layers: Sequence, found: list, rows) -> np.ndarray:
-    """Return rows (n, k, …) at the output times the Jacobian at the traced input."""
-    for layer, v, out in zip(layers[::-1], found[-2::-1], found[:0:-1], strict=True):
-        rows = layer.pull_back(rows, v, out)
-    return rows
-
-
 def farthest_move(layers: Sequence, y, r, steps: int) -> tuple[np.ndarray, np.ndarray]:
     """Turn every r, its length kept, so that the output ``h(y + r)`` of some layers moves far from ``h(y)``.
 
@@ -72,15 +58,15 @@ def farthest_move(layers: Sequence, y, r, steps: int) -> tuple[np.ndarray, np.nd
     moved : array (n,)
         How far it moves the output.
     """
-    radius, start = column(image_norms(r), r), values_of(layers, y)[-1]
+    radius, start = column(image_norms(r), r), trace(layers, y)[-1]
     best, farthest = r, np.full(len(r), -np.inf)
     for step in range(steps + 1):
-        found = values_of(layers, y + r)
+        found = trace(layers, y + r)
         moved = image_norms(found[-1] - start)
         best = np.where(column(moved > farthest, r), r, best)
         farthest = np.maximum(moved, farthest)
         if step < steps:
-            g = pull_back(layers, found, (found[-1] - start)[:, None])[:, 0]
+            g = pull_back(layers, (found[-1] - start)[:, None], found)[:, 0]
             size = column(image_norms(g), g)
             r = np.where(size > 0, g * (radius / np.where(size > 0, size, 1)), r)
     return best, farthest

@@ -25,6 +25,10 @@ def _smooth_relu(v, a):
 PARAMETRIC = {"smooth_relu": (_smooth_relu, lambda v, y, a: y / np.sqrt(v * v + a * a))}
 
 
+# Those that never fall, whose slope is least at an end of any interval, and largest at an end or at zero.
+BELL_SHAPED = (*ACTIVATIONS, *PARAMETRIC)
+
+
 def softmax(v) -> np.ndarray:
     """Return ``exp(v_k) / Σ_j exp(v_j)``, the probabilities of the classes, (n, classes)."""
     powers = np.exp(v - v.max(axis=1, keepdims=True))

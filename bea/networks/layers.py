@@ -9,13 +9,25 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bea.networks.activations import ACTIVATIONS, PARAMETRIC, SECOND
+from bea.networks.elementwise import ELEMENTWISE, Elementwise, read_parameters
 from bea.numerics.arrays import flat, read_only
 from bea.reports.texts import outlined
 
 
 class Layer:
-    """One map of the sequence. Batches have the sample as their first axis."""
+    """One map of the sequence. Batches have the sample as their first axis.
+
+    Attributes
+    ----------
+    paths : tuple of sequences of layers
+        What the layer is made of, if it adds up the outputs of sequences of its input; empty for all others.
+    """
+
+    paths: tuple = ()
+
+    def widest(self, shape: tuple[int, ...]) -> int:
+        """Return how many numbers the largest array between its input of ``shape`` and its output has."""
+        return math.prod(self.output_shape(shape))
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
@@ -64,37 +76,63 @@ class Flatten(Layer):
 
 @dataclass(frozen=True)
 class Activation(Layer):
-    """An elementwise function, by its name in ``ACTIVATIONS`` or, with its parameter a > 0, in ``PARAMETRIC``."""
+    """An elementwise function, by its name in ``bea.networks.elementwise.ELEMENTWISE``.
+
+    Without parameter: abs, exponential, gelu (with the error function), gelu_tanh (the usual approximation of it),
+    hard_sigmoid ``relu6(v + 3)/6``, hard_silu ``v hard_sigmoid(v)``, hard_tanh, linear, log_sigmoid, mish, relu, relu6,
+    selu, sigmoid, silu (swish), softplus, softsign, sparse_plus, sparse_sigmoid, tanh, tanh_shrink ``v - tanh v``.
+
+    With one, a number: celu (alpha > 0), elu (alpha > 0), hard_shrink (threshold ≥ 0), leaky_relu (slope left of
+    zero), smooth_relu (a > 0), soft_shrink (threshold ≥ 0). Keras' ``squareplus(b)`` is smooth_relu with a = √b.
+
+    With several, a tuple: clip (low, high), clipped_relu (slope, threshold, largest), which is ``min(v, largest)`` from
+    the threshold on and ``slope (v - threshold)`` left of it (Keras' ``ReLU``), threshold (threshold, value), which is
+    v right of the threshold and the value elsewhere (PyTorch's ``Threshold``; Keras' and ONNX' have the value 0).
+    """
 
     name: str
-    parameter: float | None = None
+    parameter: float | tuple[float, ...] | None = None
 
     def __post_init__(self):
-        a = self.parameter
-        if self.name in PARAMETRIC:
-            if not (isinstance(a, int | float | np.number) and 0.0 < a < math.inf):
-                raise ValueError(f"parameter: expected a positive finite number for {self.name}, received {a!r}")
-            object.__setattr__(self, "parameter", float(a))
-        elif self.name not in ACTIVATIONS:
-            raise ValueError(
-                f"activation: expected one of {sorted([*ACTIVATIONS, *PARAMETRIC])}, received {self.name!r}"
-            )
-        elif a is not None:
-            raise ValueError(f"parameter: expected none for {self.name}, received {a!r}")
+        found = read_parameters(self.name, self.parameter)
+        object.__setattr__(self, "parameter", (found if len(found) > 1 else found[0]) if found else None)
+
+    @property
+    def function(self) -> Elementwise:
+        """The function, with its derivatives."""
+        return ELEMENTWISE[self.name]
+
+    @property
+    def parameters(self) -> tuple[float, ...]:
+        """The parameters, which all functions of ``function`` take behind their other arguments."""
+        if self.parameter is None:
+            return ()
+        return self.parameter if isinstance(self.parameter, tuple) else (self.parameter,)
+
+    @property
+    def steepest(self) -> float | None:
+        """The largest slope ``sup |f'|``; None where f jumps or has no such bound."""
+        return self.function.steepest(*self.parameters)
+
+    @property
+    def kinks(self) -> tuple:
+        """Where f' jumps: pairs (place, jump)."""
+        return self.function.kinks(*self.parameters)
+
+    @property
+    def jumps(self) -> bool:
+        """Whether the function itself jumps somewhere."""
+        return self.steepest is None and self.name != "exponential"
 
     def output_shape(self, shape):
         return shape
 
     def forward(self, y):
-        if self.name in PARAMETRIC:
-            return PARAMETRIC[self.name][0](y, self.parameter)
-        return ACTIVATIONS[self.name][0](y)
+        return self.function.value(y, *self.parameters)
 
     def slope(self, v, y):
         """Return f'(v) where y = f(v)."""
-        if self.name in PARAMETRIC:
-            return PARAMETRIC[self.name][1](v, y, self.parameter)
-        return ACTIVATIONS[self.name][1](v, y)
+        return self.function.slope(v, y, *self.parameters)
 
     def pull_back(self, rows, y, output):
         return rows * self.slope(y, output)[:, None]
@@ -103,9 +141,9 @@ class Activation(Layer):
         return dy * self.slope(y, output)
 
     def bend(self, rows, dy, y, output):
-        if self.name not in SECOND:
+        if self.function.bend is None:
             return 0.0
-        return rows * (SECOND[self.name](y, output, self.parameter) * dy)[:, None]
+        return rows * (self.function.bend(y, output, *self.parameters) * dy)[:, None]
 
 
 class Weighted(Layer):
@@ -203,3 +241,53 @@ class Dense(Weighted):
 
     def push_forward(self, dy, y, output):
         return dy @ self.kernel.T
+
+
+@dataclass(frozen=True, eq=False)
+class Readout(Layer):
+    """A fixed affine map of a vector to the logits, no weights of the model: for networks that do not end in ``Dense``.
+
+    A network ends in a ``Dense`` or in this. Where the model ends in global pooling, say, or in a convolution and
+    ``Flatten``, ``Readout.identity(classes)`` hands the classes on as they are. A model with a single output z, that of
+    a sigmoid, is one of two classes with the logits (0, z), which ``Readout.of_one_output()`` makes of it: their
+    softmax is ``(1 - σ(z), σ(z))``. The model's last layer keeps its one row, so that its norm and that of a change are
+    the model's own; with two rows a change could be shared among them and would be shorter by √2.
+
+    Parameters
+    ----------
+    matrix : array (classes, columns)
+        With the bias as its last column when there is one.
+    bias : bool
+        Whether the last column of ``matrix`` is a bias.
+    """
+
+    matrix: np.ndarray
+    bias: bool = False
+
+    def __post_init__(self):
+        affine = Dense(self.matrix, self.bias)
+        for name in ("matrix", "bias", "kernel"):
+            object.__setattr__(self, name, getattr(affine, name))
+        object.__setattr__(self, "affine", affine)
+
+    def output_shape(self, shape):
+        return self.affine.output_shape(shape)
+
+    def forward(self, y):
+        return self.affine.forward(y)
+
+    def pull_back(self, rows, y, output):
+        return self.affine.pull_back(rows, y, output)
+
+    def push_forward(self, dy, y, output):
+        return self.affine.push_forward(dy, y, output)
+
+    @classmethod
+    def identity(cls, classes: int) -> "Readout":
+        """Return the map that leaves the logits as they are."""
+        return cls(np.eye(classes))
+
+    @classmethod
+    def of_one_output(cls) -> "Readout":
+        """Return the map of one output z to the logits (0, z)."""
+        return cls([[0.0], [1.0]])

@@ -5,14 +5,16 @@ appended when the layer has a bias, so that the bias is the last column of ``A_i
 activations and the reshapes are separate layers in one sequence; the *weighted* ones carry the index i.
 """
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from bea.networks.activations import ACTIVATIONS, softmax
-from bea.networks.layers import Dense, Weighted
+from bea.networks.layers import Dense, Readout, Weighted
 from bea.networks.perturbation import Perturbation
+from bea.networks.sequence import expand, forward_changed, leaves, pull_back, replaced, shapes_of, trace
 from bea.numerics.arrays import flat
 from bea.reports.texts import listed, outlined, wrapped
 
@@ -26,7 +28,8 @@ class Linearisation:
 
     ``logits(A + ΔA, x + Δx) ≈ logits + Σ_i S_i ΔA_i h_{i-1} + J Δx``, one sample at a time. Quantities that are the
     same for every sample have a first axis of length one. A convolution meets one h_{i-1} at every position and adds
-    up ``S_i ΔA_i h_{i-1}`` over the positions; there h and S_i have one more axis.
+    up ``S_i ΔA_i h_{i-1}`` over the positions; there h and S_i have one more axis, and h another one for its groups if
+    it has several (see ``bea.networks.positions``).
 
     Attributes
     ----------
@@ -56,7 +59,7 @@ class Network:
     Parameters
     ----------
     layers : sequence of layers
-        Applied in order; the last one is weighted, so that the output of the sequence is the logits.
+        Applied in order; the last one is ``Dense``, or a ``Readout`` behind any others, and has the logits as output.
     input_shape : tuple of int
         Shape of one image.
     output_activation : {"linear", "sigmoid", "softmax", "tanh"}
@@ -87,8 +90,10 @@ class Network:
             if limits.shape != (2,) or not limits[0] < limits[1]:
                 raise ValueError(f"input_range: expected (low, high) with low < high, received {self.input_range!r}")
             object.__setattr__(self, "input_range", tuple(limits.tolist()))
-        if not self.layers or not isinstance(self.layers[-1], Dense):
-            raise ValueError("layers: expected a last layer with weights, whose output is the logits")
+        if not self.layers or not isinstance(self.layers[-1], Dense | Readout):
+            raise ValueError(
+                "layers: expected a last layer with weights, whose output is the logits, or a Readout behind it"
+            )
         shape = self.input_shape
         for number, layer in enumerate(self.layers):
             try:
@@ -113,12 +118,12 @@ class Network:
     @cached_property
     def weighted(self) -> tuple[Weighted, ...]:
         """The weighted layers, i = 1, …, p."""
-        return tuple(layer for layer in self.layers if isinstance(layer, Weighted))
+        return tuple(layer for layer in leaves(self.layers) if isinstance(layer, Weighted))
 
     @property
     def classes(self) -> int:
         """Number of classes."""
-        return len(self.weighted[-1].matrix)
+        return len(self.layers[-1].matrix)
 
     @cached_property
     def weight_norms(self) -> np.ndarray:
@@ -126,6 +131,21 @@ class Network:
         norms = np.array([np.linalg.norm(layer.matrix) for layer in self.weighted])
         norms.flags.writeable = False
         return norms
+
+    def numbers(self, layers) -> int:
+        """Return about how many numbers ``linearise`` and what is made of it hold for a sample.
+
+        ``layers`` says which of the weighted layers are wanted, as in ``linearise``.
+        """
+        wanted, total, widest = iter(layers), 0, math.prod(self.input_shape)
+        for layer, _, output in shapes_of(self.layers, self.input_shape):
+            size = math.prod(output)
+            total, widest = total + size, max(widest, size)
+            if isinstance(layer, Weighted) and next(wanted):
+                positions = size // len(layer.matrix)
+                total += positions * layer.matrix.shape[1] + self.classes * size
+                total += 3 * self.classes * layer.matrix.size * (not isinstance(layer, Dense))
+        return total + 2 * self.classes * widest
 
     def check_images(self, x, name="x") -> np.ndarray:
         """Return ``x`` as a float64 batch ``(n, *input_shape)``, or raise ``ValueError``."""
@@ -174,8 +194,12 @@ class Network:
             return softmax(logits)
         return ACTIVATIONS[self.output_activation][0](logits)
 
-    def linearise(self, x, activated=False) -> Linearisation:
-        """Expand the logits, or the activated outputs, to first order in all weights and in the input (section 2.4)."""
+    def linearise(self, x, activated=False, layers=None) -> Linearisation:
+        """Expand the logits, or the activated outputs, to first order in all weights and in the input (section 2.4).
+
+        With ``layers``, one True or False for each weighted layer, only in the weights of those; h and S of the others
+        are None.
+        """
         values = self.trace(x)
         outputs, rows = values[-1], np.eye(self.classes)[None]
         if activated and self.output_activation != "linear":
@@ -184,16 +208,9 @@ class Network:
                 rows = outputs[:, :, None] * (rows - outputs[:, None])
             else:
                 rows = rows * ACTIVATIONS[self.output_activation][1](values[-1], outputs)[:, None]
-        inputs, sensitivities = [], []
-        for layer, y, output in zip(reversed(self.layers), values[-2::-1], values[:0:-1], strict=True):
-            if isinstance(layer, Dense):
-                inputs.insert(0, layer.augment(y))
-                sensitivities.insert(0, rows)
-            elif isinstance(layer, Weighted):
-                inputs.insert(0, layer.unfold(y))
-                sensitivities.insert(0, rows.reshape(*rows.shape[:2], inputs[0].shape[1], len(layer.matrix)))
-            rows = layer.pull_back(rows, y, output)
-        return Linearisation(outputs, inputs, sensitivities, flat(rows, keep=2))
+        found, wanted = [], [True] * len(self.weighted) if layers is None else list(layers)
+        jacobian = flat(expand(self.layers, values, rows, wanted[::-1], found), keep=2)
+        return Linearisation(outputs, [h for h, _ in found], [rows for _, rows in found], jacobian)
 
     def gradient(self, x, weights) -> np.ndarray:
         """Return the derivative of ``Σ_k weights_k logits_k`` with respect to x, of its shape.
@@ -202,34 +219,22 @@ class Network:
         """
         values = self.trace(x)
         rows = np.asarray(weights(values[-1]) if callable(weights) else weights, dtype=float)[:, None]
-        for layer, y, output in zip(reversed(self.layers), values[-2::-1], values[:0:-1], strict=True):
-            rows = layer.pull_back(rows, y, output)
-        return rows[:, 0]
+        return pull_back(self.layers, rows, values)[:, 0]
 
     def perturbed_logits(self, perturbation: Perturbation) -> np.ndarray:
         """Return the logits (n, classes) when sample i goes through the network perturbed for sample i."""
         y = perturbation.x if perturbation.dx is None else perturbation.x + perturbation.dx
-        changes = iter(perturbation.dA)
-        for layer in self.layers:
-            output = layer.forward(y)
-            if isinstance(layer, Weighted) and (change := next(changes)) is not None:
-                if isinstance(layer, Dense):
-                    left, right = change
-                    output = output + left * np.sum(right * layer.augment(y), axis=1, keepdims=True)
-                else:
-                    output = output + (layer.unfold(y) @ change.swapaxes(1, 2)).reshape(output.shape)
-            y = output
-        return y
+        return forward_changed(self.layers, y, iter(perturbation.dA))
 
     def perturbed(self, perturbation: Perturbation, i: int) -> tuple["Network", np.ndarray]:
         """Return network and image of sample ``i`` with its perturbation put in."""
         image = perturbation.x[i] if perturbation.dx is None else perturbation.x[i] + perturbation.dx[i]
         changes = (perturbation.matrix(number, i) for number in range(len(self.weighted)))
-        layers = [
-            layer.with_matrix(layer.matrix + next(changes)) if isinstance(layer, Weighted) else layer
-            for layer in self.layers
-        ]
-        return replace(self, layers=tuple(layers)), image
+
+        def change(layer):
+            return layer.with_matrix(layer.matrix + next(changes)) if isinstance(layer, Weighted) else layer
+
+        return replace(self, layers=replaced(self.layers, change)), image
 
     @classmethod
     def from_keras(cls, model, input_range=None) -> "Network":
@@ -287,10 +292,7 @@ class Network:
         y = np.asarray(x, dtype=float)
         if y.shape[1:] != self.input_shape or y.ndim != len(self.input_shape) + 1:
             raise ValueError(f"x: expected a batch of shape (n, {str(self.input_shape)[1:]}, received {y.shape}")
-        values = [y]
-        for layer in self.layers:
-            values.append(layer.forward(values[-1]))
-        return values
+        return trace(self.layers, y)
 
 
 def _first(mask) -> int:

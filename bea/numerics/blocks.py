@@ -12,18 +12,21 @@ from threadpoolctl import threadpool_limits
 from bea.numerics.progress import counting
 
 BLOCK_NUMBERS = 2**18  # in one array that holds a number for every sample of a block
+VERY_WIDE = 2**17  # numbers of one sample between two layers from which on a block has fewer than 16 of them
 
 
 def block_size(layers, shape, unknowns=0, numbers=BLOCK_NUMBERS) -> int:
     """Return how many samples to take at a time when derivatives in so many unknowns are wanted besides the layers'.
 
-    So many that no array of the block holds much more than so many numbers.
+    So many that no array of the block holds much more than so many numbers; 16 or more, unless the layers are very
+    wide.
     """
-    largest = max(math.prod(shape), unknowns)
+    largest = math.prod(shape)
     for layer in layers:
+        largest = max(largest, layer.widest(shape))
         shape = layer.output_shape(shape)
-        largest = max(largest, math.prod(shape))
-    return int(np.clip(numbers / largest, 16, numbers // 256))
+    least = min(16, max(1, VERY_WIDE * 16 // largest))
+    return int(np.clip(numbers / max(largest, unknowns), least, numbers // 256))
 
 
 def blocks(n: int, size: int) -> list[slice]:

@@ -19,7 +19,7 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from lab.parameters import EDITIONS, ROOT, common, declared, range_of, read
 from lab.sources import digest_of
-from lab.wording import tidy
+from lab.wording import signed, tidy
 
 logger = logging.getLogger(__name__)
 NOTEBOOK_SCRIPTS = "results/static"  # where the scripts are that notebooks make; they get into _static itself
@@ -100,7 +100,7 @@ class ResultRole(SphinxRole):
         address, notebook, cell, _, form = match.groups()
         try:
             value = result_at(self.env, address)
-            text = tidy(value, form) if form else str(value)
+            text = tidy(value, form) if form else signed(str(value))
         except (OSError, LookupError, ValueError) as error:
             message = f"result: nothing for {self.text!r} ({type(error).__name__}: {error})"
             return [], [self.inliner.reporter.warning(message, line=self.lineno)]

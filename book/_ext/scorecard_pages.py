@@ -29,26 +29,17 @@ def raw(text: str) -> nodes.raw:
     return nodes.raw("", text, format="html")
 
 
-def opening(name: str, head: str, end: str, source: tuple | None, **facets: str | None) -> list[nodes.Node]:
-    """Return the start of a row: its id, by what it can be filtered, and its first line.
-
-    Parameters
-    ----------
-    name : str
-        Its id.
-    head, end : str
-        HTML, of the first line and of its end.
-    source : (str, str), or None
-        Notebook and cell on which it rests.
-    **facets
-    """
+def opening(name: str, **facets: str | None) -> str:
+    """Return the start of a row with this id, by what it can be filtered, and the link to it."""
     data = "".join(f' data-{key}="{html.escape(value)}"' for key, value in facets.items() if value)
     link = f'<a class="claim-id" href="#{name}" aria-label="Link to {name}">{name}</a>'
-    parts = [raw(f'<article class="claim" id="{name}"{data}><div class="claim-head">{link} {head}')]
-    if source:
-        text = nodes.Text("{}, cell {}".format(*source))
-        parts.append(nodes.paragraph("", "", link_to_cell(*source, text), classes=["provenance"]))
-    return [*parts, raw(f"{end}</div>")]
+    return f'<article class="claim" id="{name}"{data}>{link} '
+
+
+def provenance(source: tuple[str, str]) -> nodes.paragraph:
+    """Return the link to notebook and cell on which a row rests."""
+    text = nodes.Text("{}, cell {}".format(*source))
+    return nodes.paragraph("", "", link_to_cell(*source, text), classes=["provenance"])
 
 
 class Rows(FromMarkdown):
@@ -107,9 +98,7 @@ class Scorecard(Rows):
         ]
 
     def row(self, row: dict, register: list[dict], compared: dict | None) -> list[nodes.Node]:
-        """Return one claim: what it says, published and ours, verdict and cell; folded, why and how it is judged."""
-        place = f'<span class="claim-place">{html.escape(row["place"])}</span>'
-        source = (row["notebook"], row["cell"]) if row["notebook"] else None
+        """Return one claim: what it says and its verdict; folded, published and ours, the cell, and why."""
         facets = {key: row[key] for key in ("paper", "label")} | {
             "verdict": row["standing"],
             "chapter": row["notebook"],
@@ -119,19 +108,20 @@ class Scorecard(Rows):
         lines = self.parse(history(register))
         next(lines[0].findall(nodes.bullet_list))["classes"].append("register")
         return [
-            *opening(row["id"], place, mark(row["standing"]), source, **facets),
-            *self.parse(row["statement"]),
+            raw(f'{opening(row["id"], **facets)}<details><summary class="claim-head">'),
+            *self.parse(row["statement"], "claim-line"),
+            raw(f'{mark(row["standing"])}</summary><p class="claim-place">{html.escape(row["place"])}</p>'),
+            *([provenance((row["notebook"], row["cell"]))] if row["notebook"] else []),
             raw('<div class="claim-numbers"><div class="claim-published"><span>◆ published</span>'),
             *self.parse(tidied(shown(row))),
             *self.axis(compared, row),
             raw('</div><div class="claim-ours"><span>● ours</span>'),
             *self.parse(ours),
-            raw("</div></div>"),
-            raw("<details><summary>Why, and how it is judged</summary>"),
+            raw('</div></div><div class="claim-why">'),
             *self.parse(tidied(row["because"] or "")),
             *self.parse(judged),
             *lines,
-            raw("</details></article>"),
+            raw("</div></details></article>"),
         ]
 
     def axis(self, compared: dict | None, row: dict) -> list[nodes.Node]:
@@ -175,11 +165,11 @@ class Finding(Rows):
         name, title = self.arguments
         source = tuple(self.options["cell"].split("#"))
         self.label(name, "finding")
-        head = f'<strong class="claim-title">{html.escape(title)}</strong>'
         label = self.options["label"]
-        end = f'<span class="standing">{label}</span>'
+        start = opening(name, kind=KINDS[name[0]], label=label, chapter=source[0])
+        head = f'<div class="claim-head"><strong class="claim-title">{html.escape(title)}</strong>'
         box = nodes.container(classes=["scorecard"])
-        box += opening(name, head, end, source, kind=KINDS[name[0]], label=label, chapter=source[0])
+        box += [raw(start + head), provenance(source), raw(f'<span class="standing">{label}</span></div>')]
         self.state.nested_parse(self.content, self.content_offset, box)
         box += raw("</article>")
         return [box]
@@ -204,7 +194,8 @@ def _numbers(values: list) -> list[float]:
         if isinstance(value, list | dict):
             found += _numbers(list(value.values()) if isinstance(value, dict) else value)
         elif isinstance(value, str):
-            ends = [re.fullmatch(r"([-+]?[\d.]+)(?:·10([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+))?(%?)", end) for end in value.split(" to ")]
+            ends = value.replace("−", "-").split(" to ")
+            ends = [re.fullmatch(r"([-+]?[\d.]+)(?:·10([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+))?(%?)", end) for end in ends]
             found += [
                 float(f"{end[1]}e{(end[2] or '⁰').translate(PLAIN)}") / (100 if end[3] else 1) for end in ends if end
             ]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from lab.wording import tidy, tidy_span
+from lab.wording import signed, tidy, tidy_span
 
 WIDTH, ROW, FOOT, EDGE = 300, 18, 18, 14  # pixels: of the picture, of a row, of the numbers below, beside the axis
 LETTER = 6.5  # about the width of a letter
@@ -48,9 +48,9 @@ def ticks(low: float, high: float, logarithmic: bool) -> list[float]:
 def written(value: float, percent: bool) -> str:
     """Return the number below a tick."""
     if percent:
-        return f"{100 * value:.4g}%"
+        return signed(f"{100 * value:.4g}%")
     if value == 0 or 1e-4 < abs(value) < 1e5:
-        return f"{value:.4g}"
+        return signed(f"{value:.4g}")
     return tidy(value, ".0e").removeprefix("1·")
 
 

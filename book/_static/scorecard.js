@@ -58,6 +58,7 @@
     if (row) {
       if (row.hidden) clear();
       show();
+      row.querySelector(":scope > details")?.setAttribute("open", "");
       row.scrollIntoView();
       return;
     }

@@ -181,7 +181,8 @@ def growth_never_falls(
         f"{largest:g}, {tidy(100 * beyond, '.1g')}% up to 1 ({points} steps, {networks} networks); on the first "
         f"{hundred}: {tidy(100 * few, '.1g')}% up to {largest:g}",
         "sampled",
-        f"{'Nothing ever falls' if never else 'There are falls'} on this grid, counting all images or only new ones. "
+        f"{'No count or best confidence falls' if never else 'Some counts or best confidences fall'} on this grid, of "
+        "all misclassified images or of new ones. "
         f"On the report's own {hundred} images and in its range the best confidence in a new one falls for "
         f"{fallen['new_best']} of {networks} networks, by up to {tidy(100 * new, '.1g')} points"
         f"{'.' if never else ': growth is the rule for many images together, and no law for few.'}",

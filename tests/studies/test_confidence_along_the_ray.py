@@ -110,6 +110,12 @@ def test_images_for_the_page():
         assert right[number] or reason != "right"
         assert not right[number] or reason != "misclassified"
     assert 1 in chosen.numbers
+    for number in chosen.numbers[[reason == "a class comes back" for reason in chosen.reasons]]:
+        seen = net.classify(
+            study.at(x[number], study.direction_of(net, x[number], labels[number]), np.linspace(0, 1, 51))
+        )
+        runs = [seen[0], *seen[1:][np.diff(seen) != 0]]
+        assert len(runs) > len(set(runs))
     np.testing.assert_allclose(
         study.after_step(nets, x, labels, 0.0)[0], softmax(net(x), axis=1)[np.arange(12), labels]
     )

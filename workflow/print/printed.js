@@ -43,12 +43,14 @@
       const title = fold.querySelector(":scope > summary");
       if ([...fold.children].every((child) => child === title || blank(child))) return fold.remove();
       const box = make("div", { className: `${fold.className} unfolded` });
+      if (fold.id) box.id = fold.id;
       if (title && !fold.classList.contains("hide")) {
         box.append(make("p", { className: "unfolded-title" }, title.textContent.trim()));
       }
       box.append(...[...fold.childNodes].filter((child) => child !== title));
       fold.replaceWith(box);
     });
+    each(article, ".cell", (cell) => blank(cell) && cell.remove());
   }
 
   // What only a screen can do is left out; a figure that moves is shown as it begins.
@@ -171,11 +173,14 @@
   function shrink() {
     const wanted = "table, mjx-container[display=true], .bea-figure > svg, pre";
     const ratios = [...document.querySelectorAll(wanted)].map((element) => {
-      const room = element.parentElement.closest("td, li, .admonition, article, section").clientWidth;
+      const box = element.parentElement, style = getComputedStyle(box);
+      const [left, right] = [style.paddingLeft, style.paddingRight].map(parseFloat);
+      const toEdge = document.body.clientWidth - box.getBoundingClientRect().left - left;
+      const room = Math.min(box.clientWidth - left - right, toEdge);
       return room / Math.max(element.scrollWidth, element.getBoundingClientRect().width);
     });
     document.querySelectorAll(wanted).forEach((element, i) => {
-      if (ratios[i] > 0 && ratios[i] < 0.998) element.style.zoom = ratios[i];
+      if (ratios[i] > 0 && ratios[i] < 0.998) element.style.zoom = 0.99 * ratios[i]; // the letters are rounded
     });
   }
 
