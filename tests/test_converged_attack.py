@@ -223,8 +223,8 @@ def test_optimality_holds_for_the_problem_written_out(name, on):
     for where the change is at most twice as long as what changes.
     """
     checked, parts = 0, parts_of(network(name), on)
-    for seed in range(2):
-        net, x, target, options = problem(name, on, seed, n=5)
+    for seed in range(3):
+        net, x, target, options = problem(name, on, seed, n=4)
         result = converge(net, x, target, on, **options)
         assert result.success.all()
         for i in np.flatnonzero(result.objective <= NEAR):
