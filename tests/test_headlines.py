@@ -44,6 +44,15 @@ def read(smoke):
     return lambda notebook: json.loads((smoke / "results" / f"{notebook}.json").read_text())
 
 
+def test_no_chapter_shows_warnings(smoke):
+    """They would stand between text and figures, and name folders of the machine that made the book."""
+    told = []
+    for path in sorted((smoke / "results").glob("*.ipynb")):
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            told += [(path.stem, cell["id"]) for each in cell.get("outputs", []) if each.get("name") == "stderr"]
+    assert told == []
+
+
 def test_all_attacks_of_table_1_succeed_in_keras(read):
     """Four digits, nine targets, on every network; a witness counts only in the original model."""
     table = read("12_one_layer")["cells"]["table-1"]
