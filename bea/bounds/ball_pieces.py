@@ -27,11 +27,12 @@ import math
 
 import numpy as np
 
-from bea.bounds.piece_ranges import ROUNDING, Image, mean_entries, ranges_in_ball, scatter
+from bea.bounds.piece_ranges import ROUNDING, Image, ranges_in_ball, scatter
 from bea.bounds.pieces import Pieces, has_only_kinks, linear_pieces
 from bea.bounds.rounding import error_of
 from bea.networks.leads import lead_over_each
 from bea.networks.network import Network
+from bea.networks.sequence import shapes_of
 from bea.networks.windows import MaxPool
 from bea.numerics.arrays import flat
 from bea.numerics.blocks import blocks, in_blocks
@@ -66,12 +67,8 @@ def pieces_bound(net: Network, x) -> tuple[np.ndarray, np.ndarray]:
     """
     pieces = linear_pieces(net)
     x = net.check_images(x)
-    sizes = [math.prod(net.input_shape)]
-    shape = net.input_shape
-    for layer in net.layers:
-        shape = layer.output_shape(shape)
-        sizes.append(math.prod(shape))
-    return in_blocks(lambda part: _search(pieces, net, part), max(1, min(16, NUMBERS // (64 * max(sizes)))), x)
+    widest = max(math.prod(output) for _, _, output in shapes_of(net.layers, net.input_shape))
+    return in_blocks(lambda part: _search(pieces, net, part), int(np.clip(NUMBERS // (64 * widest), 1, 16)), x)
 
 
 def shared_cost(weight, most, offset, slope, length) -> np.ndarray:
@@ -110,7 +107,7 @@ def fall(pieces: Pieces, image: Image, ranges: list, q, number: int, r) -> np.nd
     ``ranges`` are those of the layers in front, in a ball of radius r (n,).
     """
     widest = max(math.prod(y.shape[1:]) for y in image.values[: number + 1])
-    parts = blocks(q.shape[1], max(1, NUMBERS // (len(r) * widest)))
+    parts = blocks(q.shape[1], max(1, NUMBERS // (max(1, len(r)) * widest)))
     return np.concatenate([_fall(pieces, image, ranges, q[:, part], number, r) for part in parts], axis=1)
 
 
@@ -126,12 +123,11 @@ def _fall(pieces, image, ranges, q, number, r):
             lines = windows.offset[:, :, None], windows.slope[:, :, None]
             total = total + shared_cost(falling, most[:, None], *lines, pieces.apart[i] * r)
             total = total + 2.0 * (np.maximum(rows, 0.0) * windows.doubt[:, None]).sum(axis=2)
-            largest = mean_entries(
-                windows.order, (np.arange(windows.order.shape[2]) == 0) * np.ones(windows.order.shape)
+            rising, sinking = (
+                scatter(layer, part, weights, y.shape[1:])
+                for part, weights in ((np.maximum(q, 0.0), windows.largest), (np.minimum(q, 0.0), windows.weights))
             )
-            q = scatter(layer, q.clip(0.0), largest, y.shape[1:]) - scatter(
-                layer, (-q).clip(0.0), windows.weights, y.shape[1:]
-            )
+            q = rising + sinking
         elif has_only_kinks(layer):
             slope = image.left[i]
             for kink in ranges[i]:
@@ -163,13 +159,14 @@ def _search(pieces, net, x):
     lead = lead_over_each(logits, own) - error - error[everyone, own][:, None]
     lead = np.maximum(np.take_along_axis(lead, rivals, 1), 0.0)
     kernel, jacobian = net.layers[-1].kernel, net.linearise(x).jacobian
+    jacobian = np.broadcast_to(jacobian, (len(x), *jacobian.shape[1:]))
     rows = kernel[own][:, None] - kernel[rivals]
     steep = np.linalg.norm(
         jacobian[everyone, own][:, None] - np.take_along_axis(jacobian, rivals[:, :, None], 1), axis=2
     )
     top = np.minimum((lead / np.maximum(steep, 1e-100)).min(axis=1), FARTHEST)
     low, high, r = np.zeros(len(x)), np.full(len(x), np.inf), START * top
-    rival, image = rivals[everyone, lead.argmin(axis=1)], Image.of(pieces, x, r)
+    image = Image.of(pieces, x, r)
     for phase, trials in enumerate(TRIALS):
         if phase:
             high, r = np.full(len(x), np.inf), np.maximum(low, START * r)
@@ -178,8 +175,7 @@ def _search(pieces, net, x):
             lost = fall(pieces, image, ranges_in_ball(pieces, image, r, fall), rows, len(pieces.layers) - 1, r)
             quotient = lead / np.maximum(lost, 1e-100)
             least, good = quotient.min(axis=1), (lost < lead).all(axis=1)
-            nearest = rivals[everyone, quotient.argmin(axis=1)]
-            rival = np.where(good & (r < low), rival, nearest)
+            rival = rivals[everyone, quotient.argmin(axis=1)]
             low, high = np.where(good, np.maximum(low, r), low), np.where(good, high, np.minimum(high, r))
             # The loss grows faster than r, here.
             guess, middle = r * least**0.6 * 0.995, np.where(np.isfinite(high), 0.5 * (low + high), 2.0 * r)

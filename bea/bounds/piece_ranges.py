@@ -33,7 +33,7 @@ from bea.numerics.blocks import blocks
 
 ROUNDING = 1e-9  # relative, far above what the rounding of any sum can be
 NUMBERS = 2**21  # in one array that holds several tangents for every image
-TYPICAL = 1.0 / 8  # of the whole length: what a window's entries are expected to move by; sound whatever they do
+TYPICAL = 0.2  # of the whole length: what a window's entries are expected to move by; sound whatever they do
 NOWHERE = 1e100  # how far a pixel outside of the image is below the largest entry of its window
 
 
@@ -43,17 +43,15 @@ class Windows:
 
     Attributes
     ----------
-    order : array (n, windows, m)
-        Pixels from the largest entry to the smallest.
-    gap, weights : arrays (n, windows, m)
-        How far every pixel is below the largest, less the doubt; its weight in the mean. Not in this order.
+    gap, largest, weights : arrays (n, windows, m)
+        How far every entry is below the largest, less the doubt; one for the largest, else zero; weights in the mean.
     offset, slope : arrays (2, n, windows)
         Straight lines above what the maximum rises by over the mean.
     doubt : array (n, windows)
     """
 
-    order: np.ndarray
     gap: np.ndarray
+    largest: np.ndarray
     weights: np.ndarray
     offset: np.ndarray
     slope: np.ndarray
@@ -64,12 +62,15 @@ class Windows:
         """Return those of inputs y with the errors η (n,), whose windows move by about ``typical`` (n,)."""
         entries = gathered(pool, y, -np.inf)
         order = np.argsort(-entries, axis=2, kind="stable")
-        largest = entries.max(axis=2)
-        doubt = η[:, None] + 1e-12 * np.abs(largest)
-        gap = np.clip(largest[:, :, None] - entries - 2.0 * doubt[:, :, None], 0.0, NOWHERE)
+        highest = entries.max(axis=2)
+        doubt = η[:, None] + 1e-12 * np.abs(highest)
+        gap = np.clip(highest[:, :, None] - entries - 2.0 * doubt[:, :, None], 0.0, NOWHERE)
         rising = np.take_along_axis(gap, order, 2)
-        weights, offset, slope = mean_weights(rising, -np.ones(largest.shape), typical)
-        return cls(order, gap, mean_entries(order, weights), offset, slope, doubt)
+        means, offset, slope = mean_weights(rising, -np.ones(highest.shape), typical)
+        largest, weights = np.zeros_like(gap), np.empty_like(gap)
+        np.put_along_axis(largest, order[:, :, :1], 1.0, 2)
+        np.put_along_axis(weights, order, means, 2)
+        return cls(gap, largest, weights, offset, slope, doubt)
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,13 +180,6 @@ def scatter(pool, q, weights, shape) -> np.ndarray:
     return cut_off(total, pool.padding)
 
 
-def mean_entries(order, weights) -> np.ndarray:
-    """Return the weights of the entries in ``order``, put where these entries are."""
-    found = np.empty(order.shape)
-    np.put_along_axis(found, order, weights, 2)
-    return found
-
-
 def ranges_in_ball(pieces: Pieces, image: Image, r, fall) -> list:
     """Return for every layer what bounds its residual where ‖δ‖ ≤ r (n,).
 
@@ -280,7 +274,7 @@ def _add_rows(pieces, image):
     row, across, channel = np.indices(shape)
     colour = ((row % height) * width + across % width) * shape[2] + channel
     widest = max(math.prod(y.shape[1:]) for y in image.values)
-    for part in blocks(height * width * shape[2], max(1, NUMBERS // (n * widest))):
+    for part in blocks(height * width * shape[2], max(1, NUMBERS // (max(1, n) * widest))):
         dy = (colour == np.arange(part.start, part.stop)[:, None, None, None]).astype(float)
         k = len(dy)
         dy = np.broadcast_to(dy, (n, *dy.shape)).reshape(n * k, *shape)
