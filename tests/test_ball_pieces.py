@@ -137,18 +137,18 @@ def test_descent_and_attacks_find_no_change_within_the_radius(name):
     beyond = []
     for seed in range(2):
         net, rng = network(name, seed), RNG((1, seed))
-        x = images((2, seed), net, 12)
+        x = images((2, seed), net, 8)
         found, chain, own = lower_bound(net, x, method="local"), lower_bound(net, x), net.classify(x)
         assert (found.radius >= chain.radius).all()
         assert (found.rival != own).all()
         radius, rival = pieces_bound(net, x)
         assert (radius > 0.0).all()
-        every, step, factor = map(np.ravel, np.meshgrid(np.arange(12), [1, 2, 3], [1.0, 4.0, 30.0], indexing="ij"))
+        every, step, factor = map(np.ravel, np.meshgrid(np.arange(8), [1, 2, 3], [1.0, 30.0], indexing="ij"))
         other = (own[every] + step) % 4
         least = least_lead(net, x[every], own[every], other, factor * radius[every], rng)
-        changed = (least <= 0.0).reshape(12, 3, 3).any(axis=1)
+        changed = (least <= 0.0).reshape(8, 3, 2).any(axis=1)
         assert not changed[:, 0].any()
-        beyond.append(changed[:, 2].mean())
+        beyond.append(changed[:, 1].mean())
         reached = attack(net, x, rival, on="input", method="converged")
         moved = lengths(reached.perturbation.dx)[reached.success]
         assert (moved >= found.radius[reached.success]).all()
@@ -158,7 +158,7 @@ def test_descent_and_attacks_find_no_change_within_the_radius(name):
 @on_kinds
 def test_no_number_leaves_its_range_and_no_function_falls_by_more(name):
     """Images moved at random and along gradients in balls of any size: residuals, units and leads are bounded."""
-    for seed, size in enumerate((1e-3, 0.1, 1.0, 10.0)):
+    for seed, size in enumerate((1e-3, 0.2, 2.0)):
         net, rng = network(name, seed), RNG((3, seed))
         x, pieces = images((4, seed), net, 6), linear_pieces(net)
         r = size * rng.uniform(0.5, 2.0, 6)
