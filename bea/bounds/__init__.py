@@ -4,6 +4,7 @@ from bea.lazy import opening
 
 HOMES = {
     "bea.bounds.ball_dense": "local_bound",
+    "bea.bounds.ball_pieces": "pieces_bound",
     "bea.bounds.ball_pooling": "convolutional_bound",
     "bea.bounds.kantorovich": "DistanceEnclosure distance_enclosure",
     "bea.bounds.lipschitz": "lipschitz_constant spectral_norm",

@@ -12,16 +12,17 @@ import numpy as np
 
 from bea.bounds import printed
 from bea.bounds.ball_dense import local_bound
+from bea.bounds.ball_pieces import pieces_bound
 from bea.bounds.ball_pooling import convolutional_bound
 from bea.bounds.ball_ranges import hidden_stages
 from bea.bounds.lipschitz import gamma, lipschitz_constant
+from bea.bounds.pieces import linear_pieces
 from bea.bounds.pooling_front import take_apart
 from bea.bounds.printed import ratio
 from bea.bounds.rounding import error_of
 from bea.networks.layers import Dense
 from bea.networks.leads import lead_over_each
 from bea.networks.network import Network
-from bea.networks.windows import Convolution
 from bea.numerics.blocks import block_size, in_blocks
 from bea.numerics.progress import showing
 from bea.reports.pictures import draw_shares
@@ -78,8 +79,8 @@ def lower_bound(net: Network, x, label=None, *, method="lipschitz", curvature=0.
     """Return how far an image must move at least before its class can change (paper P, sections 4 and 5).
 
     The class is that of the network in real arithmetic with the stored weights; with the methods ``"lipschitz"`` and
-    ``"local"`` the radius is proven in spite of rounding (see ``bea.bounds.lipschitz``, ``bea.bounds.ball_dense`` and
-    ``bea.bounds.rounding``), and zero where the lead of the class is no larger than the rounding of the logits may be.
+    ``"local"`` the radius is proven in spite of rounding (see ``bea.bounds.lipschitz``, ``bea.bounds.rounding`` and the
+    modules named below), and zero where the lead of the class is no larger than the rounding of the logits may be.
 
     Parameters
     ----------
@@ -88,10 +89,14 @@ def lower_bound(net: Network, x, label=None, *, method="lipschitz", curvature=0.
     label : array (n,) of int, optional
         Where the class is another, the radius is zero. The class itself unless given.
     method : {"lipschitz", "local", "peck"}
-        One proven constant a layer; what can be proved in a ball around the image, tighter and slower (see
-        ``bea.bounds.ball_dense`` and ``bea.bounds.ball_pooling``); or the printed theorems, which are not proven (see
-        ``bea.bounds.printed``). "local" improves on the first column of "lipschitz" only; its other κ are those of the
-        latter.
+        One proven constant a layer; what can be proved in a ball around the image, tighter and slower; or the printed
+        theorems, which are not proven (see ``bea.bounds.printed``). "local" improves on the first column of
+        "lipschitz" only, and is never below it; its other κ are those of the latter. It takes what fits the network:
+        ``bea.bounds.ball_dense`` for dense layers with sigmoid, tanh, ReLU, smooth or not, or none between them,
+        ``bea.bounds.ball_pooling`` for (Convolution, MaxPool) once or more, Flatten, Dense, ReLU, Dense, and
+        ``bea.bounds.ball_pieces`` for any sequence of convolutions, max and average pooling, fixed scales, dense
+        layers and activations made of straight lines (relu, leaky_relu, PReLU, clip, …). Residual, normalising and
+        radial layers, and other activations behind convolutions, have the method "lipschitz" only.
     curvature : float
         M of theorem 4.1, for the method ``"peck"``; zero is the limit.
     progress : bool
@@ -154,9 +159,7 @@ def _lipschitz(net, curvature):
 
 
 def _local(net, curvature):
-    convolves = any(isinstance(layer, Convolution) for layer in net.layers)
-    within, check = (convolutional_bound, take_apart) if convolves else (local_bound, hidden_stages)
-    check(net)  # other networks are refused before any work
+    within = _within_ball(net)  # networks that none covers are refused before any work
     modular = _lipschitz(net, curvature)
 
     def each(x):
@@ -167,6 +170,18 @@ def _local(net, curvature):
         return kappa, np.where(better, nearest, rival), own
 
     return each
+
+
+def _within_ball(net):
+    """Return the sharpest of the bounds within a ball that covers the network; the last one says what is covered."""
+    for within, check in ((local_bound, hidden_stages), (convolutional_bound, take_apart)):
+        try:
+            check(net)
+        except ValueError:
+            continue
+        return within
+    linear_pieces(net)
+    return pieces_bound
 
 
 def _peck(net, curvature):

@@ -50,19 +50,19 @@ def logit_error(net, x) -> np.ndarray:
 
 def error_of(net, values) -> np.ndarray:
     """Return the same for what ``Network.trace`` returned: the input and the output of every layer."""
-    error = _carried(net.layers[:-1], values[:-1])
+    error = errors_of(net.layers[:-1], values[:-1])[-1]
     last, norm = net.layers[-1], image_norms(values[-2])[:, None]
     rows, bias = np.linalg.norm(last.kernel, axis=1), np.abs(last.matrix[:, -1]) * last.bias
     return 1.01 * rows * error[:, None] + gamma(last.matrix.shape[1] + 1) * (rows * norm + bias) + UNDERFLOW
 
 
-def _carried(layers, values):
-    """Return a bound of the error (n,) of the last of the values, the first being exact."""
-    error = np.zeros(len(values[0]))
+def errors_of(layers, values) -> list[np.ndarray]:
+    """Return bounds (n,) of the Euclidean errors of all values, ``trace(layers, y)``; the first are exact."""
+    errors = [np.zeros(len(values[0]))]
     for layer, y, output in zip(layers, values[:-1], values[1:], strict=True):
-        passed = lipschitz_constant(layer, y.shape[1:]) * error * (1.0 + gamma(8))
-        error = passed + _local(layer, image_norms(y), y, output)
-    return error
+        passed = lipschitz_constant(layer, y.shape[1:]) * errors[-1] * (1.0 + gamma(8))
+        errors.append(passed + _local(layer, image_norms(y), y, output))
+    return errors
 
 
 @functools.singledispatch
@@ -112,7 +112,7 @@ def _(layer: GlobalAveragePool, norm, y, output):
 
 @_local.register
 def _(layer: Residual, norm, y, output):
-    return sum(_carried(path, trace(path, y)) for path in layer.paths) + gamma(2) * image_norms(output)
+    return sum(errors_of(path, trace(path, y))[-1] for path in layer.paths) + gamma(2) * image_norms(output)
 
 
 @_local.register
