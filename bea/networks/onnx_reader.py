@@ -276,10 +276,10 @@ def _joined(settings, inputs, shape) -> tuple:
         # Scikit-learn's classifiers of two classes: one minus the sigmoid, and the sigmoid.
         first, second = (model.made_by.get(name) for name in inputs)
         one_minus = first is not None and first.op_type == "Sub" and first.input[1] == inputs[1]
+        one_minus = one_minus and np.all(model.constants.get(first.input[0]) == 1.0)
         if len(inputs) == 2 and one_minus and second is not None and second.op_type == "Sigmoid" and shape == (1,):
-            if np.all(model.constants.get(first.input[0]) == 1.0):
-                readout = Readout.of_one_output()
-                return [second.input[0]], (readout, *translating.softmax(0, (2,), settings.where))
+            readout = Readout.of_one_output()
+            return [second.input[0]], (readout, *translating.softmax(0, (2,), settings.where))
     raise NotImplementedError
 
 

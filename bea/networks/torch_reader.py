@@ -97,6 +97,8 @@ def reading_of(module, input_shape) -> Reading:
     # A copy in double precision: the comparison can be sharp, and the module stays as it is.
     module = copy.deepcopy(module).eval().double().cpu()
     try:
+        if fx.Tracer().is_leaf_module(module, ""):
+            module = torch.nn.Sequential(module)
         traced = fx.symbolic_trace(module).graph
         traced.eliminate_dead_code()
     except Exception as error:  # the forward of a module may do anything
@@ -165,7 +167,7 @@ class _Trace:
             arguments = self._constant(node.args[1:] if node.op == "call_method" else node.args)
             self.constants[node] = called(*arguments, **{key: self._constant(v) for key, v in node.kwargs.items()})
         else:
-            self._function(node, values)
+            self._function(node, values, arguments)
 
     def _module(self, node, values) -> None:
         module = self.module.get_submodule(node.target)
@@ -182,7 +184,7 @@ class _Trace:
         name = _plain_name(kind.removesuffix("1d").removesuffix("2d"))
         self._convert(node, values, name, settings, where, MODULES)
 
-    def _function(self, node, values) -> None:
+    def _function(self, node, values, arguments) -> None:
         name = node.target if isinstance(node.target, str) else node.target.__name__
         where = f"{'method' if node.op == 'call_method' else 'function'} {name} ({node.name})"
         source = values[0]
@@ -197,8 +199,8 @@ class _Trace:
             return
         name = _plain_name(name)
         settings = {key: self._constant(each) for key, each in node.kwargs.items() if not self._is_value(each)}
-        first = next((number for number, each in enumerate(node.args) if self._is_value(each)), 0)
-        others = [self._constant(each) for each in node.args if not hasattr(each, "op") or each in self.constants]
+        first = next((number for number, each in enumerate(arguments) if self._is_value(each)), 0)
+        others = [self._constant(each) for each in arguments if not self._is_value(each)]
         if len(values) == 1 and name in SUMS | DIFFERENCES | PRODUCTS | QUOTIENTS:
             settings |= {"other": others[0] if others else settings.get("other")}
         else:
@@ -355,7 +357,9 @@ def _flatten(default):
 
 def _unflatten(step):
     (axis,) = _axes(step.get("dim"), step.shape)
-    inside = translating.reshaped(step.get("unflattened_size"), step.shape[axis : axis + 1])[0].shape
+    inside = [int(size) for size in step.get("unflattened_size")]
+    if -1 in inside:
+        inside[inside.index(-1)] = step.shape[axis] // -math.prod(inside)
     return translating.reshaped((*step.shape[:axis], *inside, *step.shape[axis + 1 :]), step.shape)
 
 

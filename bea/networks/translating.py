@@ -10,7 +10,7 @@ import numpy as np
 
 from bea.networks.folding import batch_normalisation
 from bea.networks.global_pooling import GlobalAveragePool, GlobalMaxPool
-from bea.networks.layers import Activation, Dense
+from bea.networks.layers import Activation, Dense, Flatten
 from bea.networks.normalisation import LayerNormalization, Scale
 from bea.networks.reading import Softmax
 from bea.networks.reshaping import Crop, Pad, Permute, Reshape
@@ -162,7 +162,9 @@ def reshaped(target, shape) -> tuple:
     target, size = [int(each) for each in target], math.prod(shape)
     if -1 in target:
         target[target.index(-1)] = size // -math.prod(target)
-    return (Reshape(target),)
+    if math.prod(target) != size:
+        raise ValueError(f"expected a shape of {size} entries as in {shape}, received {target}")
+    return (Reshape(target),) if len(target) > 1 else (Flatten(),)
 
 
 def softmax(axis, shape, where, logarithm=False) -> tuple:
