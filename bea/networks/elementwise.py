@@ -16,7 +16,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr
 
 from bea.networks.activations import ACTIVATIONS, PARAMETRIC, SECOND
 
@@ -87,6 +86,13 @@ def _sigmoid(v):
 def _bell(v):
     """Return σ'(v) = σ(v) σ(-v)."""
     return _sigmoid(v) * _sigmoid(-v)
+
+
+def _distribution(v):
+    """Return Φ(v), the distribution function of the normal distribution."""
+    from scipy.special import ndtr  # here, as a network without it need not wait for SciPy
+
+    return ndtr(v)
 
 
 def _density(v):
@@ -197,8 +203,8 @@ ELEMENTWISE = {
     ),
     "exponential": Elementwise(np.exp, lambda v, y: y, _constant(None), lambda v, y: y),
     "gelu": Elementwise(
-        lambda v: v * ndtr(v),
-        lambda v, y: ndtr(v) + v * _density(v),
+        lambda v: v * _distribution(v),
+        lambda v, y: _distribution(v) + v * _density(v),
         _constant(1.1289041451852),
         lambda v, y: _density(v) * (2.0 - np.clip(v, -40.0, 40.0) ** 2),
     ),
