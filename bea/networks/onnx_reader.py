@@ -429,16 +429,7 @@ def _affine(operation):
     def convert(settings, shape):
         first = settings.node.input[0] in settings.model.constants
         c = settings.array(0 if first else 1)
-        if c.ndim == len(shape) + 1 and len(c) == 1:
-            c = c[0]
-        if first and operation == "Div":
-            raise ValueError("expected a division by a constant, received one of a constant")
-        factor, shift = {
-            "Add": (1.0, c),
-            "Sub": (-1.0, c) if first else (1.0, -c),
-            "Mul": (c, 0.0),
-            "Div": (1.0 / c, 0.0),
-        }[operation]
+        factor, shift = translating.arithmetic(operation, c, first)
         # A sum is the bias of a MatMul before it; what multiplies stays what it is.
         (scale,) = translating.scaled(factor, shift, shape)
         return (Foldable(scale.factor, scale.shift),) if operation == "Add" else (scale,)
