@@ -30,7 +30,7 @@ OPERATORS = {
         "a = Conv (x, w[4x2x3x3]) y = BatchNormalization <epsilon: float = 0.01> (a, g[4], b[4], m[4], v[4])",
     ),
     "LayerNormalization": (IMAGE, "y = LayerNormalization <axis: int = 2> (x, w[6x6], b[6x6])"),
-    "MaxPool": (IMAGE, "y = MaxPool <kernel_shape: ints = [3, 2], pads: ints = [1, 0, 1, 0]> (x)"),
+    "MaxPool": (IMAGE, "y = MaxPool <kernel_shape: ints = [3, 2], pads: ints = [1, 1, 1, 1]> (x)"),
     "MaxPool, ceil": (
         IMAGE,
         "y = MaxPool <kernel_shape: ints = [3, 3], strides: ints = [2, 2], ceil_mode: int = 1> (x)",
@@ -183,6 +183,15 @@ def test_an_operator_without_counterpart_is_refused_in_one_line(name):
     with pytest.raises(ValueError, match=message) as caught:
         Network.from_onnx(parsed(shape, text))
     assert "\n" not in str(caught.value)
+
+
+def test_padding_of_max_pools_is_that_of_the_standard():
+    """The reference takes the padding (top, left, bottom, right) in another order, the reader does not."""
+    text = "y = MaxPool <kernel_shape: ints = [3, 2], strides: ints = [2, 2], pads: ints = [0, 0, 1, 0]> (x)"
+    x = np.random.default_rng(5).uniform(-3.0, 3.0, (2, *IMAGE))
+    windows = [[x[:, :, i : i + 3, j : j + 2].max(axis=(2, 3)) for j in (0, 2, 4)] for i in (0, 2, 4)]
+    expected = np.moveaxis(np.array(windows), (2, 3), (0, 1)).reshape(2, -1)
+    np.testing.assert_array_equal(Network.from_onnx(parsed(IMAGE, text))(x), expected)
 
 
 def test_a_model_for_a_fixed_number_of_samples_converts():

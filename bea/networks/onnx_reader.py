@@ -107,7 +107,8 @@ def reading_of(model) -> Reading:
         _put(onnx, known, node)
     if target not in known.graph.values:
         raise ValueError("model: expected an output that depends on the input, received a constant one")
-    whole = evaluator(nodes, [i for i in model.graph.input if i.name == source], [onnx.ValueInfoProto(name=target)])
+    inputs, outputs = [i for i in model.graph.input if i.name == source], [onnx.ValueInfoProto(name=target)]
+    whole = evaluator([part for node in nodes for part in _padded_apart(onnx, node)], inputs, outputs)
 
     def compute(x):
         size = fixed or len(x)
@@ -117,6 +118,25 @@ def reading_of(model) -> Reading:
         return np.concatenate(found)[: len(x)]
 
     return read(known.graph, target, compute, 1e-4)  # single precision leaves about 1e-6
+
+
+def _padded_apart(onnx, node) -> list:
+    """Return a MaxPool with padding as a Pad and a MaxPool without, and other nodes as they are.
+
+    The reference of ONNX takes the padding of a MaxPool in another order than the standard has it.
+    """
+    attributes = {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
+    pads = attributes.pop("pads", [0])
+    if node.op_type != "MaxPool" or not any(pads) or attributes.get("ceil_mode"):
+        return [node]
+    rank = len(pads) // 2
+    names = [f"{node.output[0]} {what}" for what in ("pads", "lowest", "padded")]
+    return [
+        onnx.helper.make_node("Constant", [], names[:1], value_ints=[0, 0, *pads[:rank], 0, 0, *pads[rank:]]),
+        onnx.helper.make_node("Constant", [], names[1:2], value_float=-np.inf),
+        onnx.helper.make_node("Pad", [node.input[0], *names[:2]], names[2:]),
+        onnx.helper.make_node("MaxPool", names[2:], list(node.output), **attributes),
+    ]
 
 
 def _load(onnx, path):
