@@ -338,8 +338,10 @@ def test_slopes_along_a_segment_lie_within_their_bounds():
         slopes = np.diff(output, axis=0) / (width / 200)
         assert (low - 1e-9 <= slopes).all()
         assert (slopes <= high + 1e-9).all()
-    with pytest.raises(TypeError, match="expected layers whose slopes are known here, received the activation gelu"):
-        slope_bounds(Activation("gelu"), y[:1], y[-1:], output[:1], low, high, np.array([width]))
+    with pytest.raises(
+        TypeError, match="expected layers whose slopes are known here, received the activation threshold"
+    ):
+        slope_bounds(Activation("threshold", (0.0, 1.0)), y[:1], y[-1:], output[:1], low, high, np.array([width]))
 
 
 def test_files_from_before_these_layers_are_still_read(tmp_path):

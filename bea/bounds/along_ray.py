@@ -5,7 +5,7 @@ import numpy as np
 from bea.networks.activations import BELL_SHAPED
 from bea.networks.global_pooling import GlobalAveragePool
 from bea.networks.layers import Activation, Flatten, Readout, Weighted
-from bea.networks.normalisation import Scale
+from bea.networks.normalisation import PReLU, Scale
 from bea.networks.radial import RadialBasis
 from bea.networks.reshaping import Crop, Pad, Permute, Reshape
 from bea.networks.sequence import trace
@@ -65,6 +65,10 @@ def slope_bounds(layer, y, z, v, low, high, width) -> tuple[np.ndarray, np.ndarr
         steepest = np.where((least < 0.0) & (most > 0.0), layer.slope(zero, f(zero)), 0.0)
         flat, steep = np.minimum(at_least, at_most), np.maximum(np.maximum(at_least, at_most), steepest)
         return np.where(low < 0.0, low * steep, low * flat), np.where(high > 0.0, high * steep, high * flat)
+    if isinstance(layer, PReLU) or (isinstance(layer, Activation) and not layer.jumps):
+        flat, steep = _slope_range(layer, *value_bounds(y, z, low, high, width))
+        products = [slope * bound for slope in (flat, steep) for bound in (low, high)]
+        return np.minimum.reduce(products), np.maximum.reduce(products)
     if isinstance(layer, MaxPool):
         least, most = value_bounds(y, z, low, high, width)
         bar = layer.forward(least)
@@ -106,3 +110,20 @@ def slope_bounds(layer, y, z, v, low, high, width) -> tuple[np.ndarray, np.ndarr
 def _parts(layers, values, others):
     """Yield every layer with its input at both ends, and its output at the first."""
     return zip(layers, values[:-1], others[:-1], values[1:], strict=True)
+
+
+def _slope_range(layer, least, most) -> tuple[np.ndarray, np.ndarray]:
+    """Return the least and the largest slope of an elementwise layer between two arrays of arguments.
+
+    It has them at an end, at a kink, on either side of that, or where the slope turns.
+    """
+    ends = [layer.slope(end, layer.forward(end)) for end in (least, most)]
+    flat, steep = np.minimum(*ends), np.maximum(*ends)
+    kinks = [np.nextafter(t, side) for t, _ in layer.kinks for side in (-np.inf, np.inf)]
+    turns = layer.function.turns if isinstance(layer, Activation) else ()
+    for place in (*kinks, *turns):
+        at = np.full((1, *least.shape[1:]), place)
+        slope = layer.slope(at, layer.forward(at))
+        inside = (least <= place) & (place <= most)
+        flat, steep = np.where(inside, np.minimum(flat, slope), flat), np.where(inside, np.maximum(steep, slope), steep)
+    return flat, steep

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bea.networks import formulas
 from bea.networks.activations import ACTIVATIONS, PARAMETRIC, SECOND
 
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772  # Klambauer et al. (2017)
@@ -44,6 +45,8 @@ class Elementwise:
         Pairs (place, jump of f'), where f' jumps.
     parameters : tuple
         What each parameter must be.
+    turns : tuple of float
+        Where f' has a local maximum or minimum other than at a kink.
     """
 
     value: Callable
@@ -52,6 +55,7 @@ class Elementwise:
     bend: Callable | None = None
     kinks: Callable = _no_kinks
     parameters: tuple[str, ...] = ()
+    turns: tuple[float, ...] = ()
 
 
 def read_parameters(name, given) -> tuple[float, ...]:
@@ -79,115 +83,33 @@ def _constant(steepest):
     return lambda *parameters: steepest
 
 
-def _sigmoid(v):
-    return ACTIVATIONS["sigmoid"][0](v)
-
-
-def _bell(v):
-    """Return σ'(v) = σ(v) σ(-v)."""
-    return _sigmoid(v) * _sigmoid(-v)
-
-
-def _distribution(v):
-    """Return Φ(v), the distribution function of the normal distribution."""
-    from scipy.special import ndtr  # here, as a network without it need not wait for SciPy
-
-    return ndtr(v)
-
-
-def _density(v):
-    """Return φ(v), the density of the normal distribution; zero in float64 beyond 40."""
-    return np.exp(-0.5 * np.clip(v, -40.0, 40.0) ** 2) / math.sqrt(2.0 * math.pi)
-
-
-def _softplus(v):
-    return np.maximum(v, 0.0) + np.log1p(np.exp(-np.abs(v)))
-
-
-def _between(v, low, high):
-    return ((v > low) & (v < high)).astype(v.dtype)
-
-
-def _gelu_argument(v):
-    """Return u, u' and u'' with ``v σ(u)`` the approximate gelu; beyond 100 σ(u) is 0 or 1 in float64."""
-    v, c = np.clip(v, -100.0, 100.0), 2.0 * math.sqrt(2.0 / math.pi)
-    return c * (v + 0.044715 * v**3), c * (1.0 + 0.134145 * v * v), c * 0.26829 * v
-
-
-def _gelu_tanh_slope(v, y):
-    u, first, _ = _gelu_argument(v)
-    return _sigmoid(u) + v * (_bell(u) * first)
-
-
-def _gelu_tanh_bend(v, y):
-    u, first, second = _gelu_argument(v)
-    return _bell(u) * (2.0 * first + v * ((1.0 - 2.0 * _sigmoid(u)) * first**2 + second))
-
-
-def _mish_parts(v):
-    """Return t = tanh(softplus(v)) and 1 - t, both without cancellation."""
-    e = np.exp(-np.abs(v))
-    right = 1.0 + 2.0 * e + 2.0 * e * e
-    left = e * e + 2.0 * e + 2.0
-    return np.where(v > 0.0, (1.0 + 2.0 * e) / right, (e * e + 2.0 * e) / left), np.where(
-        v > 0.0, 2.0 * e * e / right, 2.0 / left
-    )
-
-
-def _mish_slope(v, y):
-    t, rest = _mish_parts(v)
-    return t + v * (rest * (1.0 + t) * _sigmoid(v))
-
-
-def _mish_bend(v, y):
-    t, rest = _mish_parts(v)
-    s = _sigmoid(v)
-    first = rest * (1.0 + t) * s
-    return 2.0 * first + v * (first * (_sigmoid(-v) - 2.0 * t * s))
-
-
-def _exponential_left(v, alpha):
-    """Return α exp(v) left of zero, 1 right of it."""
-    return np.where(v > 0.0, 1.0, alpha * np.exp(np.minimum(v, 0.0)))
-
-
-def _hard_sigmoid(v):
-    return np.clip(v + 3.0, 0.0, 6.0) / 6.0
-
-
-def _clipped_relu(v, slope, threshold, largest):
-    return np.where(v >= threshold, np.minimum(v, largest), slope * (v - threshold))
-
-
-def _softsign_slope(v):
-    return (1.0 / (1.0 + np.abs(v))) ** 2
-
-
 ELEMENTWISE = {
     "linear": Elementwise(*ACTIVATIONS["linear"], _constant(1.0)),
     "relu": Elementwise(*ACTIVATIONS["relu"], _constant(1.0), kinks=lambda: ((0.0, 1.0),)),
-    "sigmoid": Elementwise(*ACTIVATIONS["sigmoid"], _constant(0.25), lambda v, y: SECOND["sigmoid"](v, y, None)),
-    "tanh": Elementwise(*ACTIVATIONS["tanh"], _constant(1.0), lambda v, y: SECOND["tanh"](v, y, None)),
+    "sigmoid": Elementwise(
+        *ACTIVATIONS["sigmoid"], _constant(0.25), lambda v, y: SECOND["sigmoid"](v, y, None), turns=(0.0,)
+    ),
+    "tanh": Elementwise(*ACTIVATIONS["tanh"], _constant(1.0), lambda v, y: SECOND["tanh"](v, y, None), turns=(0.0,)),
     "smooth_relu": Elementwise(
         *PARAMETRIC["smooth_relu"], _constant(1.0), SECOND["smooth_relu"], parameters=(POSITIVE,)
     ),
     "abs": Elementwise(np.abs, lambda v, y: np.sign(v), _constant(1.0), kinks=lambda: ((0.0, 2.0),)),
     "celu": Elementwise(
         lambda v, a: np.where(v > 0.0, v, a * np.expm1(np.minimum(v, 0.0) / a)),
-        lambda v, y, a: _exponential_left(v / a, 1.0),
+        lambda v, y, a: formulas.exponential_left(v / a, 1.0),
         _constant(1.0),
         lambda v, y, a: np.where(v > 0.0, 0.0, np.exp(np.minimum(v, 0.0) / a) / a),
         parameters=(POSITIVE,),
     ),
     "clip": Elementwise(
         lambda v, low, high: np.clip(v, low, high),
-        lambda v, y, low, high: _between(v, low, high),
+        lambda v, y, low, high: formulas.between(v, low, high),
         lambda low, high: 1.0 if low < high else 0.0,
         kinks=lambda low, high: ((low, 1.0), (high, -1.0)),
         parameters=(FINITE, FINITE),
     ),
     "clipped_relu": Elementwise(
-        _clipped_relu,
+        formulas.clipped_relu,
         lambda v, y, slope, threshold, largest: np.where(v > threshold, (v < largest).astype(v.dtype), slope),
         lambda slope, threshold, largest: max(1.0, abs(slope)) if threshold == 0.0 else None,
         kinks=lambda slope, threshold, largest: ((threshold, 1.0 - slope), (largest, -1.0)),
@@ -195,7 +117,7 @@ ELEMENTWISE = {
     ),
     "elu": Elementwise(
         lambda v, a: np.where(v > 0.0, v, a * np.expm1(np.minimum(v, 0.0))),
-        lambda v, y, a: _exponential_left(v, a),
+        lambda v, y, a: formulas.exponential_left(v, a),
         lambda a: max(1.0, a),
         lambda v, y, a: np.where(v > 0.0, 0.0, a * np.exp(np.minimum(v, 0.0))),
         lambda a: ((0.0, 1.0 - a),),
@@ -203,13 +125,18 @@ ELEMENTWISE = {
     ),
     "exponential": Elementwise(np.exp, lambda v, y: y, _constant(None), lambda v, y: y),
     "gelu": Elementwise(
-        lambda v: v * _distribution(v),
-        lambda v, y: _distribution(v) + v * _density(v),
+        lambda v: v * formulas.distribution(v),
+        lambda v, y: formulas.distribution(v) + v * formulas.density(v),
         _constant(1.1289041451852),
-        lambda v, y: _density(v) * (2.0 - np.clip(v, -40.0, 40.0) ** 2),
+        lambda v, y: formulas.density(v) * (2.0 - np.clip(v, -40.0, 40.0) ** 2),
+        turns=(-math.sqrt(2.0), math.sqrt(2.0)),
     ),
     "gelu_tanh": Elementwise(
-        lambda v: v * _sigmoid(_gelu_argument(v)[0]), _gelu_tanh_slope, _constant(1.1289930686588), _gelu_tanh_bend
+        lambda v: v * formulas.sigmoid(formulas.gelu_argument(v)[0]),
+        formulas.gelu_tanh_slope,
+        _constant(1.1289930686588),
+        formulas.gelu_tanh_bend,
+        turns=(-1.4185040087908278, 1.4185040087908278),
     ),
     "hard_shrink": Elementwise(
         lambda v, t: np.where(np.abs(v) > t, v, 0.0),
@@ -218,21 +145,21 @@ ELEMENTWISE = {
         parameters=(NOT_NEGATIVE,),
     ),
     "hard_sigmoid": Elementwise(
-        _hard_sigmoid,
-        lambda v, y: _between(v, -3.0, 3.0) / 6.0,
+        formulas.hard_sigmoid,
+        lambda v, y: formulas.between(v, -3.0, 3.0) / 6.0,
         _constant(math.nextafter(1.0 / 6.0, 1.0)),
         kinks=lambda: ((-3.0, 1.0 / 6.0), (3.0, -1.0 / 6.0)),
     ),
     "hard_silu": Elementwise(
-        lambda v: v * _hard_sigmoid(v),
+        lambda v: v * formulas.hard_sigmoid(v),
         lambda v, y: np.where(v < 3.0, (2.0 * v + 3.0) / 6.0 * (v > -3.0), 1.0),
         _constant(1.5),
-        lambda v, y: _between(v, -3.0, 3.0) / 3.0,
+        lambda v, y: formulas.between(v, -3.0, 3.0) / 3.0,
         lambda: ((-3.0, -0.5), (3.0, -0.5)),
     ),
     "hard_tanh": Elementwise(
         lambda v: np.clip(v, -1.0, 1.0),
-        lambda v, y: _between(v, -1.0, 1.0),
+        lambda v, y: formulas.between(v, -1.0, 1.0),
         _constant(1.0),
         kinks=lambda: ((-1.0, 1.0), (1.0, -1.0)),
     ),
@@ -244,27 +171,37 @@ ELEMENTWISE = {
         parameters=(FINITE,),
     ),
     "log_sigmoid": Elementwise(
-        lambda v: -_softplus(-v), lambda v, y: _sigmoid(-v), _constant(1.0), lambda v, y: -_bell(v)
+        lambda v: -formulas.softplus(-v),
+        lambda v, y: formulas.sigmoid(-v),
+        _constant(1.0),
+        lambda v, y: -formulas.bell(v),
     ),
-    "mish": Elementwise(lambda v: v * _mish_parts(v)[0], _mish_slope, _constant(1.0884981612518), _mish_bend),
+    "mish": Elementwise(
+        lambda v: v * formulas.mish_parts(v)[0],
+        formulas.mish_slope,
+        _constant(1.0884981612518),
+        formulas.mish_bend,
+        turns=(-2.256376396360793, 1.4905711794854284),
+    ),
     "relu6": Elementwise(
         lambda v: np.clip(v, 0.0, 6.0),
-        lambda v, y: _between(v, 0.0, 6.0),
+        lambda v, y: formulas.between(v, 0.0, 6.0),
         _constant(1.0),
         kinks=lambda: ((0.0, 1.0), (6.0, -1.0)),
     ),
     "selu": Elementwise(
         lambda v: SELU_SCALE * np.where(v > 0.0, v, SELU_ALPHA * np.expm1(np.minimum(v, 0.0))),
-        lambda v, y: SELU_SCALE * _exponential_left(v, SELU_ALPHA),
+        lambda v, y: SELU_SCALE * formulas.exponential_left(v, SELU_ALPHA),
         _constant(math.nextafter(SELU_SCALE * SELU_ALPHA, 2.0)),
         lambda v, y: np.where(v > 0.0, 0.0, SELU_SCALE * SELU_ALPHA * np.exp(np.minimum(v, 0.0))),
         lambda: ((0.0, SELU_SCALE * (1.0 - SELU_ALPHA)),),
     ),
     "silu": Elementwise(
-        lambda v: v * _sigmoid(v),
-        lambda v, y: _sigmoid(v) + v * _bell(v),
+        lambda v: v * formulas.sigmoid(v),
+        lambda v, y: formulas.sigmoid(v) + v * formulas.bell(v),
         _constant(1.0998393201289),
-        lambda v, y: _bell(v) * (2.0 + v * (1.0 - 2.0 * _sigmoid(v))),
+        lambda v, y: formulas.bell(v) * (2.0 + v * (1.0 - 2.0 * formulas.sigmoid(v))),
+        turns=(-2.3993572805154675, 2.3993572805154675),
     ),
     "soft_shrink": Elementwise(
         lambda v, t: v - np.clip(v, -t, t),
@@ -273,22 +210,25 @@ ELEMENTWISE = {
         kinks=lambda t: ((-t, -1.0), (t, 1.0)),
         parameters=(NOT_NEGATIVE,),
     ),
-    "softplus": Elementwise(_softplus, lambda v, y: _sigmoid(v), _constant(1.0), lambda v, y: _bell(v)),
+    "softplus": Elementwise(
+        formulas.softplus, lambda v, y: formulas.sigmoid(v), _constant(1.0), lambda v, y: formulas.bell(v)
+    ),
     "softsign": Elementwise(
         lambda v: v / (1.0 + np.abs(v)),
-        lambda v, y: _softsign_slope(v),
+        lambda v, y: formulas.softsign_slope(v),
         _constant(1.0),
-        lambda v, y: -2.0 * np.sign(v) * _softsign_slope(v) / (1.0 + np.abs(v)),
+        lambda v, y: -2.0 * np.sign(v) * formulas.softsign_slope(v) / (1.0 + np.abs(v)),
+        turns=(0.0,),
     ),
     "sparse_plus": Elementwise(
         lambda v: np.where(v < 1.0, 0.25 * np.clip(v + 1.0, 0.0, 2.0) ** 2, v),
         lambda v, y: 0.5 * np.clip(v + 1.0, 0.0, 2.0),
         _constant(1.0),
-        lambda v, y: 0.5 * _between(v, -1.0, 1.0),
+        lambda v, y: 0.5 * formulas.between(v, -1.0, 1.0),
     ),
     "sparse_sigmoid": Elementwise(
         lambda v: 0.5 * np.clip(v + 1.0, 0.0, 2.0),
-        lambda v, y: 0.5 * _between(v, -1.0, 1.0),
+        lambda v, y: 0.5 * formulas.between(v, -1.0, 1.0),
         _constant(0.5),
         kinks=lambda: ((-1.0, 0.5), (1.0, -0.5)),
     ),
@@ -297,11 +237,13 @@ ELEMENTWISE = {
         lambda v, y: np.tanh(v) ** 2,
         _constant(1.0),
         lambda v, y: 2.0 * np.tanh(v) * (1.0 - np.tanh(v) ** 2),
+        turns=(0.0,),
     ),
     "threshold": Elementwise(
         lambda v, threshold, value: np.where(v > threshold, v, value),
         lambda v, y, threshold, value: (v > threshold).astype(v.dtype),
         lambda threshold, value: 1.0 if value == threshold else None,
+        kinks=lambda threshold, value: ((threshold, 1.0),) if value == threshold else (),
         parameters=(FINITE, FINITE),
     ),
 }

@@ -114,6 +114,11 @@ class Activation(Layer):
         """Where f' jumps: pairs (place, jump)."""
         return self.function.kinks(*self.parameters)
 
+    @property
+    def jumps(self) -> bool:
+        """Whether the function itself jumps somewhere."""
+        return self.steepest is None and self.name != "exponential"
+
     def output_shape(self, shape):
         return shape
 
