@@ -85,6 +85,25 @@ OPERATORS = {
     "PRelu": (IMAGE, "y = PRelu (x, s[2x1x1])"),
     "Softmax": (VECTOR, "y = Softmax (x)"),
     "LogSoftmax": (VECTOR, "y = LogSoftmax <axis: int = 1> (x)"),
+    "GELU by Erf": (
+        VECTOR,
+        "r = Constant <value_float: float = 1.41421356> () i = Constant <value_float: float = 1.0> () "
+        "h = Constant <value_float: float = 0.5> () a = Div (x, r) b = Erf (a) c = Add (b, i) d = Mul (x, c) "
+        "y = Mul (d, h)",
+    ),
+    "GELU by Tanh": (
+        VECTOR,
+        "h = Constant <value_float: float = 0.5> () k = Constant <value_float: float = 0.044715> () "
+        "r = Constant <value_float: float = 0.79788456> () i = Constant <value_float: float = 1.0> () a = Mul (x, h) "
+        "b = Mul (x, x) c = Mul (b, x) d = Mul (c, k) e = Add (x, d) f = Mul (e, r) g = Tanh (f) j = Add (g, i) "
+        "y = Mul (a, j)",
+    ),
+    "Softsign of three nodes": (
+        VECTOR,
+        "i = Constant <value_float: float = 1.0> () a = Abs (x) b = Add (a, i) y = Div (x, b)",
+    ),
+    "LogSigmoid of two nodes": (VECTOR, "a = Sigmoid (x) y = Log (a)"),
+    "Tanhshrink of two nodes": (VECTOR, "a = Tanh (x) y = Sub (x, a)"),
     "Silu of two nodes": (VECTOR, "a = Sigmoid (x) y = Mul (x, a)"),
     "Mish of three nodes": (VECTOR, "a = Softplus (x) b = Tanh (a) y = Mul (b, x)"),
     "MLPClassifier of two classes": (
@@ -215,8 +234,8 @@ def test_a_file_is_read_or_refused(tmp_path):
 
 def test_a_copy_that_differs_is_refused(monkeypatch):
     """Were a reader wrong, the comparison would say so."""
-    from bea.networks import onnx_reader
+    from bea.networks import onnx_operators
 
-    monkeypatch.setitem(onnx_reader.PLAIN, "Sigmoid", "tanh")
+    monkeypatch.setitem(onnx_operators.PLAIN, "Sigmoid", "tanh")
     with pytest.raises(ValueError, match=r"model: expected outputs that equal those of its copy .* differ by \d"):
         Network.from_onnx(parsed(VECTOR, "a = Sigmoid (x) y = MatMul (a, w[5x3])"))
