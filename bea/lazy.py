@@ -1,7 +1,8 @@
-"""Packages that open their modules only when a name of theirs is asked for (PEP 562)."""
+"""What is imported only when it is asked for: names of our packages (PEP 562), and packages that few uses need."""
 
 from collections.abc import Callable
 from importlib import import_module
+from types import ModuleType
 
 
 def opening(package: str, homes: dict[str, str]) -> tuple[list[str], Callable, Callable]:
@@ -22,3 +23,28 @@ def opening(package: str, homes: dict[str, str]) -> tuple[list[str], Callable, C
         return getattr(import_module(home[name]), name)
 
     return sorted(home), get, lambda: sorted(home)
+
+
+def optional(module: str, extra: str) -> ModuleType:
+    """Return a module of another package that few uses need, imported now.
+
+    Parameters
+    ----------
+    module : str
+        Its name, as "matplotlib.pyplot".
+    extra : str
+        The extra of ``bea`` that brings the package.
+
+    Raises
+    ------
+    ImportError
+        If the package is not installed, naming the extra.
+    """
+    package = module.partition(".")[0]
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != package:  # it is there, and something that it needs itself is not
+            raise
+        message = f"{package}: expected to be installed, found none; pip install 'bea[{extra}]' brings it"
+        raise ImportError(message, name=package) from error

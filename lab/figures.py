@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, told apart with any kind of colour vision.
-BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9"
+from bea.reports.pictures import BLUE, COLOURS, VERMILLION
+
 INK = "#010203"  # drawn as the colour of the surrounding text
 LEGIBLE = 9  # pixels: letters are never smaller on the screen; a figure scrolls before they are
 CHANGE = LinearSegmentedColormap.from_list("change", [BLUE, "#ffffff", VERMILLION])  # from less to more
@@ -19,7 +19,7 @@ STYLE = {
     "axes.edgecolor": INK,
     "axes.facecolor": "none",
     "axes.labelcolor": INK,
-    "axes.prop_cycle": mpl.cycler(color=[BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY]),
+    "axes.prop_cycle": mpl.cycler(color=COLOURS),
     "axes.spines.right": False,
     "axes.spines.top": False,
     "boxplot.boxprops.color": INK,

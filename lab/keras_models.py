@@ -5,9 +5,9 @@ from functools import reduce
 import numpy as np
 
 from bea.files import replacing
+from bea.networks.keras_writer import put_weights
 from bea.networks.layers import Activation, Dense, Flatten
 from bea.networks.network import Network
-from bea.networks.windows import Convolution
 from lab.keras_backend import keras
 
 
@@ -139,17 +139,6 @@ def faster_lenet(model):
     first, _, second, _, flat, *dense = model.layers
     convolutions = ConvolutionsAndMaxima([first, second], flat.output.shape[-1])
     return keras.Sequential([keras.Input(model.input_shape[1:]), convolutions, *dense])
-
-
-def put_weights(model, net: Network) -> None:
-    """Put the weights of ``net`` into the Keras model of the same architecture."""
-    weights = []
-    for layer in net.weighted:
-        kernel = layer.kernel.T
-        if isinstance(layer, Convolution):
-            kernel = kernel.reshape(*layer.size, -1, len(layer.matrix))
-        weights += [kernel] + ([layer.matrix[:, -1]] if layer.bias else [])
-    model.set_weights(weights)
 
 
 @keras.saving.register_keras_serializable("bea")

@@ -46,11 +46,21 @@ def pressed(page):
     )
 
 
-def outside(page):
+def text_without_scripts(browser, address, name):
+    """Return what stands in the place of an explorable where JavaScript is off."""
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(address)
+    text = page.inner_text(f"#{name}")
+    context.close()
+    return text
+
+
+def outside(page, selector=".explorable"):
     """Return what sticks out of the box of the explorable, and whether the page scrolls sideways."""
     return page.evaluate(
-        """(parts) => {
-          const problems = [], root = document.querySelector(".explorable"), box = root.getBoundingClientRect();
+        """([selector, parts]) => {
+          const problems = [], root = document.querySelector(selector), box = root.getBoundingClientRect();
           if (document.documentElement.scrollWidth > innerWidth) problems.push("the page scrolls sideways");
           for (const e of root.querySelectorAll(parts)) {
             const { left, right } = e.getBoundingClientRect();
@@ -60,17 +70,17 @@ def outside(page):
           }
           return problems;
         }""",
-        PARTS,
+        [selector, PARTS],
     )
 
 
-def faint(page):
+def faint(page, selector=".explorable"):
     """Return the texts whose contrast with the ground of the explorable is less than 4.5."""
     return page.evaluate(
-        f"""(texts) => {{
+        f"""([selector, texts]) => {{
           {CONTRAST}
           const parse = (text) => text.match(/[\\d.]+/g).map(Number);
-          const root = document.querySelector(".explorable"), ground = parse(getComputedStyle(root).backgroundColor);
+          const root = document.querySelector(selector), ground = parse(getComputedStyle(root).backgroundColor);
           return [...root.querySelectorAll(texts)]
             .filter((e) => [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim()))
             .filter((e) => {{
@@ -78,5 +88,5 @@ def faint(page):
               return contrast(ink, ground) < 4.5;
             }}).map((e) => e.textContent);
         }}""",
-        TEXTS,
+        [selector, TEXTS],
     )

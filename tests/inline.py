@@ -1,12 +1,63 @@
 """What the tests of explorables that stand in a chapter share."""
 
+import pytest
+
+from lab.page_data import read_back
+
 CHAPTERS = {  # explorable: the chapter in which it stands
+    "rounding": "10_linear_systems",
     "least-norm": "12_one_layer",
     "linearise": "27_the_converged_attack",
     "bystanders": "12_one_layer",
     "threshold": "23_law_of_epsilon",
     "three-pixels": "41_four_theorems",
 }
+
+
+def chapter_page(name, part):
+    """Return a fixture: the chapter, opened at the explorable once this part of it is there."""
+
+    @pytest.fixture
+    def page(open_explorable):
+        found = open_explorable(f"../results/{CHAPTERS[name]}", part)
+        found.locator(f"#{name}").scroll_into_view_if_needed()
+        return found
+
+    return page
+
+
+def chapter_data(name, variable):
+    """Return a fixture: what a notebook has made for an explorable, as the page loads it."""
+
+    @pytest.fixture(scope="module")
+    def content(smoke):
+        return read_back(smoke / "results" / "static" / f"{name}-data.js", f"{variable}Data")
+
+    return content
+
+
+def _ring(page, name):
+    box = page.locator(f"#{name}-handle .explorable-ring").bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def drag(page, name, right, down):
+    """Drag the ring of an explorable by so many pixels with the mouse."""
+    x, y = _ring(page, name)
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + right, y + down, steps=4)
+    page.mouse.up()
+
+
+def swipe(page, name, right, down):
+    """Drag the ring of an explorable by so many pixels with a finger."""
+    x, y = _ring(page, name)
+    touch = page.context.new_cdp_session(page)
+    for kind, part in [("touchStart", 0), ("touchMove", 0.5), ("touchMove", 1)]:
+        point = {"x": x + part * right, "y": y + part * down}
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [point]})
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
 
 
 def state(page, variable):

@@ -3,28 +3,14 @@
 import json
 
 import numpy as np
-import pytest
-from inline import change, state, verdict
+from inline import change, chapter_data, chapter_page, state, verdict
 
 from bea import Dense, Network, attack
 from lab import datasets
-from lab.page_data import read_back
 
 NAME, VARIABLE, CHAPTER = "bystanders", "bystanders", "12_one_layer"
-
-
-@pytest.fixture
-def page(open_explorable):
-    """Return the chapter, opened at the explorable."""
-    found = open_explorable(f"../results/{CHAPTER}", f"#{NAME} .explorable-crowd canvas")
-    found.locator(f"#{NAME}").scroll_into_view_if_needed()
-    return found
-
-
-@pytest.fixture(scope="module")
-def content(smoke):
-    """Return what the page loads."""
-    return read_back(smoke / "results" / "static" / "bystanders-data.js", "bystandersData")
+page = chapter_page(NAME, f"#{NAME} .explorable-crowd canvas")
+content = chapter_data(NAME, VARIABLE)
 
 
 def test_who_flips_is_what_the_changed_network_says(smoke, page, content):

@@ -8,7 +8,7 @@ from urllib.parse import urljoin
 import pytest
 from javascript import functions
 
-from explorable import out_of_view
+from explorable import out_of_view, text_without_scripts
 
 BOOK = Path(__file__).resolve().parents[1] / "book"
 SCRIPTS = sorted((BOOK / "_static").rglob("*.js"))
@@ -17,12 +17,7 @@ SCRIPTS = sorted((BOOK / "_static").rglob("*.js"))
 @pytest.mark.parametrize("name", ["attacker", "plane", "ray", "sandwich"])
 def test_without_scripts_the_page_says_what_is_missing(browser, site, name):
     """Where JavaScript is off, a sentence stands in the place of the figure."""
-    context = browser.new_context(java_script_enabled=False)
-    page = context.new_page()
-    page.goto(urljoin(site, f"book/{name}.html"))
-    text = page.inner_text(f"#{name}")
-    context.close()
-    assert "needs JavaScript" in text
+    assert "needs JavaScript" in text_without_scripts(browser, urljoin(site, f"book/{name}.html"), name)
 
 
 # What shows the result of each explorable, and what a reader moves.

@@ -1,5 +1,6 @@
 """`lab.training` and `Network.from_keras`: Keras and `bea` compute the same, in values and in derivatives."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +127,42 @@ def test_keras_is_fooled_by_the_perturbed_network(on, name, double):
         found = keras_models.outputs(model, image[None])[0]
         assert relative_error(found, net.perturbed_logits(result.perturbation)[i]) <= 1e-14
         assert (found.argmax() == target[i]) == wins[i]
+
+
+@pytest.mark.parametrize("name", ["no bias", "same with strides"])
+def test_a_result_gives_the_perturbed_keras_model(name, double):
+    """It puts the image of the sample in the class that bea says; the model that was read stays as it is."""
+    model = build(name)
+    before = model.get_weights()
+    net = Network.from_keras(model)
+    x = RNG(2).random((2, *net.input_shape))
+    result = attack(net, x, (net.classify(x) + 1) % net.classes, "both", margin=0.3)
+    for i in np.flatnonzero(result.perturbation.attained):
+        changed = result.keras_model(model, i)
+        found = keras_models.outputs(changed, result.images[[i]])[0]
+        assert relative_error(found, net.perturbed_logits(result.perturbation)[i]) <= 1e-13
+    for found, array in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(found, array)
+    assert result.perturbation.attained.any()
+
+
+def test_another_model_has_no_such_perturbation():
+    """Its norms tell; nor has a model whose weights are not those of its layers, or a sample without one."""
+    model, x = build("hidden"), images(2)
+    net = Network.from_keras(model)
+    perturbation = attack(net, x, (net.classify(x) + 1) % 4).perturbation
+    other = build("hidden")
+    other.set_weights([2.0 * array for array in other.get_weights()])
+    with pytest.raises(ValueError, match=r"^model: expected the one that was read, with weights of the norms"):
+        perturbation.keras_model(other, 0)
+    lost = replace(perturbation, attained=np.array([False, True]))
+    with pytest.raises(ValueError, match=r"^i: expected a sample with a perturbation, received 0, which has none"):
+        lost.keras_model(model, 0)
+    bumps = keras_models.rbf_classifier(x, 0.5, 4, (2, 3))
+    net = Network.from_keras(bumps)
+    perturbation = attack(net, x, (net.classify(x) + 1) % 4).perturbation
+    with pytest.raises(ValueError, match=r"^model: expected weights of the shapes"):
+        perturbation.keras_model(bumps, 0)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -422,35 +422,6 @@ def test_saving_and_loading_changes_nothing(tmp_path):
     assert again(x).tobytes() == net(x).tobytes()
 
 
-def test_no_damaged_bit_of_the_headers_loads_other_weights(tmp_path):
-    """Each bit but those of the arrays, of the archive's headers and of the arrays' own, in a file whose matrix is read
-    in more than one piece: refused with the one error, or of no effect."""
-    path = tmp_path / "net.npz"
-    net = Network((Dense(RNG(1).standard_normal((20, 56))),), (55,))
-    net.save(path)
-    whole, matrix = path.read_bytes(), net.layers[0].matrix.tobytes()
-    with np.load(path) as file:
-        arrays = [matrix, file["header"].tobytes()]
-    headers = np.ones(len(whole), dtype=bool)
-    for array in arrays:
-        headers[whole.index(array) :][: len(array)] = False
-    outcomes = {"refused": 0, "same": 0, "other": 0}
-    for place, bit in itertools.product(np.flatnonzero(headers), range(8)):
-        damaged = bytearray(whole)
-        damaged[place] ^= 1 << bit
-        path.write_bytes(damaged)
-        try:
-            again = Network.load(path)
-        except ValueError as error:
-            outcomes["refused" if str(error).startswith(f"{path}: ") else "other"] += 1
-        else:
-            same = vars(again) | {"layers": 0} == vars(net) | {"layers": 0}
-            same &= len(again.layers) == 1 and again.layers[0].matrix.tobytes() == matrix
-            outcomes["same" if same else "other"] += 1
-    assert outcomes["other"] == 0, outcomes
-    assert min(outcomes["refused"], outcomes["same"]) > 500, outcomes
-
-
 def write(path, *layers, **matrices):
     """A network file with these entries in its header."""
     header = {"format": "bea network 1", "layers": layers, "input_shape": [2, 2, 1]}
@@ -475,13 +446,17 @@ def test_files_from_before_convolutions_are_still_read(tmp_path):
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ({"kind": "MaxPool", "size": [1, 1]}, r"layer 0: expected \['padding', 'size', 'stride'\] of a MaxPool, found"),
+        ({"kind": "MaxPool", "size": [1, 1]}, r"layer 0: expected \['size', 'stride'\] of a MaxPool, found"),
         ({"kind": "MaxPool", "size": [0, 1], "stride": [1, 1]}, "layer 0: size: expected one or two integers"),
         ({"kind": "MaxPool", "size": [1, 1], "stride": [1, 1], "shape": 3}, "layer 0: expected .* of a MaxPool"),
         ({"kind": "Activation", "name": "smooth_relu"}, "layer 0: parameter: expected a positive"),
         ({"kind": "Weighted"}, "layer 0: expected a known kind of layer, found .*Weighted"),
-        ({"kind": "Convolution", "shape": [1, 5], "bias": True}, r"layer 0: expected A1 of shape \[1, 5\], found"),
-        ({"kind": "Dense", "shape": [2, 5]}, r"layer 0: expected \['bias'\] of a Dense"),
+        (
+            {"kind": "Convolution", "shape": [1, 5], "bias": True},
+            r"layer 0: expected \['bias', 'padding', .* of a Convolution",
+        ),
+        ({"kind": "Dense", "shape": [1, 5], "bias": True}, r"layer 0: expected A1 of shape \[1, 5\], found \[2, 5\]"),
+        ({"kind": "Dense", "shape": [2, 5]}, r"layer 0: expected \['bias', 'shape'\] of a Dense"),
     ],
 )
 def test_a_file_with_a_wrong_layer_is_refused(tmp_path, entry, message):

@@ -1,20 +1,12 @@
 """The explorable *least norm* of the chapter on one layer: its numbers against `bea`, and how it is moved."""
 
 import numpy as np
-import pytest
-from inline import change, numbers, state, verdict
+from inline import change, chapter_page, drag, numbers, state, swipe, verdict
 
 from bea import Dense, Network, backward_error
 
 NAME, VARIABLE = "least-norm", "leastNorm"
-
-
-@pytest.fixture
-def page(open_explorable):
-    """Return the chapter, opened at the explorable."""
-    found = open_explorable("../results/12_one_layer", f"#{NAME}-handle")
-    found.locator(f"#{NAME}-handle").scroll_into_view_if_needed()
-    return found
+page = chapter_page(NAME, f"#{NAME}-handle")
 
 
 def by_bea(A, x, wanted, relative):
@@ -69,12 +61,7 @@ def test_the_minimiser_slides_along_the_line(page):
     page.keyboard.press("ArrowUp")
     pushed = state(page, VARIABLE)
     assert pushed["ratio"] < slid["ratio"]
-    box = page.locator(f"#{NAME}-handle .explorable-ring").bounding_box()
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    page.mouse.move(x, y)
-    page.mouse.down()
-    page.mouse.move(x + 12, y + 25, steps=4)
-    page.mouse.up()
+    drag(page, NAME, 12, 25)
     dragged = state(page, VARIABLE)
     assert dragged["ratio"] > pushed["ratio"]
     for found in (slid, pushed, dragged):
@@ -86,16 +73,7 @@ def test_a_finger_drags_the_minimiser(open_explorable):
     page = open_explorable("../results/12_one_layer", f"#{NAME}-handle", width=390, has_touch=True, is_mobile=True)
     page.evaluate("document.getElementById('least-norm-handle').scrollIntoView({ block: 'center' })")
     before, scrolled = state(page, VARIABLE), page.evaluate("scrollY")
-    box = page.locator(f"#{NAME}-handle .explorable-ring").bounding_box()
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    touch = page.context.new_cdp_session(page)
-    for kind, points in [
-        ("touchStart", [{"x": x, "y": y}]),
-        ("touchMove", [{"x": x + 10, "y": y + 20}]),
-        ("touchMove", [{"x": x + 20, "y": y + 40}]),
-        ("touchEnd", []),
-    ]:
-        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    swipe(page, NAME, 20, 40)
     assert state(page, VARIABLE)["ratio"] > before["ratio"]
     assert page.evaluate("scrollY") == scrolled
 

@@ -3,28 +3,14 @@
 import json
 
 import numpy as np
-import pytest
-from inline import change, numbers, state, verdict
+from inline import change, chapter_data, chapter_page, drag, numbers, state, verdict
 
 from bea import attack
-from lab.page_data import read_back
 from studies import the_converged_attack as study
 
 NAME, VARIABLE, CHAPTER = "linearise", "linearise", "27_the_converged_attack"
-
-
-@pytest.fixture
-def page(open_explorable):
-    """Return the chapter, opened at the explorable."""
-    found = open_explorable(f"../results/{CHAPTER}", f"#{NAME}-handle")
-    found.locator(f"#{NAME}-handle").scroll_into_view_if_needed()
-    return found
-
-
-@pytest.fixture(scope="module")
-def content(smoke):
-    """Return what the page loads."""
-    return read_back(smoke / "results" / "static" / "linearise-data.js", "lineariseData")
+page = chapter_page(NAME, f"#{NAME}-handle")
+content = chapter_data(NAME, VARIABLE)
 
 
 def press(page, name, times=1):
@@ -99,12 +85,7 @@ def test_the_ring_is_moved_and_the_way_begins_there(page):
     pushed = state(page, VARIABLE)
     assert pushed["steps"] == 0
     assert pushed["tau"][1] > before[1]
-    box = page.locator(f"#{NAME}-handle .explorable-ring").bounding_box()
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    page.mouse.move(x, y)
-    page.mouse.down()
-    page.mouse.move(x - 40, y + 30, steps=4)
-    page.mouse.up()
+    drag(page, NAME, -40, 30)
     dragged = state(page, VARIABLE)
     assert dragged["tau"][0] < pushed["tau"][0]
     assert dragged["tau"][1] < pushed["tau"][1]

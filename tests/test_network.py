@@ -265,22 +265,6 @@ def test_a_truncated_file_is_refused_at_every_length(saved):
             Network.load(path)
 
 
-def test_a_damaged_byte_is_refused_or_harmless(saved):
-    """With one byte flipped the file is refused with a ValueError that names it, or loads as the same network."""
-    net, path = saved
-    whole, others = path.read_bytes(), {}
-    for position in range(0, len(whole), 2):
-        path.write_bytes(whole[:position] + bytes([whole[position] ^ 0xFF]) + whole[position + 1 :])
-        try:
-            again = Network.load(path)
-        except Exception as error:
-            if not isinstance(error, ValueError) or not str(error).startswith(str(path)):
-                others[position] = repr(error)
-        else:
-            assert all(np.array_equal(a.matrix, b.matrix) for a, b in zip(again.weighted, net.weighted, strict=True))
-    assert others == {}
-
-
 def array_file():
     """Return the bytes of a .npy file."""
     buffer = io.BytesIO()
@@ -299,13 +283,16 @@ def nested(change):
     ("damage", "message"),
     [
         (lambda path: np.savez(path, images=np.zeros(3)), "expected a complete network file .*header"),
-        (lambda path: np.savez(path, header=np.array([{}], object)), "expected a complete network file .*allow_pickle"),
+        (
+            lambda path: np.savez(path, header=np.array([{}], object)),
+            "expected a complete network file .*expected a text",
+        ),
         (lambda path: path.write_bytes(pickle.dumps({"a": 1})), "expected a complete network file"),
         (lambda path: path.write_bytes(b"PK\x03\x04 not a zip file"), "expected a complete network file"),
         (lambda path: path.write_bytes(array_file()), "expected a complete network file"),
         (lambda path: rewrite(path, {"format": "bea network 0"}), "expected .*bea network 1.*bea network 0"),
         (lambda path: rewrite(path, A2=np.full((5, 8), np.nan)), r"layer 3: matrix: expected finite .* at \(0, 0\)"),
-        (lambda path: rewrite(path, A1=np.array([[{}]], object)), "expected a complete network file .*allow_pickle"),
+        (lambda path: rewrite(path, A1=np.full((7, 7), {})), r"layer 1: expected A1 of float64, found \|O"),
         (lambda path: rewrite(path, A2=np.ones((5, 9))), r"expected A2 of shape \[5, 8\], found \[5, 9\]"),
         (lambda path: rewrite(path, nested({"shape": [7, 6]})), r"expected A1 of shape \[7, 6\], found \[7, 7\]"),
         (lambda path: rewrite(path, nested({"kind": "Conv9D"})), "layer 1: .*Conv9D"),

@@ -478,7 +478,6 @@ CLASSES = [
     ({"x": np.full((2, 3), 255)}, ValueError, "x: expected pixels between 0 and 1, received .* 255 to 255"),
 ]
 SEARCHES = [
-    ({"target": [2, 1]}, ValueError, "target: expected a class other than the label, received 1 for both of image 1"),
     ({"steps": 0}, ValueError, "steps: expected a whole number from 1 on, received 0"),
     ({"steps": 2.5}, ValueError, "steps: expected a whole number from 1 on, received 2.5"),
     ({"tolerance": 0.0}, ValueError, "tolerance: expected a positive number, received 0.0"),

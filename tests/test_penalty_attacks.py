@@ -374,12 +374,10 @@ def test_bad_arguments_are_named_before_any_work(attack, name, value, monkeypatc
 
 @both_attacks
 def test_bad_images_labels_and_boxes_are_named(attack):
-    """Pixels outside the range, a target that is the label, floats as classes, no range to keep within."""
+    """Pixels outside the range, floats as classes, no range to keep within."""
     net, x, label, _ = random_case(11)
     with pytest.raises(ValueError, match=r"^x: expected pixels between 0 and 1"):
         attack(net, x + 2.0, label, clip=True)
-    with pytest.raises(ValueError, match=r"^target: expected a class other than the label"):
-        attack(net, x, label, target=label)
     with pytest.raises(TypeError, match=r"^label: expected integers"):
         attack(net, x, label.astype(float))
     free = Network(net.layers, net.input_shape)

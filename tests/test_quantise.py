@@ -147,7 +147,11 @@ def test_a_file_with_a_bad_or_missing_field_is_refused(tmp_path):
     with np.load(tmp_path / "net.npz") as file:
         arrays = dict(file)
     header = json.loads(str(arrays["header"]))
-    for change, message in (({"levels": 1}, "levels: expected"), ({"low": None}, "low, high: expected")):
+    for change, message in (
+        ({"levels": 1}, "levels: expected"),
+        ({"low": 2.0}, "low, high: expected"),
+        ({"low": None}, "low: expected float"),
+    ):
         bad = header | {"layers": [header["layers"][0] | change, *header["layers"][1:]]}
         np.savez(tmp_path / "bad.npz", **(arrays | {"header": json.dumps(bad)}))
         with pytest.raises(ValueError, match=message):

@@ -171,7 +171,7 @@ def test_saving_and_loading_changes_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("entry", "arrays", "message"),
     [
-        ({"shape": [2, 6]}, {"S1": np.ones(2)}, r"expected C1 of shape \[2, 6\], found None"),
+        ({"shape": [2, 6]}, {"S1": np.ones(2)}, r"expected C1 of shape \[2, 6\], found none"),
         (
             {"shape": [2, 6]},
             {"C1": np.ones((3, 6)), "S1": np.ones(2)},
@@ -179,7 +179,7 @@ def test_saving_and_loading_changes_nothing(tmp_path):
         ),
         ({"shape": [2, 6]}, {"C1": np.ones((2, 6)), "S1": np.ones(3)}, r"expected S1 of shape \[2\], found \[3\]"),
         ({"shape": [2, 6]}, {"C1": np.ones((2, 6)), "S1": -np.ones(2)}, "sharpness: expected positive numbers"),
-        ({}, {"C1": np.ones((2, 6)), "S1": np.ones(2)}, "'shape'"),
+        ({}, {"C1": np.ones((2, 6)), "S1": np.ones(2)}, r"expected \['shape'\] of a RadialBasis"),
     ],
 )
 def test_a_file_with_a_wrong_layer_is_refused(tmp_path, entry, arrays, message):

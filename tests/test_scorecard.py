@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from bs4 import BeautifulSoup
-from map_page import READ_BEFORE, drawn, parts_of, read_before, used_by
+from map_page import LEADS_TO, drawn, parts_of, read_before, used_by
 from marks import SHAPES, mark
 from scorecard_pages import _at, _numbers, _several
 from small_axis import MOST_TICKS, Pair, small_axis, ticks
@@ -100,8 +100,8 @@ def test_what_is_compared_is_published_and_saved():
 
 def test_what_is_read_before_a_page_stands_above_it():
     """All of it is in the table of contents, so that a renamed page is noticed."""
-    for page, before in READ_BEFORE.items():
-        for other in before:
+    for other, pages in LEADS_TO.items():
+        for page in pages:
             assert PAGES.index(other) < PAGES.index(page), f"{other} is to be read before {page}"
 
 

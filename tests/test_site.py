@@ -187,7 +187,8 @@ def test_buttons_lead_to_the_source_of_a_chapter(extension):
     edit = {"text": "Suggest edit", "url": "https://code.example/a/b/edit/main/results/12_one_layer.ipynb"}
     group = {"type": "group", "buttons": [edit, {"text": "Open issue"}]}
     context = {"header_buttons": [group], "metatags": '<meta property="og:url" />\n'}
-    app = SimpleNamespace(config=SimpleNamespace(companion_site=""))
+    config = SimpleNamespace(companion_site="", companion_repository="https://code.example/a/b")
+    app = SimpleNamespace(config=config)
     frame.mend_links(app, "results/12_one_layer", "", context, None)
     assert edit["url"].endswith("/edit/main/notebooks/12_one_layer.ipynb")
     assert [button["text"] for button in group["buttons"]] == ["Edit this page", "Report a mistake"]
@@ -249,6 +250,9 @@ SERIOUS = """async () => {
     .map(({ id, nodes }) => `${id}: ${nodes.length} times, ${nodes.slice(0, 2).map((n) => n.html.slice(0, 150))}`);
 }"""
 
+# What opens or turns dark fades in, and is faint meanwhile.
+STILL = "Promise.allSettled(document.getAnimations().map(({ finished }) => finished))"
+
 
 @pytest.mark.parametrize("name", EVERY_PAGE)
 def test_axe_finds_nothing_serious(name, open_page):
@@ -260,6 +264,7 @@ def test_axe_finds_nothing_serious(name, open_page):
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
         assert page.evaluate(THEME, scheme) == scheme
+        page.evaluate(STILL)
         problems += [f"{scheme}: {problem}" for problem in page.evaluate(SERIOUS)]
     fail_with(problems)
 

@@ -1,23 +1,15 @@
 """The explorable of three pixels against theorem 4.2: its bounds against `bea`, its region, and how it is moved."""
 
 import numpy as np
-import pytest
-from inline import change, state, verdict
+from inline import change, chapter_page, drag, state, verdict
 
 from bea.bounds.lipschitz import lipschitz_constant
 from bea.bounds.printed import convolution_bound
 from bea.networks.windows import Convolution
 from studies.four_theorems import overlapping_ones
 
-NAME, VARIABLE, CHAPTER = "three-pixels", "threePixels", "41_four_theorems"
-
-
-@pytest.fixture
-def page(open_explorable):
-    """Return the chapter, opened at the explorable."""
-    found = open_explorable(f"../results/{CHAPTER}", f"#{NAME}-handle")
-    found.locator(f"#{NAME}-handle").scroll_into_view_if_needed()
-    return found
+NAME, VARIABLE = "three-pixels", "threePixels"
+page = chapter_page(NAME, f"#{NAME}-handle")
 
 
 def test_lengths_are_those_of_the_package(page):
@@ -84,12 +76,7 @@ def test_the_pixels_are_moved_and_the_bars_follow(page):
     right = state(page, VARIABLE)["change"]
     assert right[0] > start[0]
     assert right[1:] == start[1:]
-    box = page.locator(f"#{NAME}-handle .explorable-ring").bounding_box()
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    page.mouse.move(x, y)
-    page.mouse.down()
-    page.mouse.move(x + 50, y - 30, steps=4)
-    page.mouse.up()
+    drag(page, NAME, 50, -30)
     dragged = state(page, VARIABLE)["change"]
     assert dragged[0] > right[0]
     assert dragged[2] > right[2]

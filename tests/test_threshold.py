@@ -4,30 +4,16 @@ import base64
 import re
 
 import numpy as np
-import pytest
-from inline import change, state, verdict
+from inline import change, chapter_data, chapter_page, state, verdict
 
 from bea import Network
 from bea.attacks import smallest_epsilon
 from bea.measures.truncated_normal import fit_truncated_normal
 from lab import datasets
-from lab.page_data import read_back
 
-NAME, VARIABLE, CHAPTER = "threshold", "threshold", "23_law_of_epsilon"
-
-
-@pytest.fixture
-def page(open_explorable):
-    """Return the chapter, opened at the explorable."""
-    found = open_explorable(f"../results/{CHAPTER}", f"#{NAME} figure")
-    found.locator(f"#{NAME}").scroll_into_view_if_needed()
-    return found
-
-
-@pytest.fixture(scope="module")
-def content(smoke):
-    """Return what the page loads."""
-    return read_back(smoke / "results" / "static" / "threshold-data.js", "thresholdData")
+NAME, VARIABLE = "threshold", "threshold"
+page = chapter_page(NAME, f"#{NAME} figure")
+content = chapter_data(NAME, VARIABLE)
 
 
 def unpack(text):

@@ -144,7 +144,7 @@ def copy_code(to: Path) -> None:
     unwanted = shutil.ignore_patterns("__pycache__")
     for name in PACKAGES:
         shutil.copytree(ROOT / name, to / name, ignore=unwanted)
-    for name in ("Snakefile", "_config.yml", "pyproject.toml", "LICENSE"):
+    for name in ("Snakefile", "_config.yml", "pyproject.toml", "LICENSE", "LICENSE-text"):
         shutil.copy(ROOT / name, to / name)
     (to / "book").mkdir()
     shutil.copytree(ROOT / "book" / "_ext", to / "book" / "_ext", ignore=unwanted)

@@ -4,14 +4,13 @@ What it reads from other chapters, networks or numbers, is not in the zip but is
 notebooks are there too.
 """
 
-import re
 import zipfile
 from pathlib import Path
 
 from lab.sources import files_reached
 from workflow.dependencies import all_needs
 
-TEXTS = ("params.yml", "LICENSE", "book/claims.yml", "book/published.yml")
+TEXTS = ("params.yml", "pyproject.toml", "LICENSE", "LICENSE-text", "book/claims.yml", "book/published.yml")
 WORKFLOW = tuple(
     f"workflow/{name}.py" for name in ("__init__", "dataset", "dependencies", "execute", "kernels", "plan")
 )
@@ -37,20 +36,13 @@ def files_of(name: str, needs: dict, root: Path) -> list[str]:
     return sorted(found)
 
 
-def project(files: list[str], root: Path) -> str:
-    """Return ``pyproject.toml`` for the packages that are among the files."""
-    packages = sorted({Path(file).parent.as_posix().replace("/", ".") for file in files if file.endswith(".py")})
-    text = (root / "pyproject.toml").read_text(encoding="utf-8")
-    return re.sub(r"^packages = \[.*?\]", f"packages = {packages}", text, flags=re.MULTILINE | re.DOTALL)
-
-
 def readme(name: str, before: list[str]) -> str:
     """Return the few lines that say how to run the chapter."""
     runs = "; ".join(f"`python -m workflow.execute {other}`" for other in before)
     first = f"First make what it reads, once: {runs}." if before else "It reads nothing of other chapters."
     return (
         f"# {name}\n"
-        "1. With Python 3.11 or newer, here: `pip install -e . jupyterlab` (in an environment of its own).\n"
+        '1. With Python 3.11 or newer, here: `pip install -e ".[book]" jupyterlab` (in an environment of its own).\n'
         "2. Images: MNIST is downloaded by Keras; or set `BEA_DATA` to the whole path of a folder with `mnist.npz`.\n"
         f"3. {first}\n"
         f"4. `cd notebooks`, then `jupyter lab {name}.ipynb`; `params.yml` explains its parameters.\n"
@@ -73,7 +65,7 @@ def write(name: str, to: Path, root: Path, needs: dict | None = None) -> Path:
     needs = needs or all_needs(root)
     files = files_of(name, needs, root)
     content = {file: (root / file).read_bytes() for file in files}
-    content |= {"pyproject.toml": project(files, root).encode(), "README.md": readme(name, chain(name, needs)).encode()}
+    content["README.md"] = readme(name, chain(name, needs)).encode()
     with zipfile.ZipFile(to, "w") as archive:
         for file, data in sorted(content.items()):
             info = zipfile.ZipInfo(f"{name}/{file}", MOMENT)

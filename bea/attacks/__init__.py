@@ -5,7 +5,7 @@ from bea.lazy import opening
 HOMES = {
     "bea.attacks.affine": "SmallestChange WorstChange smallest_change worst_change",
     "bea.attacks.black_box": "SubstituteResult substitute",
-    "bea.attacks.by_backward_error": "backward_error_attack",
+    "bea.attacks.by_backward_error": "ShortestChange backward_error_attack",
     "bea.attacks.carlini": "carlini_wagner",
     "bea.attacks.common": "InputAttackResult StepResult",
     "bea.attacks.componentwise": "ComponentwiseResult componentwise_attack",

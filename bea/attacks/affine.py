@@ -44,6 +44,7 @@ class SmallestChange(InputAttackResult):
     """
 
     radius: np.ndarray
+    standing = "proven"
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +58,7 @@ class WorstChange(StepResult):
     """
 
     lead: np.ndarray
+    standing = "proven, the worst within its box"
 
 
 def smallest_change(net: Network, x, label, *, norm=2, margin=1e-3) -> SmallestChange:

@@ -18,6 +18,7 @@ from bea.attacks.common import in_image_blocks
 from bea.attacks.loss import scaled_gradient
 from bea.networks.network import Network
 from bea.numerics.checks import check_count
+from bea.reports.texts import outlined, wrapped
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +45,9 @@ class SubstituteResult:
     labels: np.ndarray
     queries: np.ndarray
     agreement: np.ndarray
+
+    def __repr__(self) -> str:
+        return wrapped(outlined(self))
 
     @property
     def net(self) -> Network:

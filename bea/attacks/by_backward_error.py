@@ -2,28 +2,35 @@
 
 Minimises ``‖Δx‖`` such that the target leads every other class by a margin (paper B, eq. 5, only the input changing);
 without a target, the smallest such Δx over all classes but the label. ``bea.attack`` solves it by linearising again and
-again, ``bea.attacks.in_range`` with the pixels kept in their range.
+again, ``bea.backward.in_range`` with the pixels kept in their range.
 """
 
 import numpy as np
 
-from bea.attacks.common import InputAttackResult, achieved, check_aim, conclude, in_image_blocks
-from bea.attacks.in_range import shortest_in_range
+from bea.attacks.common import InputAttackResult, achieved, check_aim, conclude
 from bea.attacks.projected_gradient import smallest_pgd
 from bea.backward.closed_form import changing
+from bea.backward.in_range import shortest_to_some_class
 from bea.backward.smallest_attack import converged
 from bea.networks.leads import lead_over_others, other_classes
 from bea.networks.network import Network
-from bea.numerics.arrays import column, image_norms
+from bea.numerics.arrays import column
 from bea.numerics.blocks import blocks
 from bea.numerics.checks import check_count, check_positive
+from bea.numerics.progress import showing
 
 IMAGES = 1000  # attacked at a time: nine times as many changes are held
 
 
+class ShortestChange(InputAttackResult):
+    """What came of a batch of n attacks, each locally optimal; see ``InputAttackResult``."""
+
+    standing = "locally optimal"
+
+
 def backward_error_attack(
-    net: Network, x, label, *, target=None, margin=1e-3, clip=False, candidates=None
-) -> InputAttackResult:
+    net: Network, x, label, *, target=None, margin=1e-3, clip=False, candidates=None, progress=False
+) -> ShortestChange:
     """Smallest Δx with which the target leads by a margin, or any class but the label (paper B, section 3).
 
     Locally optimal, for an affine network optimal; of a black image too. Without a target every class is tried and the
@@ -37,17 +44,19 @@ def backward_error_attack(
         By how much, in units of the logits, that class must lead; positive.
     candidates : int, optional
         How many classes are tried without a target, the nearest to first order; all others unless given.
+    progress : bool
+        Whether to show on the screen how far it is, as in ``bea.attack``.
 
     Returns
     -------
-    InputAttackResult
+    ShortestChange
         ``dx`` is NaN where no point was met at which the class asked for leads by the margin.
 
     Raises
     ------
     ValueError
-        For images of wrong shape or range, classes of wrong shape or out of range, a target that is the label, a margin
-        that is not positive, ``candidates`` that are no positive whole number, or ``clip`` for a network without range.
+        For images of wrong shape or range, classes of wrong shape or out of range, a margin that is not positive,
+        ``candidates`` that are no positive whole number, or ``clip`` for a network without range.
     TypeError
         For classes that are not integers.
     """
@@ -57,16 +66,17 @@ def backward_error_attack(
         check_count("candidates", candidates)
     rest = np.flatnonzero(~achieved(net.classify(x), aim, targeted))
     dx = np.zeros_like(x)
-    for part in blocks(len(rest), IMAGES):
-        some = rest[part]
-        aims = aim[some, None] if targeted else nearest_classes(net, x[some], aim[some])[:, :candidates]
-        changes, lengths = _without_range(net, x[some], aims, margin)
-        if clip:
-            dx[some] = _in_range(net, x[some], aims, changes, lengths, margin)
-        else:
-            nearest = lengths.argmin(axis=1)
-            dx[some] = changes[np.arange(len(some)), nearest]
-    return InputAttackResult(*conclude(net, x, dx, aim, targeted))
+    with showing(progress):
+        for part in blocks(len(rest), IMAGES):
+            some = rest[part]
+            aims = aim[some, None] if targeted else nearest_classes(net, x[some], aim[some])[:, :candidates]
+            changes, lengths = _without_range(net, x[some], aims, margin)
+            if clip:
+                dx[some] = _in_range(net, x[some], aims, changes, lengths, margin)
+            else:
+                nearest = lengths.argmin(axis=1)
+                dx[some] = changes[np.arange(len(some)), nearest]
+    return ShortestChange(*conclude(net, x, dx, aim, targeted))
 
 
 def nearest_classes(net: Network, x, label) -> np.ndarray:
@@ -93,26 +103,9 @@ def _without_range(net, x, aims, margin):
 
 
 def _in_range(net, x, aims, changes, lengths, margin):
-    """Return the shortest Δx within the range over the classes, the nearest without the range first."""
-    best, size = np.full_like(x, np.nan), np.full(len(x), np.inf)
-
-    def improve(some, target, start):
-        dx = in_image_blocks(
-            net, lambda x, target, start: shortest_in_range(net, x, target, margin, start), x[some], target, start
-        )
-        length = image_norms(dx)
-        shorter = length < size[some]
-        best[some[shorter]], size[some[shorter]] = dx[shorter], length[shorter]
-
-    for rank, order in enumerate(np.argsort(lengths, axis=1).T):
-        some = np.flatnonzero((lengths[np.arange(len(x)), order] < size) | (rank == 0))
-        improve(some, aims[some, order[some]], np.nan_to_num(changes[some, order[some]]))
-    # Where the range stands between, a search from another side may get there.
-    for start in (lambda some, target: np.zeros_like(x[some]), lambda some, target: _far(net, x[some], target)):
-        some = np.flatnonzero(np.isinf(size))
-        target = aims[some, lengths[some].argmin(axis=1)]
-        improve(some, target, start(some, target))
-    return best
+    """Return the shortest Δx within the range over the classes."""
+    elsewhere = (lambda some, target: np.zeros_like(x[some]), lambda some, target: _far(net, x[some], target))
+    return shortest_to_some_class(net, x, aims, changes, lengths, margin, elsewhere)
 
 
 def _far(net, x, target):

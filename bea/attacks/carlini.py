@@ -19,10 +19,21 @@ from bea.networks.network import Network
 from bea.networks.pixels import into_range
 from bea.numerics.arrays import column, image_norms
 from bea.numerics.checks import check_count
+from bea.numerics.progress import showing
 
 
 def carlini_wagner(
-    net: Network, x, label, *, target=None, margin=1e-3, clip=False, weights=(0.1, 1e10), halvings=4, steps=200
+    net: Network,
+    x,
+    label,
+    *,
+    target=None,
+    margin=1e-3,
+    clip=False,
+    weights=(0.1, 1e10),
+    halvings=4,
+    steps=200,
+    progress=False,
 ) -> PenaltyResult:
     """Short Δx by gradient descent on ‖Δx‖² plus a weighted shortfall (paper R, eq. 6; Carlini and Wagner 2017).
 
@@ -47,6 +58,8 @@ def carlini_wagner(
         Weights tried between a failure and a success.
     steps : int
         Of gradient descent for each weight.
+    progress : bool
+        Whether to show on the screen how far it is, as in ``bea.attack``.
 
     Returns
     -------
@@ -56,9 +69,9 @@ def carlini_wagner(
     Raises
     ------
     ValueError
-        For images of wrong shape or range, classes of wrong shape or out of range, a target that is the label, ``clip``
-        for a network without range, a margin that is not positive, weights that are not a positive pair from small to
-        large, or counts that are no whole numbers.
+        For images of wrong shape or range, classes of wrong shape or out of range, ``clip`` for a network without
+        range, a margin that is not positive, weights that are not a positive pair from small to large, or counts that
+        are no whole numbers.
     TypeError
         For classes that are not integers.
     """
@@ -75,7 +88,8 @@ def carlini_wagner(
         dx = into_range(net, x, dx) if clip else dx
         return *conclude(net, x, dx, aim, targeted), weight
 
-    return PenaltyResult(*in_image_blocks(net, block, x, aim))
+    with showing(progress):
+        return PenaltyResult(*in_image_blocks(net, block, x, aim))
 
 
 def _descend(net, x, aim, targeted, margin, clip, weight, steps):

@@ -1,11 +1,12 @@
 """What the attacks of papers D and R share: the change of an image, who judges it, and the checks at the door.
 
 All of them take ``(net, x, label, *, target=None, …)`` and look for a small Δx after which ``x + Δx`` has the target's
-class or, without a target, any class but the label. They differ in what small means and in how they search.
+class or, without a target, any class but the label. They differ in what small means and in how they search. An image
+that has the class asked for already is a success without any change, but for the attacks whose step is given.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -13,10 +14,12 @@ from bea.networks.network import Network
 from bea.networks.pixels import check_clip
 from bea.numerics.arrays import flat, image_norms
 from bea.numerics.blocks import block_size, in_blocks
+from bea.reports.pictures import draw_changes
+from bea.reports.results import Report, first_few, tally
 
 
 @dataclass(frozen=True, eq=False)
-class InputAttackResult:
+class InputAttackResult(Report):
     """What came of a batch of n attacks.
 
     Attributes
@@ -35,6 +38,16 @@ class InputAttackResult:
     dx: np.ndarray
     success: np.ndarray
     found: np.ndarray
+
+    @property
+    def images(self) -> np.ndarray:
+        """The changed images x + Δx, (n, *input_shape); NaN where none was found."""
+        return self.x + self.dx
+
+    @property
+    def already(self) -> np.ndarray:
+        """Whether x itself has the class that was asked for and nothing changes, (n,)."""
+        return self.success & (self.l2 == 0.0)
 
     @property
     def norm(self) -> np.ndarray:
@@ -59,6 +72,26 @@ class InputAttackResult:
         """Largest change of a pixel, (n,)."""
         return np.abs(flat(self.dx)).max(axis=1)
 
+    def columns(self) -> dict[str, np.ndarray]:
+        """Return success, class and norms of every sample, and all other arrays with an entry a sample."""
+        own = {name: getattr(self, name) for name in ("success", "already", "found", "norm", "l0", "l2", "linf")}
+        more = {field.name: getattr(self, field.name) for field in fields(self)}
+        return own | {name: value for name, value in more.items() if isinstance(value, np.ndarray) and value.ndim == 1}
+
+    def measured(self) -> tuple[str, np.ndarray]:
+        """Return ‖Δx‖/‖x‖ of the successes."""
+        return "‖Δx‖/‖x‖", np.where(self.success, self.norm, np.nan)
+
+    def tally(self) -> str:
+        """Return in words how many attacks succeed."""
+        return tally(self.success, self.already)
+
+    def draw(self, samples):
+        """Return a figure of the images and their changes."""
+        chosen = first_few(self.success & ~self.already) if samples is None else samples
+        titles = [f"sample {i}\n{'' if self.success[i] else 'no success, '}class {self.found[i]}" for i in chosen]
+        return draw_changes(self.x[chosen], self.dx[chosen], titles)
+
 
 def check_aim(net: Network, x, label, target=None, clip=False) -> tuple[np.ndarray, np.ndarray, bool]:
     """Return the images, the class to reach or to get away from, and whether it is one to reach.
@@ -66,8 +99,8 @@ def check_aim(net: Network, x, label, target=None, clip=False) -> tuple[np.ndarr
     Raises
     ------
     ValueError
-        For images of wrong shape or range, classes of wrong shape or out of range, a target that is the label, or
-        ``clip`` for a network without range.
+        For images of wrong shape or range, classes of wrong shape or out of range, or ``clip`` for a network without
+        range.
     TypeError
         For classes that are not integers.
     """
@@ -77,11 +110,6 @@ def check_aim(net: Network, x, label, target=None, clip=False) -> tuple[np.ndarr
     if target is None:
         return x, label, False
     target = net.check_classes(target, len(x), "target")
-    if (target == label).any():
-        first = int(np.argmax(target == label))
-        raise ValueError(
-            f"target: expected a class other than the label, received {target[first]} for both of image {first}"
-        )
     return x, target, True
 
 

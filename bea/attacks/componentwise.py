@@ -27,6 +27,7 @@ from bea.networks.smoothing import has_kinks, round_off_kinks
 from bea.numerics.arrays import column
 from bea.numerics.blocks import in_blocks
 from bea.numerics.checks import check_count, check_positive
+from bea.numerics.progress import showing
 from bea.numerics.smallest_maximum import smallest_maximum
 
 # Widths of smooth ReLUs and of τ, relative, one search after the other; once more from zero where kinks are near.
@@ -62,10 +63,11 @@ class ComponentwiseResult(InputAttackResult):
     epsilon: np.ndarray
     residual: np.ndarray
     dA: list[np.ndarray | None]
+    standing = "locally optimal"
 
 
 def componentwise_attack(
-    net: Network, x, label, *, target=None, on="input", margin=1e-3, clip=False, candidates=None
+    net: Network, x, label, *, target=None, on="input", margin=1e-3, clip=False, candidates=None, progress=False
 ) -> ComponentwiseResult:
     """Smallest ε with ``|Δx| ≤ ε |x|`` after which the target, or any class but the label, leads by a margin.
 
@@ -83,6 +85,8 @@ def componentwise_attack(
     candidates : int, optional
         How many classes are tried without a target, the nearest to first order; all others unless given. A class that
         is three times as far as the nearest to first order is left out, and one that falls behind by a tenth.
+    progress : bool
+        Whether to show on the screen how far it is, as in ``bea.attack``.
 
     Returns
     -------
@@ -92,9 +96,8 @@ def componentwise_attack(
     Raises
     ------
     ValueError
-        For images of wrong shape or range, classes of wrong shape or out of range, a target that is the label, an
-        unknown ``on``, a margin that is not positive, ``candidates`` that are no positive whole number, or ``clip`` for
-        a network without range.
+        For images of wrong shape or range, classes of wrong shape or out of range, an unknown ``on``, a margin that is
+        not positive, ``candidates`` that are no positive whole number, or ``clip`` for a network without range.
     TypeError
         For classes that are not integers.
     """
@@ -116,7 +119,8 @@ def componentwise_attack(
         return x, dx, achieved(found, aim, targeted) & there, found, np.abs(v).max(axis=1), residual, dA
 
     unknowns, tries = sum(relative_changes(net, x, change).sizes), 1 if targeted else net.classes - 1
-    return ComponentwiseResult(*in_blocks(block, max(NUMBERS // (unknowns * tries), 1), x, aim))
+    with showing(progress):
+        return ComponentwiseResult(*in_blocks(block, max(NUMBERS // (unknowns * tries), 1), x, aim))
 
 
 def _search(every, aim, targeted, margin, clip, candidates):

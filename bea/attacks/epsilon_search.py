@@ -10,6 +10,7 @@ from bea.attacks.gradient_signs import step_direction, take_step
 from bea.attacks.ray_segments import BLOCK_NUMBERS, NARROWEST, Rays, isolate, locate
 from bea.networks.network import Network
 from bea.numerics.checks import check_positive
+from bea.numerics.progress import showing
 
 METHODS = ("exact", "bisection", "scan")
 COARSE = 16  # steps of the grid on which "exact" looks for a first success
@@ -28,9 +29,24 @@ class SmallestEpsilon(StepResult):
 
     proved: np.ndarray
 
+    @property
+    def standing(self) -> str:
+        """For how many samples it is proven."""
+        return f"proven for {np.count_nonzero(self.proved)}"
+
 
 def smallest_epsilon(
-    net: Network, x, label, *, target=None, method="exact", largest=1.0, step=0.001, tolerance=1e-6, clip=False
+    net: Network,
+    x,
+    label,
+    *,
+    target=None,
+    method="exact",
+    largest=1.0,
+    step=0.001,
+    tolerance=1e-6,
+    clip=False,
+    progress=False,
 ) -> SmallestEpsilon:
     """Smallest step along the sign of the loss gradient that succeeds (paper D, section 5.2.1).
 
@@ -56,6 +72,8 @@ def smallest_epsilon(
         Step of the scan, in units of the pixels.
     tolerance : float
         Accuracy of ε_min by the other methods, absolute, in units of the pixels.
+    progress : bool
+        Whether to show on the screen how far it is, as in ``bea.attack``.
 
     Returns
     -------
@@ -92,7 +110,8 @@ def smallest_epsilon(
         epsilon, proved = search(lambda samples, step: (rays.lead(samples, step) > 0.0) == targeted, rays)
         return *take_step(net, x, rays.direction, aim, targeted, epsilon, clip), proved
 
-    return SmallestEpsilon(*in_image_blocks(net, block, x, aim, numbers=BLOCK_NUMBERS))
+    with showing(progress):
+        return SmallestEpsilon(*in_image_blocks(net, block, x, aim, numbers=BLOCK_NUMBERS))
 
 
 def _by_scan(succeeds, n, grid):

@@ -32,7 +32,7 @@ def fgsm(net: Network, x, label, epsilon, *, target=None, clip=False) -> StepRes
     epsilon : float or array (n,)
         Step, positive, in units of the pixels.
     target : int array (n,), optional
-        Class to reach, different from the label; without one any class but the label is a success.
+        Class to reach; without one any class but the label is a success.
     clip : bool
         Whether ``x + Δx`` is clipped to ``net.input_range``.
 
@@ -43,8 +43,8 @@ def fgsm(net: Network, x, label, epsilon, *, target=None, clip=False) -> StepRes
     Raises
     ------
     ValueError
-        For images of wrong shape or range, classes of wrong shape or out of range, a target that is the label, a step
-        that is not positive or of wrong shape, or ``clip`` for a network without range.
+        For images of wrong shape or range, classes of wrong shape or out of range, a step that is not positive or of
+        wrong shape, or ``clip`` for a network without range.
     TypeError
         For classes that are not integers.
     """

@@ -21,6 +21,7 @@ from bea.networks.network import Network
 from bea.networks.pixels import into_range
 from bea.numerics.blocks import blocks, join
 from bea.numerics.checks import check_count, check_positive
+from bea.numerics.progress import counting, showing
 
 CHUNK = 25  # samples that a process takes at a time: many chunks, as some take longer
 FEW = 100  # samples below which starting processes costs more than they save
@@ -39,6 +40,7 @@ def lbfgs_attack(
     iterations=100,
     tolerance=1e-4,
     processes=None,
+    progress=False,
 ) -> PenaltyResult:
     """Short Δx by L-BFGS on ‖Δx‖² plus a weighted cross-entropy (paper R, eq. 6; Szegedy et al. 2014, section 4.1).
 
@@ -64,6 +66,8 @@ def lbfgs_attack(
         L-BFGS stops when a step lowers half the sum by no more than this times the smaller of the weight and one.
     processes : int, optional
         How many work side by side, by joblib; by default one a core, or only this one for few images.
+    progress : bool
+        Whether to show on the screen how far it is, as in ``bea.attack``.
 
     Returns
     -------
@@ -73,9 +77,9 @@ def lbfgs_attack(
     Raises
     ------
     ValueError
-        For images of wrong shape or range, classes of wrong shape or out of range, a target that is the label, ``clip``
-        for a network without range, a margin or tolerance that is not positive, weights that are not a positive pair
-        from small to large, or counts that are no whole numbers.
+        For images of wrong shape or range, classes of wrong shape or out of range, ``clip`` for a network without
+        range, a margin or tolerance that is not positive, weights that are not a positive pair from small to large, or
+        counts that are no whole numbers.
     TypeError
         For classes that are not integers.
     """
@@ -89,15 +93,20 @@ def lbfgs_attack(
         check_count("processes", processes)
     options = (targeted, margin, clip, weights, halvings, iterations, tolerance)
     chunks = [(net, x[part], aim[part], *options) for part in blocks(len(x), CHUNK)]
-    return PenaltyResult(*join([_chunk(*chunk) for chunk in chunks] if processes == 1 else _spread(chunks, processes)))
+    found = []
+    with showing(progress), counting(len(x)) as tell:
+        for fields in (_chunk(*chunk) for chunk in chunks) if processes == 1 else _spread(chunks, processes):
+            found.append(fields)
+            tell(min(len(found) * CHUNK, len(x)))
+    return PenaltyResult(*join(found))
 
 
 def _spread(chunks, processes):
-    """Return what ``_chunk`` makes of all chunks in so many processes, one a core for None."""
+    """Yield what ``_chunk`` makes of all chunks, in order, in so many processes, one a core for None."""
     import joblib  # only here: one process is enough for everybody who has not installed it
 
     # No arrays in shared files: the images of a chunk are small.
-    parallel = joblib.Parallel(n_jobs=processes or joblib.cpu_count(), max_nbytes=None)
+    parallel = joblib.Parallel(n_jobs=processes or joblib.cpu_count(), max_nbytes=None, return_as="generator")
     return parallel(joblib.delayed(_chunk)(*chunk) for chunk in chunks)
 
 

@@ -23,6 +23,7 @@ from bea.networks.network import Network
 from bea.networks.pixels import into_range
 from bea.numerics.arrays import flat
 from bea.numerics.checks import check_positive
+from bea.numerics.progress import counting, showing
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +38,13 @@ class FewestPixels(InputAttackResult):
 
     proved: np.ndarray
 
+    @property
+    def standing(self) -> str:
+        """For how many samples it is proven."""
+        return f"proven for {np.count_nonzero(self.proved)}"
 
-def fewest_pixels(net: Network, x, label, *, target=None, margin=1e-3, seconds=60.0) -> FewestPixels:
+
+def fewest_pixels(net: Network, x, label, *, target=None, margin=1e-3, seconds=60.0, progress=False) -> FewestPixels:
     """Change the smallest number of coordinates, within the range, after which the aim is reached by a margin.
 
     Towards a target one programme a sample, about a tenth of a second for 784 pixels and ten classes. Without one, a
@@ -53,11 +59,13 @@ def fewest_pixels(net: Network, x, label, *, target=None, margin=1e-3, seconds=6
     label : int array (n,)
         Class to get away from: the true or the present one.
     target : int array (n,), optional
-        Class to reach, different from the label; without one any class but the label is a success.
+        Class to reach; without one any class but the label is a success.
     margin : float
         By how much, in units of the logits, the target must lead, or any other class the label; positive.
     seconds : float
         Time for one programme, after which the best change found so far counts, unproved.
+    progress : bool
+        Whether to show on the screen how far it is, as in ``bea.attack``.
 
     Returns
     -------
@@ -68,7 +76,7 @@ def fewest_pixels(net: Network, x, label, *, target=None, margin=1e-3, seconds=6
     ------
     ValueError
         For a network that is not affine or has no range, images of wrong shape or range, classes of wrong shape or out
-        of range, a target that is the label, and a margin or time that is not positive.
+        of range, and a margin or time that is not positive.
     TypeError
         For classes that are not integers.
     """
@@ -80,14 +88,19 @@ def fewest_pixels(net: Network, x, label, *, target=None, margin=1e-3, seconds=6
     leads = lead_over_others(logits, aim)
     low, high = (flat(limit - x) for limit in net.input_range)
     dx, proved = np.zeros_like(low), np.ones(len(x), dtype=bool)
-    for i in np.flatnonzero(~achieved(logits.argmax(axis=1), aim, targeted)):
-        slopes = lead_over_others(W[None], aim[[i]])[0]
-        if targeted:
-            dx[i], proved[i] = _solve(slopes, margin - leads[i], low[i], high[i], seconds)
-        else:  # the other classes' leads over the label
-            found = [_solve(-slopes[[j]], margin + leads[i, [j]], low[i], high[i], seconds) for j in range(len(slopes))]
-            counts = [np.inf if np.isnan(change).any() else np.count_nonzero(change) for change, _ in found]
-            dx[i], proved[i] = found[np.argmin(counts)][0], all(sure for _, sure in found)
+    rest = np.flatnonzero(~achieved(logits.argmax(axis=1), aim, targeted))
+    with showing(progress), counting(len(rest)) as tell:
+        for done, i in enumerate(rest, 1):
+            slopes = lead_over_others(W[None], aim[[i]])[0]
+            if targeted:
+                dx[i], proved[i] = _solve(slopes, margin - leads[i], low[i], high[i], seconds)
+            else:  # the other classes' leads over the label
+                found = [
+                    _solve(-slopes[[j]], margin + leads[i, [j]], low[i], high[i], seconds) for j in range(len(slopes))
+                ]
+                counts = [np.inf if np.isnan(change).any() else np.count_nonzero(change) for change, _ in found]
+                dx[i], proved[i] = found[np.argmin(counts)][0], all(sure for _, sure in found)
+            tell(done)
     dx = into_range(net, x, dx.reshape(x.shape))
     return FewestPixels(*conclude(net, x, dx, aim, targeted), proved)
 

@@ -25,6 +25,7 @@ from bea.networks.network import Network
 from bea.networks.row_space import from_row_space, in_row_space, to_row_space
 from bea.numerics.arrays import column, flat, image_norms
 from bea.numerics.checks import check_count, check_each, check_positive
+from bea.numerics.progress import showing
 
 METHODS = ("newton", "gradient")
 DESCENT = 0.3  # part of the fall that the slope promises, at least, for a step to count; a valley's bottom has half
@@ -76,6 +77,7 @@ class NewtonResult(PenaltyResult):
     iterations: np.ndarray
     products: np.ndarray
     gradient_norm: np.ndarray
+    standing = "locally optimal for their weights"
 
 
 def minimise(
@@ -131,7 +133,17 @@ def minimise(
 
 
 def newton_attack(
-    net: Network, x, label, *, target=None, margin=1e-3, weights=(0.1, 1e10), halvings=10, steps=50, tolerance=1e-8
+    net: Network,
+    x,
+    label,
+    *,
+    target=None,
+    margin=1e-3,
+    weights=(0.1, 1e10),
+    halvings=10,
+    steps=50,
+    tolerance=1e-8,
+    progress=False,
 ) -> NewtonResult:
     """Minimum of ``‖Δx‖² + weight · loss`` by Newton's method, for a weight as small as may be (paper R, eq. 6).
 
@@ -155,6 +167,8 @@ def newton_attack(
         Newton steps for one weight, at most.
     tolerance : float
         Of ‖∇φ‖, relative to its two parts, for one weight.
+    progress : bool
+        Whether to show on the screen how far it is, as in ``bea.attack``.
 
     Returns
     -------
@@ -164,8 +178,8 @@ def newton_attack(
     Raises
     ------
     ValueError
-        For images of wrong shape or range, classes of wrong shape or out of range, a target that is the label, and a
-        margin, weights, halvings, steps or tolerance that make no sense.
+        For images of wrong shape or range, classes of wrong shape or out of range, and a margin, weights, halvings,
+        steps or tolerance that make no sense.
     TypeError
         For classes that are not integers.
     """
@@ -196,7 +210,8 @@ def newton_attack(
             image_norms(slope),
         )
 
-    return NewtonResult(*in_image_blocks(net, block, x, aim))
+    with showing(progress):
+        return NewtonResult(*in_image_blocks(net, block, x, aim))
 
 
 def _minimise(net, x, aim, factor, start, method, steps, tolerance) -> Minimum:

@@ -23,6 +23,7 @@ import numpy as np
 from bea.attacks.common import InputAttackResult
 from bea.numerics.arrays import image_norms
 from bea.numerics.checks import check_count, check_positive
+from bea.numerics.progress import counting
 
 FACTOR = 10.0  # between one weight and the next, until there is both a failure and a success
 
@@ -76,26 +77,28 @@ def search_weight(solve, shape, *, weights, halvings, already=None) -> tuple[np.
     active = np.ones(n, dtype=bool)
     if already is not None:
         active[already], best[already], weight[already] = False, 0.0, 0.0
-    while (rest := np.flatnonzero(active)).size:
-        found, won = solve(rest, trial[rest], start[rest])
-        size = image_norms(found)
-        shorter = won & (size < best[rest])
-        some = rest[shorter]
-        dx[some], best[some], weight[some] = found[shorter], size[shorter], trial[some]
-        go_on = shorter | np.isinf(best[rest])
-        start[rest[go_on]] = found[go_on]
-        low[rest[~won]] = trial[rest[~won]]
-        low[rest[won & np.isinf(high[rest])]] = 0.0  # what failed from the image may succeed on the way back
-        high[rest[won]] = trial[rest[won]]
-        failed, succeeded = low[rest] > 0.0, np.isfinite(high[rest])
-        between = failed & succeeded
-        trial[rest] = np.select(
-            [between, failed],
-            [np.sqrt(low[rest]) * np.sqrt(high[rest]), np.minimum(FACTOR * low[rest], largest)],
-            high[rest] / FACTOR,
-        )
-        active[rest] = np.where(succeeded, (left[rest] > 0) & (trial[rest] > 0.0), low[rest] < largest)
-        left[rest[between]] -= 1
+    with counting(n) as tell:
+        while (rest := np.flatnonzero(active)).size:
+            found, won = solve(rest, trial[rest], start[rest])
+            size = image_norms(found)
+            shorter = won & (size < best[rest])
+            some = rest[shorter]
+            dx[some], best[some], weight[some] = found[shorter], size[shorter], trial[some]
+            go_on = shorter | np.isinf(best[rest])
+            start[rest[go_on]] = found[go_on]
+            low[rest[~won]] = trial[rest[~won]]
+            low[rest[won & np.isinf(high[rest])]] = 0.0  # what failed from the image may succeed on the way back
+            high[rest[won]] = trial[rest[won]]
+            failed, succeeded = low[rest] > 0.0, np.isfinite(high[rest])
+            between = failed & succeeded
+            trial[rest] = np.select(
+                [between, failed],
+                [np.sqrt(low[rest]) * np.sqrt(high[rest]), np.minimum(FACTOR * low[rest], largest)],
+                high[rest] / FACTOR,
+            )
+            active[rest] = np.where(succeeded, (left[rest] > 0) & (trial[rest] > 0.0), low[rest] < largest)
+            left[rest[between]] -= 1
+            tell(n - np.count_nonzero(active))
     dx[np.isinf(best)] = np.nan
     return dx, weight
 

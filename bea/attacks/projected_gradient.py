@@ -9,6 +9,7 @@ from bea.networks.network import Network
 from bea.networks.pixels import into_range
 from bea.numerics.arrays import column
 from bea.numerics.checks import check_count, check_each, check_positive
+from bea.numerics.progress import showing
 
 
 def pgd(
@@ -24,6 +25,7 @@ def pgd(
     seed=0,
     clip=False,
     stop=True,
+    progress=False,
 ) -> StepResult:
     """Repeated steps along the sign of the loss gradient, each brought back into the box (paper R, after eq. 7).
 
@@ -46,6 +48,8 @@ def pgd(
     stop : bool
         Whether an image stops at its first success, without a random start at x if it has the class already. One that
         goes on is more likely to fool other networks too.
+    progress : bool
+        Whether to show on the screen how far it is, as in ``bea.attack``.
 
     Returns
     -------
@@ -70,11 +74,12 @@ def pgd(
     def block(x, dx, aim, epsilon, step):
         return *_iterate(net, x, dx, aim, targeted, epsilon, step, steps, clip, stop), epsilon
 
-    return StepResult(*in_image_blocks(net, block, x, dx, aim, epsilon, step))
+    with showing(progress):
+        return StepResult(*in_image_blocks(net, block, x, dx, aim, epsilon, step))
 
 
 def smallest_pgd(
-    net: Network, x, label, *, target=None, steps=10, largest=1.0, tolerance=1e-3, clip=False
+    net: Network, x, label, *, target=None, steps=10, largest=1.0, tolerance=1e-3, clip=False, progress=False
 ) -> StepResult:
     """Small box in which ``pgd`` succeeds: starts from the smallest step of FGSM and halves what is below it.
 
@@ -90,6 +95,8 @@ def smallest_pgd(
         Largest ε tried.
     tolerance : float
         Accuracy of the halving, absolute, in units of the pixels.
+    progress : bool
+        Whether to show on the screen how far it is, as in ``bea.attack``.
 
     Returns
     -------
@@ -105,7 +112,7 @@ def smallest_pgd(
     """
     check_count("steps", steps)
     check_positive("tolerance", tolerance)
-    first = smallest_epsilon(net, x, label, target=target, largest=largest, clip=clip)
+    first = smallest_epsilon(net, x, label, target=target, largest=largest, clip=clip, progress=progress)
     x, aim, targeted = check_aim(net, x, label, target, clip)
 
     def block(x, dx, aim, high):
@@ -125,7 +132,8 @@ def smallest_pgd(
         dx[np.isnan(high)] = np.nan
         return *conclude(net, x, dx, aim, targeted), high
 
-    return StepResult(*in_image_blocks(net, block, first.x, first.dx, aim, first.epsilon))
+    with showing(progress):
+        return StepResult(*in_image_blocks(net, block, first.x, first.dx, aim, first.epsilon))
 
 
 def _iterate(net, x, dx, aim, targeted, epsilon, step, steps, clip, stop=True):

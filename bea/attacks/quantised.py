@@ -18,6 +18,7 @@ from bea.networks.pixels import into_range
 from bea.networks.quantiser import Quantise
 from bea.numerics.arrays import column, flat
 from bea.numerics.checks import check_count, check_each
+from bea.numerics.progress import showing
 
 INSIDE = 1e-12  # of a step: how far inside its cell a pixel stays, so that rounding does not take it out again
 BEHIND = 1e-9  # of a factor: how far behind the edge of a cell the image is looked at
@@ -69,7 +70,7 @@ def nearest_preimage(layer: Quantise, x, wanted) -> np.ndarray:
     return np.clip(x, below, above)
 
 
-def smallest_factor(net: Network, x, label, dx, *, target=None, largest=np.inf) -> FactorResult:
+def smallest_factor(net: Network, x, label, dx, *, target=None, largest=np.inf, progress=False) -> FactorResult:
     """Stretch or shrink a change until it gets through the quantiser (paper R, section C).
 
     ``min {t ≥ 0 : f(Q(clip(x + t Δx))) has the class asked for}``, clipped to the range of the pixels. Between two
@@ -86,12 +87,14 @@ def smallest_factor(net: Network, x, label, dx, *, target=None, largest=np.inf) 
         The changes, finite.
     largest : float
         Largest factor tried.
+    progress : bool
+        Whether to show on the screen how far it is, as in ``bea.attack``.
 
     Raises
     ------
     ValueError
         For a network without quantiser or range, images of wrong shape or range, classes of wrong shape or out of
-        range, a target that is the label, changes of wrong shape or not finite, or ``largest`` not positive.
+        range, changes of wrong shape or not finite, or ``largest`` not positive.
     TypeError
         For classes that are not integers.
     """
@@ -128,10 +131,14 @@ def smallest_factor(net: Network, x, label, dx, *, target=None, largest=np.inf) 
         change = into_range(net, x, column(factor, x) * dx)
         return *conclude(net, x, change, aim, targeted), factor
 
-    return FactorResult(*in_image_blocks(net, block, x, dx, aim, unknowns=x[0].size * len(edges) if len(x) else 0))
+    unknowns = x[0].size * len(edges) if len(x) else 0
+    with showing(progress):
+        return FactorResult(*in_image_blocks(net, block, x, dx, aim, unknowns=unknowns))
 
 
-def difference_step(net: Network, x, label, epsilon, *, target=None, directions=200, seed=0) -> StepResult:
+def difference_step(
+    net: Network, x, label, epsilon, *, target=None, directions=200, seed=0, progress=False
+) -> StepResult:
     """One step along signs estimated from the logits alone, without a derivative.
 
     ``Δx = ±ε sign Σ_u (m(x + ε u) - m(x - ε u)) u`` over random vectors u of signs, m the lead of the target, or, with
@@ -148,6 +155,8 @@ def difference_step(net: Network, x, label, epsilon, *, target=None, directions=
     directions : int
     seed : int
         Of the random signs.
+    progress : bool
+        Whether to show on the screen how far it is, as in ``bea.attack``.
 
     Raises
     ------
@@ -171,4 +180,5 @@ def difference_step(net: Network, x, label, epsilon, *, target=None, directions=
         dx = into_range(net, x, change)
         return *conclude(net, x, dx, aim, targeted), epsilon
 
-    return StepResult(*in_image_blocks(net, block, x, aim, epsilon))
+    with showing(progress):
+        return StepResult(*in_image_blocks(net, block, x, aim, epsilon))

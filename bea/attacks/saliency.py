@@ -15,12 +15,23 @@ from bea.networks.network import Network
 from bea.networks.pixels import into_range
 from bea.numerics.arrays import flat
 from bea.numerics.checks import check_count, check_positive
+from bea.numerics.progress import counting, showing
 
 RULES = ("lead", "printed", "random")
 
 
 def saliency_attack(
-    net: Network, x, label, *, target=None, margin=1e-3, pixels=None, rule="lead", take_back=True, seed=0
+    net: Network,
+    x,
+    label,
+    *,
+    target=None,
+    margin=1e-3,
+    pixels=None,
+    rule="lead",
+    take_back=True,
+    seed=0,
+    progress=False,
 ) -> InputAttackResult:
     """Change one pixel after another until the class is what was asked for (paper R, section B; Papernot et al. 2016).
 
@@ -49,6 +60,8 @@ def saliency_attack(
         Whether pixels that are not needed are put back.
     seed : int
         Of the random order.
+    progress : bool
+        Whether to show on the screen how far it is, as in ``bea.attack``.
 
     Returns
     -------
@@ -59,9 +72,8 @@ def saliency_attack(
     Raises
     ------
     ValueError
-        For a network without range, images of wrong shape or range, classes of wrong shape or out of range, a target
-        that is the label, a margin that is not positive, ``pixels`` below 1 or above the number of coordinates, or an
-        unknown rule.
+        For a network without range, images of wrong shape or range, classes of wrong shape or out of range, a margin
+        that is not positive, ``pixels`` below 1 or above the number of coordinates, or an unknown rule.
     TypeError
         For classes that are not integers.
     """
@@ -87,7 +99,8 @@ def saliency_attack(
         dx[~won] = np.nan
         return conclude(net, x, dx, aim, targeted)
 
-    return InputAttackResult(*in_image_blocks(net, block, x, aim))
+    with showing(progress):
+        return InputAttackResult(*in_image_blocks(net, block, x, aim))
 
 
 def _greedy(net, x, aim, targeted, margin, pixels, score):
@@ -97,30 +110,34 @@ def _greedy(net, x, aim, targeted, margin, pixels, score):
     low, high = net.input_range
     won, rest = achieved(net.classify(x), aim, targeted), np.arange(len(x))
     rest, orders = rest[~won], []
-    for count in range(pixels + 1):
-        linear = net.linearise(z[rest])
-        reached = attack_lead(linear.logits, aim[rest], targeted) >= margin
-        won[rest[reached]] = True
-        if reached.all() or count == pixels:
-            break
-        rest, logits = rest[~reached], linear.logits[~reached]
-        jacobian = np.broadcast_to(linear.jacobian, (len(reached), *linear.jacobian.shape[1:]))[~reached]
-        useful = open_[rest] & jacobian.any(axis=1)
-        values = [
-            np.where(
-                useful & (pixel[rest] != end), score(logits, jacobian, end - pixel[rest], aim[rest], targeted), -np.inf
-            )
-            for end in (high, low)
-        ]
-        best = np.maximum(*values)
-        k, some = best.argmax(axis=1), np.arange(len(rest))
-        going = best[some, k] > -np.inf
-        upwards = values[0][some, k] >= values[1][some, k]
-        rest, k, upwards = rest[going], k[going], upwards[going]
-        pixel[rest, k] = np.where(upwards, high, low)
-        open_[rest, k] = False
-        orders.append(np.full(len(x), -1))
-        orders[-1][rest] = k
+    with counting(len(x)) as tell:
+        for count in range(pixels + 1):
+            linear = net.linearise(z[rest])
+            reached = attack_lead(linear.logits, aim[rest], targeted) >= margin
+            won[rest[reached]] = True
+            tell(len(x) - np.count_nonzero(~reached))
+            if reached.all() or count == pixels:
+                break
+            rest, logits = rest[~reached], linear.logits[~reached]
+            jacobian = np.broadcast_to(linear.jacobian, (len(reached), *linear.jacobian.shape[1:]))[~reached]
+            useful = open_[rest] & jacobian.any(axis=1)
+            values = [
+                np.where(
+                    useful & (pixel[rest] != end),
+                    score(logits, jacobian, end - pixel[rest], aim[rest], targeted),
+                    -np.inf,
+                )
+                for end in (high, low)
+            ]
+            best = np.maximum(*values)
+            k, some = best.argmax(axis=1), np.arange(len(rest))
+            going = best[some, k] > -np.inf
+            upwards = values[0][some, k] >= values[1][some, k]
+            rest, k, upwards = rest[going], k[going], upwards[going]
+            pixel[rest, k] = np.where(upwards, high, low)
+            open_[rest, k] = False
+            orders.append(np.full(len(x), -1))
+            orders[-1][rest] = k
     return z, np.array(orders, dtype=int).reshape(len(orders), len(x)).T, won
 
 

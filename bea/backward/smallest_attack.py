@@ -1,17 +1,22 @@
 """Attacks by backward error (paper B, section 3): the smallest perturbation after which a chosen class wins."""
 
+from dataclasses import replace
+
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from bea.backward.clipped import kept_in_range, linearised_in_range
 from bea.backward.closed_form import Changing, changing
 from bea.backward.linearised import linearised_attack
 from bea.backward.reduction import reduce
-from bea.backward.result import AttackResult, attack_in_blocks, judge
+from bea.backward.result import AttackResult, among_others, attack_in_blocks, judge
 from bea.backward.search import search
 from bea.networks.leads import allowed_shortfall
 from bea.networks.network import Network
+from bea.networks.pixels import check_clip
 from bea.numerics.blocks import block_size, in_blocks
 from bea.numerics.checks import check_count, check_positive
+from bea.numerics.progress import showing
 
 METHODS = ("first-order", "converged")
 
@@ -25,9 +30,11 @@ def attack(
     method="first-order",
     margin=1e-3,
     activated=False,
+    clip=False,
     starts=None,
     examples=None,
     seed=0,
+    progress=False,
 ) -> AttackResult:
     """Smallest perturbation after which ``target`` wins (paper B, eqs. 5 and 6).
 
@@ -40,7 +47,7 @@ def attack(
     only the input perturbed, and logits, that is exact: the global optimum. Otherwise it is linearised, and ``success``
     says whether it holds in the network itself. ("converged") linearises again at every point it finds until the
     conditions of optimality of (5) hold: locally optimal. How, and when that fails: the book's chapter *The converged
-    attack*.
+    attack*. An image that has the target's class already needs no change: it gets none, and is a success.
 
     Parameters
     ----------
@@ -48,7 +55,7 @@ def attack(
     x : array (n, *input_shape)
         Images, pixels within ``net.input_range``.
     target : int array (n,)
-        Class that shall win, different from the present one.
+        Class that shall win.
     on : {"weights", "input", "both"} or tuple
         What may change; a tuple holds numbers of weighted layers, from 1, and "input".
     method : {"first-order", "converged"}
@@ -59,6 +66,9 @@ def attack(
     activated : bool
         Whether the constraints are on the activated outputs instead of the logits, as in ``backward_error``. The
         output activation must act elementwise; where it is "linear", the two are the same.
+    clip : bool
+        Whether ``x + Δx`` is kept within ``net.input_range``; for a change of the input alone, and constraints on the
+        logits.
     starts : int, optional
         How many searches for each sample ("converged"); the best counts. The first starts from zero, the others in
         random directions, the same for all samples, several times as far as what the first one found. By default
@@ -68,6 +78,9 @@ def attack(
         classified as the target.
     seed : int
         Of the random starts.
+    progress : bool
+        Whether to show on the screen how far it is: the samples that are done, of each search anew. That needs tqdm,
+        which the extra ``progress`` brings.
 
     Returns
     -------
@@ -76,14 +89,16 @@ def attack(
     Raises
     ------
     ValueError
-        For images of wrong shape or range, targets out of range or equal to the present class, a margin that is not
-        positive or that no activated outputs can have, ``activated`` for a softmax, an unknown ``on`` or ``method``,
-        fewer than one start.
+        For images of wrong shape or range, targets of wrong shape or out of range, a margin that is not positive or
+        that no activated outputs can have, ``activated`` for a softmax, an unknown ``on`` or ``method``, ``clip`` for a
+        network without range, with weights that change, or with constraints on activated outputs, fewer than one start.
     TypeError
         For targets that are not integers.
+    ImportError
+        For ``progress`` without tqdm.
     """
     x = net.check_images(x)
-    target = check_targets(net, x, target)
+    target = net.check_classes(target, len(x), "target")
     change = changing(net, on)
     if method not in METHODS:
         raise ValueError(f"method: expected one of {METHODS}, received {method!r}")
@@ -95,14 +110,28 @@ def attack(
     if examples is not None:
         examples = net.check_images(examples, "examples")
 
-    if method == "converged":
-        options = {"starts": starts, "examples": examples, "seed": seed}
-        return converged(net, x, target, change, margin, activated=activated, **options)
-    block = block_size(net.layers, net.input_shape)
-    with threadpool_limits(1, "blas"):  # blocks run side by side, and small matrices gain nothing from more threads
-        return attack_in_blocks(
-            lambda part: linearised_attack(net, x[part], target[part], change, margin, activated), x, block
-        )
+    if clip:
+        _check_range(net, on, change, activated)
+
+    def solve(x, target) -> AttackResult:
+        if method == "converged":
+            options = {"starts": starts, "examples": examples, "seed": seed}
+            found = converged(net, x, target, change, margin, activated=activated, **options)
+            return kept_in_range(net, x, target, margin, found, examples) if clip else found
+
+        def block(part: slice) -> AttackResult:
+            if clip:
+                return linearised_in_range(net, x[part], target[part], margin)
+            return linearised_attack(net, x[part], target[part], change, margin, activated)
+
+        with threadpool_limits(1, "blas"):  # blocks run side by side, and small matrices gain nothing from more threads
+            return attack_in_blocks(block, x, block_size(net.layers, net.input_shape))
+
+    with showing(progress):
+        rest = np.flatnonzero(net.classify(x) != target)
+        if len(rest) == len(x):
+            return solve(x, target)
+        return among_others(solve(x[rest], target[rest]), rest, net, x, target, activated)
 
 
 def converged(
@@ -125,7 +154,7 @@ def converged(
             some, conditions = reduction.take(part), (found.iterations[part], found.kkt_residual[part])
 
             def judged(won) -> AttackResult:
-                perturbation = some.perturbation(found.tau[part], won)
+                perturbation = replace(some.perturbation(found.tau[part], won), standing="locally optimal")
                 return judge(net, perturbation, target[part], margin, outputs[part], *conditions, activated)
 
             result = judged(found.won[part])
@@ -150,14 +179,10 @@ def _check_activated(net: Network, margin) -> None:
         )
 
 
-def check_targets(net: Network, x, target) -> np.ndarray:
-    """Return ``target`` as an integer array (n,), or raise as ``attack`` says."""
-    target = net.check_classes(target, len(x), "target")
-    same = net.classify(x) == target
-    if same.any():
-        first = int(np.argmax(same))
-        raise ValueError(
-            f"target: expected a class other than the present one, received {target[first]} for image {first}, "
-            f"which is already classified as {target[first]}"
-        )
-    return target
+def _check_range(net: Network, on, change: Changing, activated) -> None:
+    """Raise ``ValueError`` where there is no range to keep to, or something else than the input changes."""
+    check_clip(net, True)
+    if any(change.layers):
+        raise ValueError(f'on: expected "input", which clip is about, received {on!r}')
+    if activated and net.output_activation != "linear":
+        raise ValueError(f"activated: expected False with clip, received {activated!r}")

@@ -33,6 +33,9 @@ from bea.bounds.printed import fully_connected_bound
 from bea.networks.layers import Dense
 from bea.networks.network import Network
 from bea.numerics.blocks import in_blocks
+from bea.numerics.progress import showing
+from bea.reports.pictures import draw_shares
+from bea.reports.results import Report
 
 TRIALS = 12  # radii tried for one pair of an image and a rival
 BEYOND = 0.3  # how far the next radius goes beyond what the last one would have needed, in units of the rise
@@ -40,7 +43,7 @@ RELATIVE = 1e-9  # of the length of a gradient, to both sides
 
 
 @dataclass(frozen=True, eq=False)
-class DistanceEnclosure:
+class DistanceEnclosure(Report):
     """What is proved of n images; lengths are Euclidean, in the unit of the pixels, which may leave their range.
 
     Attributes
@@ -65,6 +68,25 @@ class DistanceEnclosure:
     h: np.ndarray
     rival: np.ndarray
     dx: np.ndarray
+    standing = "proven"
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Return the arrays with an entry a sample."""
+        return {name: getattr(self, name) for name in ("lower", "upper", "first_order", "h", "rival")}
+
+    def measured(self) -> tuple[str, np.ndarray]:
+        """Return the lower bound."""
+        return "‖Δx‖ at least, unit of the pixels", self.lower
+
+    def tally(self) -> str:
+        """Return in words how many images have an upper bound."""
+        return f"{np.count_nonzero(self.applies)} of {len(self.lower)} samples have an upper bound"
+
+    def draw(self, samples):
+        """Return a figure of how both bounds are distributed."""
+        chosen = slice(None) if samples is None else samples
+        series = {"lower bound": self.lower[chosen], "upper bound": self.upper[chosen]}
+        return draw_shares(series, "‖Δx‖, unit of the pixels")
 
     @property
     def applies(self) -> np.ndarray:
@@ -72,7 +94,7 @@ class DistanceEnclosure:
         return np.isfinite(self.upper)
 
 
-def distance_enclosure(net: Network, x, *, margin=0.0, along_ray=False) -> DistanceEnclosure:
+def distance_enclosure(net: Network, x, *, margin=0.0, along_ray=False, progress=False) -> DistanceEnclosure:
     """Enclose how far every image is from another class by Kantorovich's condition.
 
     Parameters
@@ -86,6 +108,8 @@ def distance_enclosure(net: Network, x, *, margin=0.0, along_ray=False) -> Dista
     along_ray : bool
         Whether to count one-sided curvature only: downwards for the lower bound; upwards, and only along the gradient,
         for the upper one and for h. Otherwise M is the larger of both, in all directions, as in the theorem.
+    progress : bool
+        Whether to show on the screen how far it is, as in ``bea.attack``.
 
     Raises
     ------
@@ -98,7 +122,8 @@ def distance_enclosure(net: Network, x, *, margin=0.0, along_ray=False) -> Dista
     if not hidden_stages(net):  # a linear stage behind the logits changes nothing
         net = replace(net, layers=(*net.layers, Dense(np.eye(net.classes), bias=False)))
     ball = Ball.of(hidden_stages(net))
-    ends = in_blocks(lambda part: _enclose(ball, net, part, margin, along_ray), images_at_once(ball), x)
+    with showing(progress):
+        ends = in_blocks(lambda part: _enclose(ball, net, part, margin, along_ray), images_at_once(ball), x)
     return DistanceEnclosure(*ends)
 
 

@@ -23,10 +23,13 @@ from bea.networks.leads import lead_over_each
 from bea.networks.network import Network
 from bea.networks.windows import Convolution
 from bea.numerics.blocks import block_size, in_blocks
+from bea.numerics.progress import showing
+from bea.reports.pictures import draw_shares
+from bea.reports.results import Report
 
 
 @dataclass(frozen=True, eq=False)
-class LowerBound:
+class LowerBound(Report):
     """Lower bounds for a batch of n images.
 
     Attributes
@@ -38,14 +41,40 @@ class LowerBound:
         κ of every layer: how far its input must move at least. The first column is ``radius``.
     rival : array (n,) of int
         The class that limits the bound at the logits.
+    method : str
+        By which it was found, as in ``lower_bound``.
     """
 
     radius: np.ndarray
     layers: np.ndarray
     rival: np.ndarray
+    method: str
+
+    @property
+    def standing(self) -> str:
+        """What is known of the radius: it is proven, but not by the printed theorems."""
+        return "as printed, not proven" if self.method == "peck" else f"proven ({self.method})"
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Return ``radius``, ``rival`` and κ of every layer but the first, whose κ is the radius."""
+        kappa = {f"kappa_{number}": column for number, column in enumerate(self.layers.T[1:], 2)}
+        return {"radius": self.radius, "rival": self.rival} | kappa
+
+    def measured(self) -> tuple[str, np.ndarray]:
+        """Return the radius."""
+        return "radius, unit of the pixels", self.radius
+
+    def tally(self) -> str:
+        """Return in words how many images have a radius that is not zero."""
+        return f"{np.count_nonzero(self.radius > 0.0)} of {len(self.radius)} samples have a positive radius"
+
+    def draw(self, samples):
+        """Return a figure of how the radii are distributed."""
+        name, values = self.measured()
+        return draw_shares({self.standing: values if samples is None else values[samples]}, name)
 
 
-def lower_bound(net: Network, x, label=None, *, method="lipschitz", curvature=0.0) -> LowerBound:
+def lower_bound(net: Network, x, label=None, *, method="lipschitz", curvature=0.0, progress=False) -> LowerBound:
     """Return how far an image must move at least before its class can change (paper P, sections 4 and 5).
 
     The class is that of the network in real arithmetic with the stored weights; with the methods ``"lipschitz"`` and
@@ -65,6 +94,8 @@ def lower_bound(net: Network, x, label=None, *, method="lipschitz", curvature=0.
         latter.
     curvature : float
         M of theorem 4.1, for the method ``"peck"``; zero is the limit.
+    progress : bool
+        Whether to show on the screen how far it is, as in ``bea.attack``.
 
     Raises
     ------
@@ -82,10 +113,11 @@ def lower_bound(net: Network, x, label=None, *, method="lipschitz", curvature=0.
         raise ValueError(f"curvature: expected none for the method {method!r}, received {curvature!r}")
     x = net.check_images(x)
     label = None if label is None else net.check_classes(label, len(x), "label")
-    layers, rival, own = in_blocks(METHODS[method](net, curvature), block_size(net.layers, net.input_shape), x)
+    with showing(progress):
+        layers, rival, own = in_blocks(METHODS[method](net, curvature), block_size(net.layers, net.input_shape), x)
     if label is not None:
         layers[own != label] = 0.0
-    return LowerBound(layers[:, 0].copy(), layers, rival)
+    return LowerBound(layers[:, 0].copy(), layers, rival, method)
 
 
 def proven_distances(layer: Dense, logits, error) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 
 from bea.networks.elementwise import ELEMENTWISE, Elementwise, read_parameters
 from bea.numerics.arrays import flat, read_only
+from bea.reports.texts import outlined
 
 
 class Layer:
@@ -27,6 +28,10 @@ class Layer:
     def widest(self, shape: tuple[int, ...]) -> int:
         """Return how many numbers the largest array between its input of ``shape`` and its output has."""
         return math.prod(self.output_shape(shape))
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        cls.__repr__ = outlined  # a dataclass would write out all weights otherwise
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape of one output for one input of ``shape``, or raise ``ValueError``."""

@@ -16,6 +16,7 @@ from bea.networks.layers import Dense, Readout, Weighted
 from bea.networks.perturbation import Perturbation
 from bea.networks.sequence import expand, forward_changed, leaves, pull_back, replaced, shapes_of, trace
 from bea.numerics.arrays import flat
+from bea.reports.texts import listed, outlined, wrapped
 
 # Maps after the logits that leave the order of the classes as it is, so that attacks may work on the logits.
 OUTPUT_ACTIVATIONS = ("linear", "sigmoid", "softmax", "tanh")
@@ -46,6 +47,9 @@ class Linearisation:
     inputs: list[np.ndarray]
     sensitivities: list[np.ndarray]
     jacobian: np.ndarray
+
+    def __repr__(self) -> str:
+        return wrapped(outlined(self))
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +102,18 @@ class Network:
                 raise ValueError(f"layers[{number}]: {error}") from None
         if shape[0] < 2:
             raise ValueError(f"layers: expected at least two classes, received {shape[0]}")
+
+    def __repr__(self) -> str:
+        numbers = sum(layer.matrix.size for layer in self.weighted)
+        head = (
+            f"Network: inputs {self.input_shape} within {self.input_range or 'no limits'}, {self.classes} classes, "
+            f"{numbers:,} weights, output {self.output_activation}"
+        )
+        lines, shape = [], self.input_shape
+        for layer in self.layers:
+            shape = layer.output_shape(shape)
+            lines.append(f"{layer} → {shape}")
+        return listed(head, lines)
 
     @cached_property
     def weighted(self) -> tuple[Weighted, ...]:

@@ -4,11 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bea.networks.keras_writer import perturbed_copy
 from bea.numerics.arrays import image_norms
+from bea.reports.pictures import draw_changes, draw_shares
+from bea.reports.results import Report, first_few
 
 
 @dataclass(frozen=True, eq=False)
-class Perturbation:
+class Perturbation(Report):
     """A batch of n perturbations of weights and input.
 
     Attributes
@@ -25,6 +28,8 @@ class Perturbation:
         ‖A_i‖, Frobenius, of the unperturbed layers.
     attained : bool array (n,)
         False where no first-order perturbation exists; the factors of such a sample are NaN.
+    standing : str
+        What is known of it: "linearised" or "locally optimal".
     """
 
     dA: list[tuple[np.ndarray, np.ndarray] | None]
@@ -32,6 +37,12 @@ class Perturbation:
     x: np.ndarray
     weight_norms: np.ndarray
     attained: np.ndarray
+    standing: str = "linearised"
+
+    @property
+    def images(self) -> np.ndarray:
+        """The perturbed images x + Δx, (n, *input_shape); NaN where none exists."""
+        return self.x if self.dx is None else self.x + self.dx
 
     def matrix(self, layer: int, i: int) -> np.ndarray | float:
         """Return ΔA of weighted layer number ``layer`` (from 0) for sample ``i``, (rows, columns); 0.0 if untouched."""
@@ -63,6 +74,46 @@ class Perturbation:
     def objective(self) -> np.ndarray:
         """The sum of squares of the relative norms, eq. (5) of paper B, (n,)."""
         return np.sum(self.relative_norms**2, axis=1)
+
+    def keras_model(self, model, i: int):
+        """Return a copy of the Keras model that was read, with the perturbed weights of sample ``i`` in its precision.
+
+        The image that goes with it is ``images[i]``.
+
+        Raises
+        ------
+        ValueError
+            For a model with other weights than those that were perturbed, or with weights that are not those of its
+            dense layers and convolutions one by one, and for a sample that has no perturbation.
+        """
+        return perturbed_copy(model, self, i)
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Return ``attained``, ``relative_norm`` = √objective, and the relative norms ``layer_1``, … and ``input``."""
+        relative = self.relative_norms
+        names = [*(f"layer_{number}" for number in range(1, len(self.dA) + 1)), "input"]
+        return {"attained": self.attained, "relative_norm": np.sqrt(self.objective)} | dict(
+            zip(names, relative.T, strict=True)
+        )
+
+    def measured(self) -> tuple[str, np.ndarray]:
+        """Return √objective, the norm of all changes relative to what they change."""
+        return "√(Σ ‖ΔA_i‖²/‖A_i‖² + ‖Δx‖²/‖x‖²)", np.sqrt(self.objective)
+
+    def tally(self) -> str:
+        """Return in words how many perturbations exist."""
+        return f"{np.count_nonzero(self.attained)} of {len(self.attained)} samples attained"
+
+    def draw(self, samples, titles=None):
+        """Return a figure of the images, where they change, and else of the relative norms of all layers that do."""
+        if self.dx is None:
+            chosen = slice(None) if samples is None else samples
+            relative, changing = self.relative_norms[chosen], [change is not None for change in self.dA]
+            series = {f"layer {k + 1}": relative[:, k] for k in np.flatnonzero(changing)}
+            return draw_shares(series, "‖ΔA‖/‖A‖, no unit")
+        chosen = first_few(self.attained) if samples is None else samples
+        titles = [f"sample {i}" for i in range(len(self.x))] if titles is None else titles
+        return draw_changes(self.x[chosen], self.dx[chosen], [titles[i] for i in chosen])
 
 
 def _norms(change) -> np.ndarray:

@@ -4,9 +4,12 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import accumulate
 
 import numpy as np
 from threadpoolctl import threadpool_limits
+
+from bea.numerics.progress import counting
 
 BLOCK_NUMBERS = 2**18  # in one array that holds a number for every sample of a block
 VERY_WIDE = 2**17  # numbers of one sample between two layers from which on a block has fewer than 16 of them
@@ -32,13 +35,20 @@ def blocks(n: int, size: int) -> list[slice]:
 
 
 def side_by_side(function, parts) -> Iterator:
-    """Yield what the function returns for every part, in order; threads work on several at a time."""
+    """Yield what the function returns for every part, in order; threads work on several at a time.
+
+    Parts are slices or index arrays of samples. They are counted (``bea.numerics.progress``) if there are several; a
+    function that has them all at once may count for itself.
+    """
     with threadpool_limits(1, "blas"):  # small matrices gain nothing from threads of their own, and would wait for them
         if len(parts) == 1:
             yield function(parts[0])
             return
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            yield from pool.map(function, parts)
+        sizes = [part.stop - part.start if isinstance(part, slice) else len(part) for part in parts]
+        with counting(sum(sizes)) as tell, ThreadPoolExecutor(os.cpu_count()) as pool:
+            for done, result in zip(accumulate(sizes), pool.map(function, parts), strict=True):
+                tell(done)
+                yield result
 
 
 def in_blocks(function: Callable, size: int, *arrays):

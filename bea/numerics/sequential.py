@@ -19,6 +19,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from bea.numerics.blocks import blocks, side_by_side
+from bea.numerics.progress import counting
 from bea.numerics.quadratic import smallest_feasible
 from bea.numerics.small_matrices import eliminate, gram
 
@@ -92,23 +93,25 @@ def solve(constraints, tau, allowed, *, tolerance, max_iterations, block, curved
         going=np.full(n, True),
     )
     going = np.arange(n)
-    for iteration in range(max_iterations + 1):
-        if not len(going):
-            break
-        # In blocks with about the same number of active constraints, which need the same work.
-        going = going[np.argsort((state.multipliers[going] > 0).sum(axis=1), kind="stable")]
-        parts = [going[part] for part in blocks(len(going), block)]
-        bent = curved and iteration >= STRAIGHT
-        options = {"tolerance": tolerance, "last": iteration == max_iterations, "curved": bent}
+    with counting(n) as tell:
+        for iteration in range(max_iterations + 1):
+            if not len(going):
+                break
+            # In blocks with about the same number of active constraints, which need the same work.
+            going = going[np.argsort((state.multipliers[going] > 0).sum(axis=1), kind="stable")]
+            parts = [going[part] for part in blocks(len(going), block)]
+            bent = curved and iteration >= STRAIGHT
+            options = {"tolerance": tolerance, "last": iteration == max_iterations, "curved": bent}
 
-        def step(part, options=options):
-            return _step(constraints.take(part), state.take(part), allowed[part], **options)
+            def step(part, options=options):
+                return _step(constraints.take(part), state.take(part), allowed[part], **options)
 
-        for part, result in zip(parts, side_by_side(step, parts), strict=True):
-            state.put(part, result)
-        going = np.sort(going[state.going[going]])
-        if known is not None and iteration >= PATIENCE:
-            going = going[~_hopeless(state.take(going), known[going])]
+            for part, result in zip(parts, side_by_side(step, parts), strict=True):
+                state.put(part, result)
+            going = np.sort(going[state.going[going]])
+            if known is not None and iteration >= PATIENCE:
+                going = going[~_hopeless(state.take(going), known[going])]
+            tell(n - len(going))
     return Solution(state.tau, state.iterations, state.kkt_residual)
 
 

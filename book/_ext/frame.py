@@ -105,6 +105,17 @@ def description(doctree: nodes.document, *_) -> str:
     return told
 
 
+def allow_no_tree(app, pagename, templatename, context, doctree) -> None:
+    """Give a page without a table of contents, as in a book of one chapter, an empty one: the theme needs a text."""
+    tree = context["toctree"]
+    context["toctree"] = lambda **options: tree(**options) or ""
+
+
+def give_citations_their_role(app, pagename, templatename, context, doctree) -> None:
+    """Give references the role of what a list must hold; that of docutils is out of use."""
+    context["body"] = context.get("body", "").replace('role="doc-biblioentry"', 'role="listitem"')
+
+
 def mend_links(app, pagename, templatename, context, doctree) -> None:
     """Let buttons name what they do and lead to the source of a page, not to what was made of it."""
     names = {"Suggest edit": "Edit this page", "Open issue": "Report a mistake"}
@@ -156,6 +167,8 @@ def setup(app) -> dict:
     app.add_config_value("frame_sources", digest_of(setup), "html")
     sphinxext.opengraph.get_description = description  # its own takes whatever letters come first
     app.connect("config-inited", take_addresses, priority=400)
+    app.connect("html-page-context", allow_no_tree)  # after the page for wrong addresses, before the theme
+    app.connect("html-page-context", give_citations_their_role, priority=900)
     app.connect("html-page-context", load_what_is_needed, priority=900)
     app.connect("html-page-context", mend_links, priority=900)
     app.connect("html-page-context", tell_the_licence, priority=900)

@@ -14,33 +14,37 @@ from lab.sources import digest_of
 from workflow.dependencies import all_needs
 
 RESULTS = "results/"  # where the pages of chapters are
-READ_BEFORE = {  # what a reader should know first, and no code tells
-    "book/plane": ["results/10_linear_systems"],
-    "results/12_one_layer": ["results/10_linear_systems"],
-    "results/13_deep_closed_form": ["results/12_one_layer"],
-    "results/27_the_converged_attack": ["results/12_one_layer"],
-    "results/15_table_2": ["results/13_deep_closed_form", "results/27_the_converged_attack"],
-    "results/16_pictures_against_fgsm": ["results/27_the_converged_attack"],
-    "results/17_weights_or_input": ["results/27_the_converged_attack"],
-    "book/attacker": ["results/12_one_layer"],
-    "results/19_componentwise": ["results/12_one_layer"],
-    "results/21_first_hundred_images": ["results/20_train_by_hand"],
-    "results/22_smallest_epsilon": ["results/20_train_by_hand"],
-    "results/23_law_of_epsilon": ["results/22_smallest_epsilon"],
-    "book/ray": ["results/22_smallest_epsilon"],
-    "results/24_confidence_along_the_ray": ["results/22_smallest_epsilon"],
-    "results/25_ray_or_all_directions": ["results/22_smallest_epsilon", "results/27_the_converged_attack"],
-    "results/26_what_makes_sturdier": ["results/22_smallest_epsilon"],
-    "results/31_shallow_models": ["results/30_gradient_and_hessian"],
-    "results/32_attacks_side_by_side": ["results/30_gradient_and_hessian", "results/27_the_converged_attack"],
-    "results/33_transfer": ["results/32_attacks_side_by_side"],
-    "results/34_hidden_gradient": ["results/32_attacks_side_by_side"],
-    "results/42_bounds_as_published": ["results/41_four_theorems"],
-    "book/tight_bound": ["results/41_four_theorems"],
-    "results/43_bounds_against_attacks": ["book/tight_bound", "results/42_bounds_as_published"],
-    "results/44_inside_the_ball": ["results/43_bounds_against_attacks"],
-    "results/45_robustness_and_accuracy": ["results/43_bounds_against_attacks"],
-    "results/46_kantorovich": ["book/tight_bound", "results/27_the_converged_attack"],
+LEADS_TO = {  # what a reader should know first, and no code tells: page → those that build on it
+    "results/10_linear_systems": ["book/plane", "results/12_one_layer"],
+    "results/12_one_layer": [
+        "results/13_deep_closed_form",
+        "results/27_the_converged_attack",
+        "book/attacker",
+        "results/19_componentwise",
+    ],
+    "results/13_deep_closed_form": ["results/15_table_2"],
+    "results/27_the_converged_attack": [
+        "results/15_table_2",
+        "results/17_weights_or_input",
+        "results/16_pictures_against_fgsm",
+        "results/25_ray_or_all_directions",
+        "results/32_attacks_side_by_side",
+        "results/46_kantorovich",
+    ],
+    "results/20_train_by_hand": ["results/21_first_hundred_images", "results/22_smallest_epsilon"],
+    "results/22_smallest_epsilon": [
+        "results/23_law_of_epsilon",
+        "book/ray",
+        "results/24_confidence_along_the_ray",
+        "results/25_ray_or_all_directions",
+        "results/26_what_makes_sturdier",
+    ],
+    "results/30_gradient_and_hessian": ["results/31_shallow_models", "results/32_attacks_side_by_side"],
+    "results/32_attacks_side_by_side": ["results/33_transfer", "results/34_hidden_gradient"],
+    "results/41_four_theorems": ["results/42_bounds_as_published", "book/tight_bound"],
+    "results/42_bounds_as_published": ["results/43_bounds_against_attacks"],
+    "book/tight_bound": ["results/43_bounds_against_attacks", "results/46_kantorovich"],
+    "results/43_bounds_against_attacks": ["results/44_inside_the_ball", "results/45_robustness_and_accuracy"],
 }
 WIDTH, LEFT, LINE, LETTERS, BEND = 440, 104, 17, 44, 11  # pixels, but letters to a line; BEND: of the nearest arc
 
@@ -71,7 +75,7 @@ def _files(entries: list) -> Iterator[str]:
 
 def read_before(pages: list[str]) -> dict[str, list[str]]:
     """Return page → the pages to read right before it; what those need in turn is left out."""
-    every = {page: {other for other in READ_BEFORE.get(page, []) if other in pages} for page in pages}
+    every = {page: {other for other in pages if page in LEADS_TO.get(other, ())} for page in pages}
     return {page: _nearest(before, every) for page, before in every.items()}
 
 

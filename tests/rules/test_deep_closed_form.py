@@ -2,19 +2,12 @@
 
 import pandas as pd
 import pytest
+from judged import CLAIMS, judge
 
-from lab.claims import CONTRADICTED, CORRECTED, REPRODUCED, load_claims
-from lab.parameters import ROOT
-from lab.rules import explained, rule_of
+from lab.claims import CONTRADICTED, CORRECTED, REPRODUCED
+from lab.rules import explained
 
-CLAIMS = load_claims(ROOT / "book" / "claims.yml")
 FINE, OFF = 1e-15, 1e-3
-
-
-def judge(claim, *tables):
-    """The verdict by the rule and the thresholds of the claims file."""
-    rule, thresholds = rule_of(CLAIMS[claim])
-    return rule(*tables, **thresholds).verdict
 
 
 @pytest.mark.parametrize(
@@ -22,7 +15,7 @@ def judge(claim, *tables):
     [(FINE, 2.05, REPRODUCED), (OFF, 2.0, CONTRADICTED), (FINE, 2.2, CONTRADICTED), (FINE, 1.8, CONTRADICTED)],
 )
 def test_two_layers(worst, order, verdict):
-    assert judge("B3", pd.DataFrame({"worst": [FINE, worst], "order": [2.0, order]})) == verdict
+    assert judge("B3", pd.DataFrame({"worst": [FINE, worst], "order": [2.0, order]})).verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -37,7 +30,7 @@ def test_two_layers(worst, order, verdict):
 def test_activations(tanh, softmax, repaired, verdict):
     cases = ["tanh", "softmax", "softmax", "ReLU, one unit off"]
     layers = pd.DataFrame({"case": cases, "printed": [tanh, softmax, softmax, OFF], "bea": [FINE, FINE, repaired, OFF]})
-    assert judge("B4", layers) == verdict
+    assert judge("B4", layers).verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -51,7 +44,7 @@ def test_activations(tanh, softmax, repaired, verdict):
 )
 def test_equation_4(two, three, others, verdict):
     rows = [("last", 1, FINE), ("first as printed", 2, two), ("first as printed", 3, three), ("completed", 3, others)]
-    assert judge("B5", pd.DataFrame(rows, columns=["row", "p", "difference"])) == verdict
+    assert judge("B5", pd.DataFrame(rows, columns=["row", "p", "difference"])).verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -65,7 +58,7 @@ def test_equation_4(two, three, others, verdict):
 )
 def test_two_norms(slsqp, printed, verdict):
     mixed = pd.DataFrame({"family": ["small", "trained"], "printed": [1.0, printed]})
-    assert judge("B6", pd.DataFrame({"slsqp": [1.0, slsqp]}), mixed) == verdict
+    assert judge("B6", pd.DataFrame({"slsqp": [1.0, slsqp]}), mixed).verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -79,7 +72,7 @@ def test_two_norms(slsqp, printed, verdict):
 )
 def test_convolutions(product, gap, ratio, verdict):
     shared = pd.DataFrame({"gap": [FINE, gap], "free": [ratio, 9.0], "padding": [0, 1]})
-    assert judge("B8", pd.DataFrame({"difference": [FINE, product]}), shared) == verdict
+    assert judge("B8", pd.DataFrame({"difference": [FINE, product]}), shared).verdict == verdict
 
 
 @pytest.mark.parametrize(

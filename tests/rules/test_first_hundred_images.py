@@ -3,18 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+from judged import CLAIMS, judge
 
-from lab.claims import CONTRADICTED, CORRECTED, REPRODUCED, UNDECIDED, load_claims
-from lab.parameters import ROOT
-from lab.rules import explained, rule_of
+from lab.claims import CONTRADICTED, CORRECTED, REPRODUCED, UNDECIDED
+from lab.rules import explained
 
-CLAIMS = load_claims(ROOT / "book" / "claims.yml")
 EPSILONS = [0.02, 0.01, 0.001, 0.0001]
-
-
-def judge(claim, *tables, **named):
-    rule, thresholds = rule_of(CLAIMS[claim])
-    return rule(*tables, **named, **thresholds).verdict
 
 
 def compared():
@@ -39,7 +33,7 @@ def fits(new, everything=0):
 )
 def test_rows_that_fit_and_a_constant_column(new, everything, column, verdict):
     published = {"rows": [(e, n, 3, 0.5) for e, n in zip(EPSILONS, column, strict=True)], "images": 100}
-    assert judge("D5", compared(), fits(new, everything), np.array([1, 3]), 0.9, published=published) == verdict
+    assert judge("D5", compared(), fits(new, everything), np.array([1, 3]), 0.9, published=published).verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -57,7 +51,7 @@ def test_the_spread_may_hide_the_difference(fewer, counts, least, verdict):
     table = pd.DataFrame({"epsilon": EPSILONS, "fewer": fewer, "fewer_whole": fewer})
     table = table.assign(spread=1.0, spread_whole=1.0, pairs=5)
     tables = compared(), fits(counts), table, np.array([least, 3]), 2, 0.9
-    assert judge("D6", *tables, published={"images": 100}) == verdict
+    assert judge("D6", *tables, published={"images": 100}).verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -73,14 +67,14 @@ def test_counts_and_the_decline_on_the_whole_test_set(first, last, share, verdic
     rows = [(1, seed, n, 0.06) for seed, n in enumerate(first)]
     rows += [(40, seed, n, s) for seed, (n, s) in enumerate(zip(last or [], share, strict=False))]
     longer = pd.DataFrame(rows, columns=["epochs", "seed", "new_first", "new"])
-    assert judge("D7", longer, published={"misclassified": {1: 9, 40: 4}, "images": 100}) == verdict
+    assert judge("D7", longer, published={"misclassified": {1: 9, 40: 4}, "images": 100}).verdict == verdict
 
 
 @pytest.mark.parametrize(("fooled", "verdict"), [(2, REPRODUCED), (1, UNDECIDED), (0, UNDECIDED)])
 def test_a_fifth_of_the_networks_is_enough(fooled, verdict):
     row = {"counted": "from 1", "networks": 10, "fooled": fooled, "fooled_2": 0, "median": 0.1, "lowest": 0.0}
     steps = pd.DataFrame([row | {"highest": 0.2}])
-    assert judge("D8", steps, steps.iloc[0], published={"epsilons": [0.01, 0.009]}) == verdict
+    assert judge("D8", steps, steps.iloc[0], published={"epsilons": [0.01, 0.009]}).verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -95,7 +89,7 @@ def test_a_fifth_of_the_networks_is_enough(fooled, verdict):
 def test_the_measure_decides_only_if_all_agree(limits, verdict):
     steps = pd.DataFrame({"contrast": [0.005, 0.01, 0.05], "epsilon": limits})
     published = {"invisible": [0.01, 0.001], "visible": [0.021, 0.015], "threshold": 0.01}
-    assert judge("D19", steps, EPSILONS, published=published) == verdict
+    assert judge("D19", steps, EPSILONS, published=published).verdict == verdict
 
 
 FALLS = ["images", "curve", "width", "seed", "within", "beyond"]
@@ -134,8 +128,7 @@ def falls(whole=(0, 0), best=(0, 0), few=(0, 0, 0)):
     ],
 )
 def test_falls_count_on_few_images_and_on_many(given, verdict):
-    rule, thresholds = rule_of(CLAIMS["D20"])
-    outcome = rule(falls(**given), 100, 10, points=9, largest=0.02, **thresholds)
+    outcome = judge("D20", falls(**given), 100, 10, points=9, largest=0.02)
     assert outcome.verdict == verdict
     assert f"falls for {sum(n > 0 for n in given.get('few', ()))} of 4 networks" in outcome.because
 
@@ -151,7 +144,7 @@ def test_falls_count_on_few_images_and_on_many(given, verdict):
 )
 def test_nothing_in_the_box_exceeds_the_law(error, largest, excess, verdict):
     models = pd.DataFrame({"n": [10], "change": [1.0], "error": [error], "largest": [largest]})
-    assert judge("D18", models, excess, 5) == verdict
+    assert judge("D18", models, excess, 5).verdict == verdict
 
 
 def test_thresholds_are_printed():

@@ -3,12 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from judged import CLAIMS, judge
 
-from lab.claims import CONTRADICTED, CORRECTED, REPRODUCED, load_claims
-from lab.parameters import ROOT
-from lab.rules import explained, rule_of
-
-CLAIM = load_claims(ROOT / "book" / "claims.yml")["D15"]
+from lab.claims import CONTRADICTED, CORRECTED, REPRODUCED
+from lab.rules import explained
 
 
 @pytest.mark.parametrize(
@@ -21,13 +19,12 @@ CLAIM = load_claims(ROOT / "book" / "claims.yml")["D15"]
     ],
 )
 def test_the_printed_law(distance, p, std, verdict):
-    rule, thresholds = rule_of(CLAIM)
     laws = pd.DataFrame({"mu": [0.04, np.inf], "sigma": [0.03, np.inf], "report": [0.2, 0.3]})
     tests = pd.DataFrame({"distance": [distance, distance], "p": p})
     families = pd.DataFrame({"family": ["truncated normal", "gamma"], "first_aic": [2, 0]})
-    named = thresholds | {"printed": {"mean": 0.05, "std": 0.03}}
+    printed = {"mean": 0.05, "std": 0.03}
     own = {"mu": 0.041, "sigma": 0.035, "mean": 0.049, "std": std}
-    outcome = rule(laws, tests, families, own, np.array([0.1, 0.2]), **named)
+    outcome = judge("D15", laws, tests, families, own, np.array([0.1, 0.2]), printed=printed)
     assert outcome.verdict == verdict
     assert "μ = 0.040 (0.040 to 0.040)" in outcome.ours
     assert ("parameters fit" in outcome.because) == (std == 0.03)
@@ -35,5 +32,5 @@ def test_the_printed_law(distance, p, std, verdict):
 
 
 def test_thresholds_are_printed():
-    assert "nowhere further than 0.05" in explained(CLAIM)
-    assert "at the level of 5%, for at most 50%" in explained(CLAIM)
+    assert "nowhere further than 0.05" in explained(CLAIMS["D15"])
+    assert "at the level of 5%, for at most 50%" in explained(CLAIMS["D15"])

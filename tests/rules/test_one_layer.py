@@ -2,24 +2,16 @@
 
 import pandas as pd
 import pytest
+from judged import CLAIMS, judge
 
-from lab.claims import CONTRADICTED, CORRECTED, REPRODUCED, load_claims
-from lab.parameters import ROOT
-from lab.rules import explained, rule_of
-
-CLAIMS = load_claims(ROOT / "book" / "claims.yml")
-
-
-def judge(claim, *tables, **named):
-    """The verdict by the rule and the thresholds of the claims file."""
-    rule, thresholds = rule_of(CLAIMS[claim])
-    return rule(*tables, **named, **thresholds).verdict
+from lab.claims import CONTRADICTED, CORRECTED, REPRODUCED
+from lab.rules import explained
 
 
 @pytest.mark.parametrize(("difference", "verdict"), [(1e-10, REPRODUCED), (1.1e-10, CONTRADICTED)])
 def test_the_closed_form(difference, verdict):
     checks = pd.DataFrame({"on": ["weights", "input", "both"], "difference": [1e-16, difference, 1e-16]})
-    assert judge("B1", checks) == verdict
+    assert judge("B1", checks).verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -27,12 +19,12 @@ def test_the_closed_form(difference, verdict):
     [(1e-14, 1e-14, REPRODUCED), (1e-14, 0.1, CORRECTED), (1e-12, 0.1, CONTRADICTED), (1e-12, 0, CONTRADICTED)],
 )
 def test_a_bias_as_a_column(agree, differ, verdict):
-    assert judge("B9", pd.DataFrame({"agree": [0.0, agree], "differ": [0.0, differ]})) == verdict
+    assert judge("B9", pd.DataFrame({"agree": [0.0, agree], "differ": [0.0, differ]})).verdict == verdict
 
 
 @pytest.mark.parametrize(("gap", "verdict"), [(1e-13, REPRODUCED), (1e-12, CONTRADICTED)])
 def test_kronecker(gap, verdict):
-    assert judge("B10", pd.DataFrame({"norm": [0.0, 0.0], "vec": [0.0, gap]})) == verdict
+    assert judge("B10", pd.DataFrame({"norm": [0.0, 0.0], "vec": [0.0, gap]})).verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -48,7 +40,7 @@ def test_table_one(norms, in_keras, success, verdict):
     attacks = pd.DataFrame({"net": ["one", "two"], "norm": [0.01, 0.02], "in_keras": [True, in_keras]})
     whole, lengths = pd.DataFrame({"norm": [0.01, 0.02], "success": [True, success]}), pd.DataFrame({"median": [0.01]})
     published = {"norms": {7: dict(enumerate(norms))}, "typical": 0.01}
-    assert judge("B12", attacks, whole, lengths, published=published) == verdict
+    assert judge("B12", attacks, whole, lengths, published=published).verdict == verdict
 
 
 @pytest.mark.parametrize(

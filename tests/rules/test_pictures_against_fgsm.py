@@ -3,18 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from judged import judge
 
-from lab.claims import CONTRADICTED, CORRECTED, REPRODUCED, UNDECIDED, load_claims
-from lab.parameters import ROOT
-from lab.rules import rule_of
-
-CLAIMS = load_claims(ROOT / "book" / "claims.yml")
-
-
-def judge(claim, *tables, **named):
-    """The outcome by the rule and the thresholds of the claims file."""
-    rule, thresholds = rule_of(CLAIMS[claim])
-    return rule(*tables, **named, **thresholds)
+from lab.claims import CONTRADICTED, CORRECTED, REPRODUCED, UNDECIDED
 
 
 @pytest.mark.parametrize(

@@ -2,18 +2,12 @@
 
 import pandas as pd
 import pytest
+from judged import CLAIMS, judge
 
-from lab.claims import CONTRADICTED, CORRECTED, REPRODUCED, UNDECIDED, load_claims
-from lab.parameters import ROOT
-from lab.rules import explained, rule_of
+from lab.claims import CONTRADICTED, CORRECTED, REPRODUCED, UNDECIDED
+from lab.rules import explained
 
-CLAIMS = load_claims(ROOT / "book" / "claims.yml")
 COLUMNS = ["near", "near_right", "near_all", "mean", "mean_all", "std", "std_all", "fooled", "fooled_right"]
-
-
-def judge(claim, *tables, **named):
-    rule, thresholds = rule_of(CLAIMS[claim])
-    return rule(*tables, **named, **thresholds).verdict
 
 
 def numbers(**columns):
@@ -26,7 +20,7 @@ def numbers(**columns):
 def test_misclassified(wrong, accuracy, verdict):
     """Our own count, which was chosen, does not enter."""
     published = {"misclassified": 120, "images": 1000, "accuracy": accuracy}
-    assert judge("D9", numbers(wrong=wrong), 1000, published=published) == verdict
+    assert judge("D9", numbers(wrong=wrong), 1000, published=published).verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -42,7 +36,7 @@ def test_misclassified(wrong, accuracy, verdict):
 )
 def test_methods(change, largest, verdict):
     agreement = {"apart": 0, "never": 0, "in_time": True, "unproved": 0, "pairs": 20} | change
-    assert judge("D10", agreement, largest, published={"largest": 0.165}) == verdict
+    assert judge("D10", agreement, largest, published={"largest": 0.165}).verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -59,7 +53,7 @@ def test_methods(change, largest, verdict):
 def test_images_that_return(odd, unresolved, confirmed, clipped, verdict):
     away = pd.DataFrame({"net": "relu-0", "confirmed": confirmed}).astype({"confirmed": bool}).assign(clipped=clipped)
     away["clipped"] = away["clipped"].astype(bool)
-    assert judge("D11", pd.DataFrame({"odd": odd, "unresolved": unresolved}), 100, away) == verdict
+    assert judge("D11", pd.DataFrame({"odd": odd, "unresolved": unresolved}), 100, away).verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -67,7 +61,7 @@ def test_images_that_return(odd, unresolved, confirmed, clipped, verdict):
     [("near_right", CORRECTED), ("near", REPRODUCED), ("near_all", UNDECIDED), ("mean", UNDECIDED)],
 )
 def test_share(reading, verdict):
-    assert judge("D12", numbers(**{reading: [0.07, 0.08]}), published={"share": 0.075}) == verdict
+    assert judge("D12", numbers(**{reading: [0.07, 0.08]}), published={"share": 0.075}).verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -80,7 +74,7 @@ def test_share(reading, verdict):
     ],
 )
 def test_moments(columns, verdict):
-    assert judge("D13", numbers(**columns), published={"mean": 0.05, "std": 0.03}) == verdict
+    assert judge("D13", numbers(**columns), published={"mean": 0.05, "std": 0.03}).verdict == verdict
 
 
 PRINTED = {
@@ -103,8 +97,7 @@ INSIDE = {"wrong": [100, 130], "near": [0.07, 0.08], "mean": [0.04, 0.06], "std"
 )
 def test_curve(change, largest, outside):
     """It passes through all that is printed, or those that it misses are named."""
-    rule, thresholds = rule_of(CLAIMS["D14"])
-    outcome = rule(numbers(**INSIDE | change), largest, 0.004, printed=PRINTED, **thresholds)
+    outcome = judge("D14", numbers(**INSIDE | change), largest, 0.004, printed=PRINTED)
     assert outcome.verdict == (UNDECIDED if outside else REPRODUCED)
     assert (f"not those of {outside};" in outcome.ours) == bool(outside)
 
@@ -113,7 +106,7 @@ def test_curve(change, largest, outside):
     ("fooled", "verdict"), [([0.96, 0.97], REPRODUCED), ([0.94, 0.97], UNDECIDED), ([0.9, 0.95], UNDECIDED)]
 )
 def test_passed(fooled, verdict):
-    assert judge("D21", numbers(fooled=fooled), published={"share": 0.95, "epsilon": 0.1}) == verdict
+    assert judge("D21", numbers(fooled=fooled), published={"share": 0.95, "epsilon": 0.1}).verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -128,14 +121,14 @@ def test_passed(fooled, verdict):
 )
 def test_accuracy_and_robustness(fooled, mean, verdict):
     path = pd.DataFrame({"epochs": [1, 3, 7], "accuracy": [0.8, 0.9, 0.95], "fooled": fooled, "mean": mean})
-    assert judge("D23", path, path[:1], published={"epsilon": 0.01}) == verdict
+    assert judge("D23", path, path[:1], published={"epsilon": 0.01}).verdict == verdict
 
 
 def test_more_units_that_gain_more_accuracy_are_a_correction():
     path = pd.DataFrame({"epochs": [1, 3], "accuracy": [0.8, 0.9], "fooled": [0.3, 0.2], "mean": [0.04, 0.05]})
     wider = path.assign(accuracy=[0.8, 0.95])
-    assert judge("D23", path, path[:1], published={"epsilon": 0.01}) == REPRODUCED
-    assert judge("D23", path, wider, published={"epsilon": 0.01}) == CORRECTED
+    assert judge("D23", path, path[:1], published={"epsilon": 0.01}).verdict == REPRODUCED
+    assert judge("D23", path, wider, published={"epsilon": 0.01}).verdict == CORRECTED
 
 
 def test_thresholds_are_printed():

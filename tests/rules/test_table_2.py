@@ -3,20 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+from judged import judge
 
-from lab.claims import CONTRADICTED, CORRECTED, REPRODUCED, UNDECIDED, load_claims
-from lab.parameters import ROOT
-from lab.rules import rule_of
+from lab.claims import CONTRADICTED, CORRECTED, REPRODUCED, UNDECIDED
 
-CLAIMS = load_claims(ROOT / "book" / "claims.yml")
 PUBLISHED = {"accuracy": 0.97, "norms": {7: {0: 0.08, 1: 0.06}, 8: {0: 0.06, 1: 0.04}}, "attempts": 4}
 SPREAD = 0.17  # the median of 1/7 and 1/5
-
-
-def judge(claim, *tables, **named):
-    """The outcome by the rule and the thresholds of the claims file."""
-    rule, thresholds = rule_of(CLAIMS[claim])
-    return rule(*tables, **named, **thresholds)
 
 
 def axis(free=None, penalised=None, logits=None):

@@ -3,18 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from judged import CLAIMS, judge
 
-from lab.claims import CONTRADICTED, CORRECTED, REPRODUCED, UNDECIDED, load_claims
-from lab.parameters import ROOT
-from lab.rules import explained, rule_of
+from lab.claims import CONTRADICTED, CORRECTED, REPRODUCED, UNDECIDED
+from lab.rules import explained
 from studies.train_by_hand import POINTS, smooth_relu_errors
-
-CLAIMS = load_claims(ROOT / "book" / "claims.yml")
-
-
-def judge(claim, *tables, **named):
-    rule, thresholds = rule_of(CLAIMS[claim])
-    return rule(*tables, **named, **thresholds)
 
 
 @pytest.mark.parametrize(

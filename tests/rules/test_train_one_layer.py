@@ -2,12 +2,10 @@
 
 import numpy as np
 import pytest
+from judged import CLAIMS, judge
 
-from lab.claims import CONTRADICTED, REPRODUCED, load_claims
-from lab.parameters import ROOT
-from lab.rules import explained, rule_of
-
-CLAIM = load_claims(ROOT / "book" / "claims.yml")["B11"]
+from lab.claims import CONTRADICTED, REPRODUCED
+from lab.rules import explained
 
 
 @pytest.mark.parametrize(
@@ -15,9 +13,8 @@ CLAIM = load_claims(ROOT / "book" / "claims.yml")["B11"]
     [([0.915, 0.929], REPRODUCED), ([0.92, 0.9312], CONTRADICTED), ([0.909, 0.92], CONTRADICTED)],
 )
 def test_all_seeds_are_near_the_published_accuracy(accuracies, verdict):
-    rule, thresholds = rule_of(CLAIM)
-    assert rule(np.array(accuracies), published=CLAIM["published"], **thresholds).verdict == verdict
+    assert judge("B11", np.array(accuracies), published=CLAIMS["B11"]["published"]).verdict == verdict
 
 
 def test_the_threshold_is_printed():
-    assert "within 1%" in explained(CLAIM)
+    assert "within 1%" in explained(CLAIMS["B11"])

@@ -2,12 +2,11 @@
 
 import pandas as pd
 import pytest
+from judged import CLAIMS, judge
 
-from lab.claims import CONTRADICTED, REPRODUCED, UNDECIDED, load_claims
-from lab.parameters import ROOT
-from lab.rules import explained, rule_of
+from lab.claims import CONTRADICTED, REPRODUCED, UNDECIDED
+from lab.rules import explained
 
-CLAIM = load_claims(ROOT / "book" / "claims.yml")["R7"]
 SETTING = {"norm": 2.5, "hardest": "RBF", "questions": 100}
 
 
@@ -34,11 +33,10 @@ def test_transfer(low, pairs, smooth, lenet, verdict):
         for learner, clear in (("dense", False), ("convolutional", falls_there), ("noise", False), ("itself", True))
     ]
     ended = pd.DataFrame(rows, columns=["victim", "learner", "level", "share", "clear"])
-    rule, thresholds = rule_of(CLAIM)
     single = pd.DataFrame({"rate": [0.1, 0.5]})
-    outcome = rule(attacks, single, halves, pd.Series([True, pairs]), ended, SETTING, **thresholds)
+    outcome = judge("R7", attacks, single, halves, pd.Series([True, pairs]), ended, SETTING)
     assert outcome.verdict == verdict
 
 
 def test_the_words_hold_the_attacks():
-    assert "for FGSM, PGD, backward error; between halves" in explained(CLAIM)
+    assert "for FGSM, PGD, backward error; between halves" in explained(CLAIMS["R7"])

@@ -2,12 +2,10 @@
 
 import pandas as pd
 import pytest
+from judged import CLAIMS, judge
 
-from lab.claims import CONTRADICTED, CORRECTED, REPRODUCED, UNDECIDED, load_claims
-from lab.parameters import ROOT
-from lab.rules import explained, rule_of
-
-CLAIMS = load_claims(ROOT / "book" / "claims.yml")
+from lab.claims import CONTRADICTED, CORRECTED, REPRODUCED, UNDECIDED
+from lab.rules import explained
 
 
 @pytest.mark.parametrize(
@@ -30,8 +28,7 @@ def test_more_examples(fooled, half, accuracy, versus, verdict):
     mean = change.groupby("added").mean()
     table = pd.DataFrame({"added": ["(before)", "all"], "fooled": [0.08, 0.07]})
     widths = mean * 0 + [0.001, half]
-    rule, thresholds = rule_of(CLAIMS["D17"])
-    outcome = rule(table, change, mean, widths, published=CLAIMS["D17"]["published"], **thresholds)
+    outcome = judge("D17", table, change, mean, widths, published=CLAIMS["D17"]["published"])
     assert outcome.verdict == verdict
     assert outcome.ours.startswith("8.00% to 7.00%")
     assert ("they do more than the control" in outcome.because) == (versus < -half)
@@ -50,8 +47,7 @@ def test_more_examples(fooled, half, accuracy, versus, verdict):
 def test_radial_networks_resist(scratch, relu, apart, verdict):
     rows = [("scratch", stage, 0, *scratch) for stage in ("early", "late")] + [("relu", "late", 0, *relu)]
     ratios = pd.DataFrame(rows, columns=["other", "stage", "seed", "fgsm", "best"])
-    rule, thresholds = rule_of(CLAIMS["D22"])
-    assert rule(ratios, apart, 7, **thresholds).verdict == verdict
+    assert judge("D22", ratios, apart, 7).verdict == verdict
 
 
 def test_the_words_hold_the_thresholds():

@@ -475,10 +475,7 @@
   // ---- the page ----------------------------------------------------------------
 
   function build(root) {
-    if (!load(E.attackerData)) {
-      html("p", { text: "The network is missing: its file is made by the notebook “18_data_of_the_attacker”." }, root);
-      return;
-    }
+    if (!load(E.attackerData)) return E.missing(root, "The network is missing: its file", "“18_data_of_the_attacker”");
     const later = E.eachFrame(() => set({}), true); // compute once the browser has shown what the hand did
     const [show, hand, more] = E.stage(root), strip = html("div", { class: "explorable-attack" }, show);
     const showImage = drawingBoard(strip, later), drawOutcome = outcome(strip);

@@ -116,12 +116,8 @@
   }
 
   function build(root) {
-    if (!load(E.bystandersData)) {
-      html("p", { text: "The images are missing: their file is made by the notebook of this chapter." }, root);
-      return;
-    }
-    const place = html("div", { class: "explorable-inline" }, root);
-    const mark = crowd(html("div", { class: "explorable-inline-picture" }, place)), side = html("div", {}, place);
+    if (!load(E.bystandersData)) return E.missing(root, "The images are missing: their file");
+    const [place, side] = E.inline(root), mark = crowd(place);
     const tell = E.verdictLine(side), show = controls(side);
     onSet = () => {
       const now = state();

@@ -7,10 +7,11 @@
  *   svg, html      make an element, set its attributes, append it
  *   ready          run a builder as soon as its <div> is there
  *   stage          the first screen: picture and verdict, the controls beside them or below
+ *   inline         the places of what stands in a chapter; missing: say what a notebook has not made
  *   choice         a titled group for buttons; buttons: some that can look pressed; press: make one look so
  *   slider         an input for a range, with a label that says its value
  *   folded         what opens by a click on its title
- *   valueTable     a table with a heading a row, filled again and again
+ *   valueTable     a table with a heading a row, filled again and again; lengthBars: lengths to compare
  *   announcer      a quiet aria-live line for screen readers; verdictLine: a sentence that is shown and spoken
  *   drag           follow a pointer from its press to its release
  *   eachFrame      act on the last of many changes, once a frame
@@ -64,6 +65,17 @@
   function stage(parent) {
     const box = html("div", { class: "explorable-stage" }, parent);
     return ["show", "hand", "more"].map((part) => html("div", { class: `explorable-${part}` }, box));
+  }
+
+  /** The places of an explorable that stands in a chapter: for its picture and, beside or below it, for the rest. */
+  function inline(parent) {
+    const box = html("div", { class: "explorable-inline" }, parent);
+    return ["explorable-inline-picture", null].map((name) => html("div", { class: name }, box));
+  }
+
+  /** Say in place of an explorable that its data are not there: "The images are missing: their file", and who makes it. */
+  function missing(parent, what, notebook = "of this chapter") {
+    html("p", { text: `${what} is made by the notebook ${notebook}.` }, parent);
   }
 
   /** A group with a title, whose id is given; returns the place for its buttons. */
@@ -127,6 +139,22 @@
         values.forEach((text) => html("td", { text, class: "explorable-value" }, row));
       }
     };
+  }
+
+  /** Bars under one another, a row each [name, colours]: one part a colour, end to end. Returns a function that fills
+   *  them with rows [shares of the full width, text]. */
+  function lengthBars(parent, rows) {
+    const bars = rows.map(([name, colours]) => {
+      const row = html("div", { class: "explorable-lengths" }, parent);
+      html("span", { text: name }, row);
+      const bar = html("div", {}, row), parts = colours.map((c) => html("div", { class: `explorable-bar-${c}` }, bar));
+      return [parts, html("span", { class: "explorable-value" }, row)];
+    });
+    return (values) => values.forEach(([shares, text], i) => {
+      const [parts, value] = bars[i];
+      shares.forEach((share, k) => { parts[k].style.width = `${Math.min(100, 100 * share)}%`; });
+      value.textContent = text;
+    });
   }
 
   /** say(text) speaks the last text once nothing has changed for a while. */
@@ -217,8 +245,8 @@
   const article = (thing) => (/^[aeiou8]/.test(String(thing)) ? "an " : "a ") + thing;
 
   window.explorables = Object.assign(window.explorables || {}, {
-    setAttributes, svg, html, ready, stage, choice, buttons, press, slider, folded, valueTable, announcer,
-    drag, eachFrame, whenWide, format, percent, article,
+    setAttributes, svg, html, ready, stage, inline, missing, choice, buttons, press, slider, folded, valueTable, lengthBars,
+    announcer, drag, eachFrame, whenWide, format, percent, article,
   });
 }
 

@@ -116,8 +116,7 @@
   }
 
   function build(root) {
-    const place = html("div", { class: "explorable-inline" }, root);
-    const draw = picture(html("div", { class: "explorable-inline-picture" }, place)), side = html("div", {}, place);
+    const [place, side] = E.inline(root), draw = picture(place);
     const tell = E.verdictLine(side), show = controls(side);
     const fill = E.valueTable(E.folded(side, "The numbers", "explorable-details"), ["", "value"], "");
     onSet = () => {

@@ -200,12 +200,8 @@
   // ---- the page ----------------------------------------------------------------------
 
   function build(root) {
-    if (!load(E.lineariseData)) {
-      html("p", { text: "The network is missing: its file is made by the notebook of this chapter." }, root);
-      return;
-    }
-    const place = html("div", { class: "explorable-inline" }, root);
-    const draw = picture(html("div", { class: "explorable-inline-picture" }, place)), side = html("div", {}, place);
+    if (!load(E.lineariseData)) return E.missing(root, "The network is missing: its file");
+    const [place, side] = E.inline(root), draw = picture(place);
     const tell = E.verdictLine(side);
     const actions = html("div", { class: "explorable-buttons explorable-choice" }, side);
     const reset = () => set({ way: [[0, 0]] });

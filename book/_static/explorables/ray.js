@@ -391,10 +391,7 @@
   // ---- the page ----------------------------------------------------------------
 
   function build(root) {
-    if (!load(E.rayData)) {
-      html("p", { text: "The networks are missing: their file is made by the notebook “24_confidence_along_the_ray”." }, root);
-      return;
-    }
+    if (!load(E.rayData)) return E.missing(root, "The networks are missing: their file", "“24_confidence_along_the_ray”");
     inputs.image = Math.max(0, images.findIndex(({ reason }) => reason === "of the figures"));
 
     const [show, hand, more] = E.stage(root), parts = curvePlot(show, more), { plot } = parts;

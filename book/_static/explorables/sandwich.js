@@ -362,10 +362,7 @@
   // ---- the page ----------------------------------------------------------------
 
   function build(root) {
-    if (!load(E.sandwichData)) {
-      html("p", { text: "The networks are missing: their file is made by the notebook “44_inside_the_ball”." }, root);
-      return;
-    }
+    if (!load(E.sandwichData)) return E.missing(root, "The networks are missing: their file", "“44_inside_the_ball”");
     const moveTo = E.eachFrame((t) => set({ radius: radiusAt(nets[inputs.network], t) }));
     const [show, hand, more] = E.stage(root);
     const parts = [

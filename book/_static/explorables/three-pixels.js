@@ -89,18 +89,10 @@
 
   /** Three lengths as bars; returns the function that draws them. */
   function bars(root) {
-    const rows = [["‖R‖", "exact"], ["printed ≥", "computed"], ["proved ≥", "changed"]].map(([name, ink]) => {
-      const row = html("div", { class: "explorable-lengths" }, root);
-      html("span", { text: name }, row);
-      const bar = html("div", { class: `explorable-bar-${ink}` }, html("div", {}, row));
-      return [bar, html("span", { class: "explorable-value" }, row)];
-    });
+    const fill = E.lengthBars(root, [["‖R‖", ["exact"]], ["printed ≥", ["computed"]], ["proved ≥", ["changed"]]]);
     const note = html("p", { class: "explorable-note" }, root);
     return (now) => {
-      [now.length, now.printed, now.proved].forEach((length, i) => {
-        rows[i][0].style.width = `${Math.min(100, 100 * length / FULL)}%`;
-        rows[i][1].textContent = format(length, 3);
-      });
+      fill([now.length, now.printed, now.proved].map((length) => [[length / FULL], format(length, 3)]));
       const kappa = format(now.kappa, 3);
       note.textContent = `R = ${vector(now.change)} moves the output by ${vector(now.output)}, κ = ${kappa}.`;
     };
@@ -123,8 +115,7 @@
   }
 
   function build(root) {
-    const place = html("div", { class: "explorable-inline" }, root);
-    const draw = picture(html("div", { class: "explorable-inline-picture" }, place)), side = html("div", {}, place);
+    const [place, side] = E.inline(root), draw = picture(place);
     const tell = E.verdictLine(side), fill = bars(side), show = controls(side);
     onSet = () => {
       const now = state();

@@ -149,10 +149,7 @@
   }
 
   function build(root) {
-    if (!load(E.thresholdData)) {
-      html("p", { text: "The images are missing: their file is made by the notebook of this chapter." }, root);
-      return;
-    }
+    if (!load(E.thresholdData)) return E.missing(root, "The images are missing: their file");
     const tell = E.verdictLine(root, "explorable-threshold-verdict"), draw = histogram(root);
     const attributes = { id: "threshold-epsilon", min: 0, max: TICKS, step: 1 };
     const slider = E.slider(root, attributes, (tick) => set({ epsilon: tick / TICKS * top }));

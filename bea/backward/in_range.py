@@ -1,7 +1,7 @@
-"""The backward-error attack within the range of the pixels: ``bea.attacks.backward_error_attack(..., clip=True)``.
+"""The attack by backward error on the input within the range of the pixels: ``bea.attack(..., "input", clip=True)``.
 
 Minimises ``‖Δx‖`` such that the target leads every other class by a margin and ``low ≤ x + Δx ≤ high``, by linearising
-the leads again and again, as ``bea.attack`` does without the range. The programme linearised at a point,
+the leads again and again, as ``bea.attack`` does without ``clip``. The programme linearised at a point,
 
     minimise ½ ‖δ‖²  subject to  G δ ≥ c  and  low - x ≤ δ ≤ high - x,
 
@@ -10,6 +10,7 @@ programme without limits, nine unknowns in all (``bea.numerics.quadratic``); tha
 nothing changes. A line search on ``½ ‖Δx‖²`` plus a penalty of the largest violation makes the whole converge.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +20,7 @@ from bea.networks.network import Network
 from bea.networks.pixels import into_range
 from bea.networks.smoothing import has_kinks, round_off_kinks
 from bea.numerics.arrays import flat, image_norms
+from bea.numerics.blocks import block_size, in_blocks
 from bea.numerics.quadratic import smallest_feasible
 
 MORE = 1.01  # of the margin is aimed at, so that the margin is met from the right side
@@ -34,6 +36,66 @@ MISSED = 1e-6  # relative to the largest right-hand side: a programme that misse
 SUFFICIENT = 1e-4  # share of the predicted decrease that a step must bring
 SHORTEST = 2.0**-20  # step of the line search
 TOLERANCE = (3e-3, 1e-4)  # of the length of Δx, of the same: a step no longer than that ends the search
+
+
+def shortest_to_some_class(
+    net: Network, x, aims, changes, lengths, margin, elsewhere: Sequence[Callable]
+) -> np.ndarray:
+    """Return the shortest change within the range that reaches one of several classes, the nearest without it first.
+
+    Only classes whose change without the range is shorter than what was found within it are tried.
+
+    Parameters
+    ----------
+    net : Network
+        With an ``input_range``.
+    x : array (n, *input_shape)
+    aims : int array (n, tries)
+        None of them the present class.
+    changes : array (n, tries, *input_shape)
+        Shortest changes without the range, from which to start; NaN for none.
+    lengths : array (n, tries)
+        Theirs, infinite for none.
+    margin : float
+    elsewhere : functions
+        Of the numbers of some images (m,) and a class for each (m,): changes (m, *input_shape) to start from for the
+        images without success so far, where the range stands between.
+    """
+    best, size = np.full_like(x, np.nan), np.full(len(x), np.inf)
+    block = block_size(net.layers, net.input_shape)
+
+    def improve(some, target, start):
+        dx = in_blocks(
+            lambda x, target, start: shortest_in_range(net, x, target, margin, start), block, x[some], target, start
+        )
+        length = image_norms(dx)
+        shorter = length < size[some]
+        best[some[shorter]], size[some[shorter]] = dx[shorter], length[shorter]
+
+    for rank, order in enumerate(np.argsort(lengths, axis=1).T):
+        some = np.flatnonzero((lengths[np.arange(len(x)), order] < size) | (rank == 0))
+        improve(some, aims[some, order[some]], np.nan_to_num(changes[some, order[some]]))
+    for start in elsewhere:
+        some = np.flatnonzero(np.isinf(size))
+        target = aims[some, lengths[some].argmin(axis=1)]
+        improve(some, target, start(some, target))
+    return best
+
+
+def step_in_range(net: Network, x, target, margin, dx) -> np.ndarray:
+    """Return how far the programme linearised at ``x + dx`` goes on from dx, relative to ‖dx‖, (n,): 0 at an optimum.
+
+    Over a kink it says little, and nothing, NaN, where that programme contradicts itself.
+    """
+    d = flat(dx)
+    low, high = (flat(limit - x) for limit in net.input_range)
+    linear = net.linearise(x + dx)
+    g = lead_over_others(linear.logits, target) - margin
+    G = lead_over_others(linear.jacobian, target)
+    aimed, multipliers, _ = smallest_in_box(G, np.matvec(G, d) - g, low, high)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        length = image_norms(aimed - d) / image_norms(d)
+    return np.where(np.isnan(multipliers).any(axis=1), np.nan, length)
 
 
 def shortest_in_range(net: Network, x, target, margin, start) -> np.ndarray:
@@ -107,7 +169,7 @@ def _descend(net, x, target, margin, delta, low, high, last):
 
     for _ in range(ITERATIONS[last]):
         d, g, G, length, violation, _ = look(rest)
-        aimed, multipliers = _programme(G, np.matvec(G, d) - g, low[rest], high[rest])
+        aimed, multipliers, _ = smallest_in_box(G, np.matvec(G, d) - g, low[rest], high[rest])
         step = aimed - d
         penalty[rest] = np.maximum(penalty[rest], 2.0 * np.nan_to_num(multipliers).sum(axis=1))
         slope = np.vecdot(d, step) - penalty[rest] * violation
@@ -136,15 +198,17 @@ def _descend(net, x, target, margin, delta, low, high, last):
         if not rest.size:
             break
         d, g, G, _, _, met = look(rest)
-        step, multipliers = _programme(G, -g, low[rest] - d, high[rest] - d)
+        step, multipliers, _ = smallest_in_box(G, -g, low[rest] - d, high[rest] - d)
         go_on = ~met & ~np.isnan(multipliers).any(axis=1)
         rest = rest[go_on]
         delta[rest] = np.clip((d + step)[go_on], low[rest], high[rest])
     return delta, best
 
 
-def _programme(G, c, low, high):
-    """Return the smallest δ between the limits with ``G δ ≥ c``, (n, pixels), and its multipliers; NaN for none found.
+def smallest_in_box(G, c, low, high) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the smallest δ (n, pixels) between limits with ``G δ ≥ c``, its multipliers (n, k), and the steps (n,).
+
+    The multipliers are NaN where none was found; there δ means nothing.
 
     Newton's method on the dual: its piece at λ, where some pixels are at a limit, is a programme in the free ones. A
     small proximal term keeps it regular where few are free.
@@ -152,8 +216,9 @@ def _programme(G, c, low, high):
     n, k = c.shape
     weight, delta = np.zeros((n, k)), np.zeros_like(low)
     value, near = _dual(G, c, weight, delta), PROXIMAL * np.einsum("nkp,nkp->n", G, G) / k
-    rest, size = np.arange(n), np.abs(c).max(axis=1)
+    rest, size, steps = np.arange(n), np.abs(c).max(axis=1), np.zeros(n, int)
     for sweep in range(SWEEPS):
+        steps[rest] += 1
         rows, g, old = G[rest], c[rest], weight[rest]
         pull = np.vecmat(old, rows)
         free = (pull > low[rest]) & (pull < high[rest]) | (sweep == 0)
@@ -177,7 +242,7 @@ def _programme(G, c, low, high):
             break
     missing = (c - np.matvec(G, delta)).max(axis=1)
     weight[missing > MISSED * size] = np.nan
-    return delta, weight
+    return delta, weight, steps
 
 
 def _dual(G, c, weight, delta):

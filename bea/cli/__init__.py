@@ -1,0 +1,1 @@
+"""The command line: models, images and results in files. Above all other rooms of ``bea``, which do not know it."""

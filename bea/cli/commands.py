@@ -1,0 +1,321 @@
+"""The commands of ``bea``: each reads a model and images, asks the package, and says and keeps what came of it."""
+
+import math
+import sys
+from pathlib import Path
+
+import click
+import numpy as np
+
+from bea.attacks.epsilon_search import METHODS as EPSILON_METHODS
+from bea.attacks.epsilon_search import smallest_epsilon
+from bea.backward.closed_form import backward_error, changing
+from bea.backward.smallest_attack import METHODS as ATTACK_METHODS
+from bea.backward.smallest_attack import attack as smallest_attack
+from bea.bounds.methods import METHODS as BOUND_METHODS
+from bea.bounds.methods import lower_bound
+from bea.cli.images import read_array, read_classes, read_images
+from bea.cli.models import read_model
+from bea.cli.reports import EXACT, LINEARISED, NOT_FOUND, OPTIMAL, PROVEN, show, write
+from bea.networks.layers import Dense, Flatten, Weighted
+from bea.networks.perturbation import Perturbation
+from bea.networks.sequence import shapes_of
+from bea.numerics.arrays import flat, image_norms
+
+
+class OneLine(click.Group):
+    """A group of commands whose errors are one line each, with the exit code 2, whoever raises them."""
+
+    def main(self, *arguments, standalone_mode=True, **options):
+        """Run a command and leave Python."""
+        try:
+            code = super().main(*arguments, standalone_mode=False, **options)
+        except click.exceptions.NoArgsIsHelpError as error:
+            error.show()
+            sys.exit(2)
+        except click.Abort:
+            sys.exit(130)
+        except (click.ClickException, ValueError, TypeError, OSError, MemoryError, RuntimeError) as error:
+            message = error.format_message() if isinstance(error, click.ClickException) else str(error)
+            click.echo(f"bea: {' '.join(message.split())}", err=True)
+            sys.exit(2)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+class On(click.ParamType):
+    """What may change: a word, or numbers of layers and "input"."""
+
+    name = "on"
+
+    def convert(self, value, param, ctx):
+        """Return it as ``bea.attack`` takes it."""
+        if value in ("weights", "input", "both"):
+            return value
+        return tuple(int(part) if part.isdecimal() else part for part in value.split(","))
+
+
+PATH = click.Path(path_type=Path)
+MODEL = click.argument("model", type=PATH)
+RANGE = click.option(
+    "--range",
+    "input_range",
+    type=(float, float),
+    metavar="LOW HIGH",
+    help="Smallest and largest value that a pixel may have. Only network files know it themselves.",
+)
+ON = click.option(
+    "--on",
+    type=On(),
+    default="weights",
+    show_default=True,
+    metavar="weights|input|both|LAYERS",
+    help='What may change; LAYERS are numbers of layers with weights, from 1, and "input": 1,3,input.',
+)
+LABEL = click.option(
+    "--label", metavar="CLASS", help="True class, or a .npy file with one an image. [default: its own]"
+)
+OUT = click.option(
+    "--out", type=PATH, metavar="FOLDER", help="Where arrays.npz, table.csv and picture.png are written."
+)
+READING = (
+    click.argument("images", type=PATH),
+    RANGE,
+    click.option(
+        "--divide", type=float, default=1.0, metavar="NUMBER", help="Divide all pixels by this, 255 for bytes."
+    ),
+    click.option("--array", metavar="NAME", help="Which array of an .npz file with several ones."),
+    click.option("--first", type=click.IntRange(min=1), metavar="N", help="Read no more than so many images."),
+    OUT,
+)
+
+
+def reading(command):
+    """Let a command have a model, images, and how both are read."""
+    for part in reversed((MODEL, *READING)):
+        command = part(command)
+    return command
+
+
+def choices(methods):
+    """Return the option ``--method``, the first one the default."""
+    return click.option("--method", type=click.Choice(methods), default=methods[0], show_default=True)
+
+
+@click.group(cls=OneLine, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="bea", message="%(prog)s %(version)s")
+def bea():
+    r"""Say how little must change for a classifier to give another answer.
+
+    MODEL is a network file (.npz), a Keras model (.keras, .h5), an ONNX model (.onnx) or an exported PyTorch programme
+    (.pt2). IMAGES are an array (.npy, .npz) whose first axis is the image, a folder of .png files, whose pixels are
+    read as numbers between 0 and 1, or a table (.csv) with a row an image.
+
+    \b
+    bea info model.keras
+    bea attack model.keras images.npy --target 3 --on input --method converged --out found
+    bea bound model.keras images.npy --method local
+
+    Each row that is printed says what its number is: exact, the smallest there is; proven, by a bound that holds in
+    spite of rounding; locally optimal, so that none nearby is smaller; linearised, the smallest to first order.
+    """
+
+
+@bea.command()
+@MODEL
+@RANGE
+def info(model, input_range):
+    """Say what a model consists of.
+
+    Every layer with the shape of its output, and the shape and the norm of its weights; the range of the pixels, the
+    classes, and what the model makes of the logits.
+    """
+    net = read_model(model, input_range).net
+    norms, rows = iter(zip(range(1, len(net.weighted) + 1), net.weight_norms, strict=True)), []
+    for layer, _, shape in shapes_of(net.layers, net.input_shape):
+        i, norm = next(norms) if isinstance(layer, Weighted) else (None, "")
+        size = "" if i is None else f"{i}: {' × '.join(map(str, layer.matrix.shape))}"
+        rows.append((type(layer).__name__, "×".join(map(str, shape)), size, norm))
+    low, high = net.input_range or (-math.inf, math.inf)
+    click.echo(f"input {'×'.join(map(str, net.input_shape))}, pixels between {low:g} and {high:g}")
+    columns = ("layer", "output", "weights", "norm")
+    click.echo(show(dict(zip(columns, map(list, zip(*rows, strict=True)), strict=True)), rows=None))
+    click.echo(f"{net.classes} classes, output activation {net.output_activation}")
+
+
+@bea.command()
+@reading
+@click.option(
+    "--target", required=True, metavar="CLASS", help="Class that shall win, or a .npy file with one an image."
+)
+@ON
+@choices(ATTACK_METHODS)
+@click.option(
+    "--margin", type=float, default=1e-3, show_default=True, help="By how much the target's logit shall lead."
+)
+@click.option("--starts", type=click.IntRange(min=1), help="How many searches for each image (converged).")
+def attack(model, images, input_range, divide, array, first, out, target, on, method, margin, starts):
+    """Find the smallest change to another class.
+
+    Of the weights, the input or both, each measured by its own norm. Images that are of this class already are left
+    out, and said so.
+    """
+    model = read_model(model, input_range)
+    net = model.net
+    names, x = read_images(images, net, array, divide, first)
+    target = net.check_classes(read_classes(target, len(x), "target"), len(x), "target")
+    some = np.flatnonzero(net.classify(x) != target)
+    if len(some) < len(x):
+        click.echo(f"{len(x) - len(some)} of {len(x)} images are of the class asked for already and are left out")
+    if not len(some):
+        return
+    names, x, target = [names[i] for i in some], x[some], target[some]
+    found = smallest_attack(net, x, target, on, method=method, margin=margin, starts=starts)
+    change = found.perturbation
+    best = EXACT if _is_affine(net, on) else OPTIMAL if method == "converged" else LINEARISED
+    table = {
+        "image": names,
+        "class_before": net.classify(x),
+        "target": target,
+        "class_after": net.perturbed_logits(change).argmax(axis=1),
+        "class_in_model": model.classify_changed(change),
+        "norm": np.sqrt(np.sum(change.norms**2, axis=1)),
+        "relative_norm": np.sqrt(found.objective),
+        "kind": np.where(found.success, best, NOT_FOUND),
+    }
+    arrays = {"target": target, "success": found.success, "margin": found.margin}
+    _report(out, table, _arrays(change) | arrays, None if change.dx is None else (x, change.dx))
+
+
+@bea.command("backward-error")
+@reading
+@click.option("--outputs", type=PATH, required=True, metavar="FILE", help="The outputs to be explained, a .npy file.")
+@ON
+@click.option("--activated", is_flag=True, help="They are activated outputs, not logits.")
+@click.option("--plain", is_flag=True, help="Measure changes by their norms, not relative to what they change.")
+def backward_errors(model, images, input_range, divide, array, first, out, outputs, on, activated, plain):
+    """Find the smallest change that explains outputs.
+
+    In closed form, to first order; exact for a single affine layer. The outputs are (images, classes): those of the
+    same model in lower precision, say.
+    """
+    model = read_model(model, input_range)
+    net = model.net
+    names, x = read_images(images, net, array, divide, first)
+    y_hat = read_array(outputs)[: len(x)]
+    change = backward_error(net, x, y_hat, on, relative=not plain, activated=activated)
+    best = EXACT if _is_affine(net, on) and not activated else LINEARISED
+    table = {
+        "image": names,
+        "class_before": net.classify(x),
+        "class_asked_for": y_hat.argmax(axis=1),
+        "class_after": _classes(net.perturbed_logits(change), change.attained),
+        "class_in_model": model.classify_changed(change),
+        "norm": np.sqrt(np.sum(change.norms**2, axis=1)),
+        "relative_norm": np.sqrt(change.objective),
+        "kind": np.where(change.attained, best, NOT_FOUND),
+    }
+    _report(out, table, _arrays(change), None if change.dx is None else (x, change.dx))
+
+
+@bea.command()
+@reading
+@LABEL
+@choices(tuple(BOUND_METHODS))
+def bound(model, images, input_range, divide, array, first, out, label, method):
+    """Say how far an image must move at least.
+
+    With "lipschitz" and "local" no smaller change of the input can do it, which is proven in spite of rounding; "peck"
+    are the theorems as they were printed, which are not.
+    """
+    net = read_model(model, input_range).net
+    names, x = read_images(images, net, array, divide, first)
+    label = None if label is None else read_classes(label, len(x), "label")
+    found = lower_bound(net, x, label, method=method)
+    sizes = image_norms(x)
+    table = {
+        "image": names,
+        "class_before": net.classify(x),
+        "rival": found.rival,
+        "norm": found.radius,
+        "relative_norm": np.divide(found.radius, sizes, out=np.full(len(x), np.nan), where=sizes > 0.0),
+        "kind": np.full(len(x), "as printed" if method == "peck" else PROVEN),
+    }
+    _report(out, table, {"radius": found.radius, "layers": found.layers, "rival": found.rival})
+
+
+@bea.command()
+@reading
+@LABEL
+@click.option("--target", metavar="CLASS", help="Class that shall win, or a .npy file. [default: any but the label]")
+@choices(EPSILON_METHODS)
+@click.option("--largest", type=float, default=1.0, show_default=True, help="Longest step tried.")
+@click.option("--step", type=float, default=0.001, show_default=True, help="Step of the scan.")
+@click.option("--tolerance", type=float, default=1e-6, show_default=True, help="Accuracy of the other methods.")
+@click.option("--clip", is_flag=True, help="Keep pixels in the range of the model.")
+def epsilon(
+    model, images, input_range, divide, array, first, out, label, target, method, largest, step, tolerance, clip
+):
+    """Find the smallest step of the gradient's sign.
+
+    Along the sign of the loss gradient, until the class changes. All in units of the pixels. With "exact" it is proven
+    that no smaller step does it, up to the tolerance.
+    """
+    model = read_model(model, input_range)
+    net = model.net
+    names, x = read_images(images, net, array, divide, first)
+    before = net.classify(x)
+    label = before if label is None else read_classes(label, len(x), "label")
+    target = None if target is None else read_classes(target, len(x), "target")
+    options = {"method": method, "largest": largest, "step": step, "tolerance": tolerance, "clip": clip}
+    found = smallest_epsilon(net, x, label, target=target, **options)
+    table = {
+        "image": names,
+        "class_before": before,
+        "target": np.full(len(x), None) if target is None else target,
+        "class_after": found.found,
+        "class_in_model": model.classify_changed(_of_input(net, x, found.dx)),
+        "epsilon": found.epsilon,
+        "norm": found.l2,
+        "relative_norm": found.norm,
+        "kind": np.where(found.proved, PROVEN, np.where(np.isnan(found.epsilon), NOT_FOUND, "found")),
+    }
+    arrays = {"dx": found.dx, "epsilon": found.epsilon, "success": found.success, "proved": found.proved}
+    _report(out, table, arrays, (x, found.dx))
+
+
+def _is_affine(net, on) -> bool:
+    """Return whether only the weights or only the input of one affine layer change, so that nothing is neglected."""
+    *before, last = net.layers
+    change = changing(net, on)
+    one = isinstance(last, Dense) and all(isinstance(layer, Flatten) for layer in before)
+    return one and any(change.layers) != change.input
+
+
+def _classes(logits, there) -> np.ndarray:
+    """Return the classes of logits, None where there are none."""
+    return np.where(there, np.nan_to_num(logits).argmax(axis=1), None)
+
+
+def _of_input(net, x, dx) -> Perturbation:
+    """Return a change of the input alone, missing where it is NaN."""
+    there = ~np.isnan(flat(dx)).any(axis=1)
+    return Perturbation([None] * len(net.weighted), dx, x, net.weight_norms, there)
+
+
+def _arrays(change) -> dict[str, np.ndarray]:
+    """Return what a perturbation consists of: dx, and left and right factors or entries of the change of a layer."""
+    found = {} if change.dx is None else {"dx": change.dx}
+    for number, part in enumerate(change.dA, start=1):
+        if isinstance(part, tuple):
+            found |= {f"left_{number}": part[0], f"right_{number}": part[1]}
+        elif part is not None:
+            found[f"change_{number}"] = part
+    return found | {"relative_norms": change.relative_norms}
+
+
+def _report(out, table, arrays, images=None) -> None:
+    click.echo(show(table))
+    if out is not None:
+        written = write(out, arrays, table, images)
+        missing = "" if "picture.png" in written else '; for a picture: pip install "bea[plot]"'
+        click.echo(f"written to {out}: {', '.join(written)}{missing}")
