@@ -19,7 +19,7 @@ SHARP = 1e-5  # relative; the two kinds of GELU differ by 4e-4, and single preci
 
 
 def recognised(values) -> tuple | None:
-    """Return the layers of the function that has ``values`` on the grid, or twice a known one; None for no known one."""
+    """Return the layers of the function that has ``values`` on the grid; None if it is no known one, nor twice one."""
     values = np.asarray(values, dtype=float).ravel()
     if values.shape != GRID.shape or not np.isfinite(values).all():
         return None
