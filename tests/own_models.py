@@ -9,6 +9,7 @@ from unittest import mock
 
 import numpy as np
 
+from bea import Network
 from lab.keras_backend import keras
 
 layers = keras.layers
@@ -341,3 +342,12 @@ def build(case):
             value = rng.standard_normal(variable.shape) / 2
             variable.assign(np.abs(value) + 0.5 if "variance" in variable.name else value)
     return model
+
+
+def outcome(case) -> str:
+    """Return "converts", or what the error says: what a table of kinds shows."""
+    try:
+        Network.from_keras(build(case))
+    except ValueError as error:
+        return str(error)
+    return "converts"

@@ -1,5 +1,7 @@
 """`Network.from_keras`: every kind of layer that converts computes what Keras computes, and the others are refused."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -33,6 +35,6 @@ def test_a_converted_model_computes_what_keras_computes(name):
 def test_a_model_without_counterpart_is_refused_in_one_line(name):
     """It names the layer, its kind, and what would work."""
     case = own_models.REFUSED[name]
-    with pytest.raises(ValueError, match=case[2]) as caught:
-        Network.from_keras(own_models.build(case))
-    assert "\n" not in str(caught.value)
+    said = own_models.outcome(case)
+    assert re.search(case[2], said)
+    assert "\n" not in said
