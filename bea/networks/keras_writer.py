@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from bea.networks.keras_reader import layers_of
+from bea.networks.keras_reader import reading_of
 from bea.networks.layers import Weighted
+from bea.networks.sequence import leaves
 from bea.networks.windows import Convolution
 
 
@@ -21,7 +22,7 @@ def perturbed_copy(model, perturbation, i: int):
         For a model with other weights than those that were perturbed, or with weights that are not those of its dense
         layers and convolutions one by one, and for a sample that has no perturbation.
     """
-    weighted = [layer for layer in layers_of(model)[0] if isinstance(layer, Weighted)]
+    weighted = [layer for layer in leaves(reading_of(model).layers) if isinstance(layer, Weighted)]
     norms = np.array([np.linalg.norm(layer.matrix) for layer in weighted])
     if not np.array_equal(norms, perturbation.weight_norms):
         raise ValueError(
@@ -31,6 +32,11 @@ def perturbed_copy(model, perturbation, i: int):
     here, wanted = ([array.shape for array in arrays] for arrays in (model.get_weights(), _weights(weighted)))
     if here != wanted:
         raise ValueError(f"model: expected weights of the shapes {wanted} and no others, received {here}")
+    if not all(map(np.array_equal, model.get_weights(), _weights(weighted))):
+        raise ValueError(
+            "model: expected weights that stand in the order and form of those of the network, received others of the "
+            "same shapes"
+        )
     if not perturbation.attained[i]:
         raise ValueError(f"i: expected a sample with a perturbation, received {i}, which has none")
     changed = [layer.with_matrix(layer.matrix + perturbation.matrix(k, i)) for k, layer in enumerate(weighted)]
