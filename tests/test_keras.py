@@ -112,69 +112,6 @@ def test_a_softmax_at_the_end_is_set_aside_wherever_it_stands(name):
         assert relative_error(odds / odds.sum(axis=1, keepdims=True), keras_models.outputs(model, x)) <= 5e-7
 
 
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: [layers.Conv2D(3, 2, dilation_rate=2, name="c")], r"'c' of type Conv2D.*'dilation_rate': \(2, 2\)"),
-        (lambda: [layers.Conv2D(4, 2, groups=2, name="c")], "'c' of type Conv2D.*'groups': 2"),
-        (lambda: [layers.Conv2D(3, 2, data_format="channels_first", name="c")], "'c' of type Conv2D.*channels_first"),
-        (lambda: [layers.SeparableConv2D(3, 2, name="s")], "'s' of type SeparableConv2D"),
-        (lambda: [layers.MaxPooling2D(3, padding="same", name="m")], "'m' of type MaxPooling2D.*'padding': 'same'"),
-        (lambda: [layers.AveragePooling2D(3, padding="same", name="a")], "'a' of type AveragePooling2D.*'same'"),
-        (lambda: [layers.MaxPooling2D(2, data_format="channels_first", name="m")], "'m' of type MaxP.*channels_first"),
-        (lambda: [layers.Conv2D(3, 2, activation="elu", name="c")], "'c': expected an activation .* received 'elu'"),
-        (lambda: [layers.Softmax(name="s")], "'s': expected an activation .* received 'softmax'"),
-        (lambda: [layers.Softmax(1, name="s")], "'s' of type Softmax with .*'axis': 1"),
-        (lambda: [layers.Dense(3, name="d")], r"'d': matrix: expected 32 input columns .*\(4, 4, 2\)"),
-    ],
-)
-def test_a_convolutional_layer_without_counterpart_is_refused(make, message):
-    """One ValueError that names the layer and what about it is not known."""
-    model = keras.Sequential([keras.Input((4, 4, 2)), *make(), layers.Flatten(), layers.Dense(4)])
-    with pytest.raises(ValueError, match=message):
-        Network.from_keras(model)
-
-
-def test_an_input_without_a_fixed_shape_is_refused():
-    """One ValueError that names the shape."""
-    model = keras.Sequential([keras.Input((None, 3)), layers.Dense(4)])
-    with pytest.raises(ValueError, match=r"model: expected an input of fixed shape, received \(None, 3\)"):
-        Network.from_keras(model)
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: [layers.Flatten(), layers.BatchNormalization(name="b"), layers.Dense(4)], "'b' of type BatchNorm"),
-        (lambda: [layers.Flatten(), layers.LeakyReLU(name="l"), layers.Dense(4)], "'l' of type LeakyReLU"),
-        (lambda: [layers.Flatten(), layers.ReLU(6.0, name="r"), layers.Dense(4)], "'r' of type ReLU.*max_value': 6"),
-        (
-            lambda: [layers.Flatten(), layers.Dense(4, "elu", name="e"), layers.Dense(4)],
-            "'e': expected an activation .*'tanh'.* received 'elu'",
-        ),
-        (lambda: [layers.Flatten(), layers.Dense(4, layers.ReLU(6.0), name="d"), layers.Dense(4)], "'d'.*ReLU"),
-        (lambda: [layers.Flatten(), layers.Dense(4, "relu")], "output_activation: expected .*received 'relu'"),
-        (lambda: [layers.Flatten(data_format="channels_first", name="f"), layers.Dense(4)], "'f'.*channels_first"),
-    ],
-)
-def test_a_layer_without_counterpart_is_refused(make, message):
-    """One ValueError that names the layer and its type or what about it is not known."""
-    model = keras.Sequential([keras.Input((4, 4, 2)), *make()])
-    with pytest.raises(ValueError, match=message):
-        Network.from_keras(model)
-
-
-def test_a_graph_that_is_no_sequence_is_refused_or_right():
-    """A layer used twice, or two outputs: never a network that computes something else."""
-    image = keras.Input((3,))
-    shared = layers.Dense(3, "tanh")
-    twice = keras.Model(image, layers.Dense(2)(shared(shared(image))))
-    with pytest.raises(ValueError, match="model"):
-        Network.from_keras(twice)
-    with pytest.raises(ValueError, match="model"):
-        Network.from_keras(keras.Model(image, [layers.Dense(3)(image), layers.Dense(2)(image)]))
-
-
 @pytest.mark.parametrize(("on", "name"), [("weights", "one layer"), ("weights", "hidden"), ("input", "no bias")])
 def test_keras_is_fooled_by_the_perturbed_network(on, name, double):
     """The perturbed weights, put into the Keras model, or the perturbed image, shown to it, give the target."""

@@ -238,28 +238,87 @@ class Network:
 
     @classmethod
     def from_keras(cls, model, input_range=None) -> "Network":
-        """Convert a built Keras model whose layers are all known here.
+        """Convert a built Keras model, of any backend, and compare the copy with it on random inputs.
 
         Parameters
         ----------
         model : keras.Model
-            A sequence of ``Flatten``, ``Dense``, ``Conv2D`` (one group, no dilation), ``MaxPooling2D`` and
-            ``AveragePooling2D`` (without padding), ``Activation``, ``ReLU`` and ``Dropout`` layers, channels last,
-            and the ``RadialBasis`` of ``lab.keras_models``. A final ``Softmax`` layer, or other activation, becomes
-            the output activation.
+            A ``Sequential`` or functional model, models within models included, of dense, convolution (also depthwise,
+            separable, with groups or dilation, along lines), pooling, normalisation, padding, reshaping and activation
+            layers, and of the ``RadialBasis`` of ``lab.keras_models``. ``Add`` may end residual blocks. What only acts
+            in training, as ``Dropout``, is left out; batch normalisation is folded into the weights next to it. A final
+            softmax, sigmoid or tanh becomes the output activation, and a single sigmoid output two classes.
         input_range : pair of float, optional
             Smallest and largest pixel value; Keras does not store it.
 
         Raises
         ------
         ValueError
-            For a layer that has no counterpart, naming it, and for a model whose layers are no plain sequence.
+            For a layer that has no counterpart, naming it, for a graph that is neither a sequence nor made of residual
+            blocks, and for a model that computes something else than its layers say.
         """
-        from bea.networks.keras_reader import check_copy, layers_of
+        from bea.networks.keras_reader import reading_of
 
-        layers, output_activation = layers_of(model)
-        net = cls(layers, model.input_shape[1:], output_activation, input_range)
-        check_copy(net, model)
+        return cls._copied(reading_of(model), input_range)
+
+    @classmethod
+    def from_torch(cls, module, input_shape, input_range=None) -> "Network":
+        """Convert a PyTorch module as it is in ``eval`` mode, and compare the copy with it on random inputs.
+
+        Images are as the module takes them, (channels, height, width), and the columns of a dense layer are in its
+        order. What converts is as in ``from_keras``, from modules, functions and methods of PyTorch.
+
+        Parameters
+        ----------
+        module : torch.nn.Module
+            One that ``torch.fx`` can trace: its ``forward`` does the same for every input.
+        input_shape : tuple of int
+            Shape of one input, without the axis of the samples; PyTorch does not store it.
+        input_range : pair of float, optional
+            Smallest and largest pixel value.
+
+        Raises
+        ------
+        ValueError
+            As in ``from_keras``.
+        """
+        from bea.networks.torch_reader import reading_of
+
+        return cls._copied(reading_of(module, input_shape), input_range)
+
+    @classmethod
+    def from_onnx(cls, model, input_range=None) -> "Network":
+        """Convert an ONNX model, and compare the copy with what ONNX' reference computes for it on random inputs.
+
+        Inputs are as the model takes them. What converts is as in ``from_keras``; of a classifier of scikit-learn the
+        output with the probabilities is taken.
+
+        Parameters
+        ----------
+        model : path or onnx.ModelProto
+        input_range : pair of float, optional
+            Smallest and largest pixel value.
+
+        Raises
+        ------
+        ImportError
+            Without the package ``onnx``.
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            As in ``from_keras``, and for a file that is no ONNX model.
+        """
+        from bea.networks.onnx_reader import reading_of
+
+        return cls._copied(reading_of(model), input_range)
+
+    @classmethod
+    def _copied(cls, reading, input_range) -> "Network":
+        """Return the network that was read from a model, after a comparison."""
+        from bea.networks.reading import check_copy
+
+        net = cls(reading.layers, reading.input_shape, reading.output_activation, input_range)
+        check_copy(net, reading)
         return net
 
     @classmethod
