@@ -90,14 +90,14 @@ def in_keras(steps):
                 weights.append((layer, [matrix.T, bias]))
             else:
                 before = rest[0] if word == "flatten" else before
-                layer = {
-                    "avgpool": layers.AveragePooling2D,
+                made = {
+                    "avgpool": lambda: layers.AveragePooling2D(2),
                     "flatten": layers.Flatten,
                     "gap": layers.GlobalAveragePooling2D,
+                    "leaky_relu": lambda: layers.LeakyReLU(0.25),
                     "maxpool": layers.MaxPooling2D,
-                }.get(
-                    word, lambda word=word: layers.LeakyReLU(0.25) if word == "leaky_relu" else layers.Activation(word)
-                )()
+                }
+                layer = made[word]() if word in made else layers.Activation(word)
             y = layer(y)
         return y
 
@@ -196,7 +196,7 @@ def in_onnx(steps):
 
     output = put("x", steps)
     source = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", *SHAPE])
-    target = helper.make_tensor_value_info(output, TensorProto.FLOAT, None)
+    target = helper.make_tensor_value_info(output, TensorProto.FLOAT, ["n", "classes"])
     graph = helper.make_graph(nodes, "model", [source], [target], arrays)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
     model.ir_version = 9
