@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from bea.networks.keras_reader import layers_of
+from bea.networks.keras_reader import reading_of
 from bea.networks.layers import Weighted
+from bea.networks.sequence import leaves
 from bea.networks.windows import Convolution
 
 
@@ -21,7 +22,7 @@ def perturbed_copy(model, perturbation, i: int):
         For a model with other weights than those that were perturbed, or with weights that are not those of its dense
         layers and convolutions one by one, and for a sample that has no perturbation.
     """
-    weighted = [layer for layer in layers_of(model)[0] if isinstance(layer, Weighted)]
+    weighted = [layer for layer in leaves(reading_of(model).layers) if isinstance(layer, Weighted)]
     norms = np.array([np.linalg.norm(layer.matrix) for layer in weighted])
     if not np.array_equal(norms, perturbation.weight_norms):
         raise ValueError(
