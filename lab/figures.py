@@ -12,9 +12,10 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from bea.reports.pictures import BLUE, COLOURS, GREEN, SKY, VERMILLION
+from bea.reports.pictures import ORANGE as ORANGE
+from bea.reports.pictures import PURPLE as PURPLE  # chapters take all colours from here
 from lab.wording import signed
-
-from bea.reports.pictures import BLUE, COLOURS, VERMILLION
 
 INK = "#010203"  # drawn as the colour of the surrounding text
 LEGIBLE = 9  # pixels: letters are never smaller on the screen; a figure scrolls before they are

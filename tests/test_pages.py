@@ -157,7 +157,7 @@ SERIOUS = """async (only) => {
 # What opens or turns dark fades in, and is faint meanwhile.
 STILL = "Promise.allSettled(document.getAnimations().map(({ finished }) => finished))"
 
-# The size of the letters of every text of a figure in pixels; exponents and indices are smaller than what they stand at.
+# The size of the letters of every text of a figure in pixels; exponents and indices are smaller than their base.
 LETTERS = """() => [...document.querySelectorAll(".bea-figure svg text")].map((text) => {
   const scale = text.ownerSVGElement.getBoundingClientRect().width / text.ownerSVGElement.viewBox.baseVal.width;
   const sizes = [text, ...text.querySelectorAll("tspan")].filter((e) => e.childElementCount === 0)

@@ -241,6 +241,7 @@ def test_a_page_says_what_may_be_done_with_it(page, parsed):
 
 # ---- for everybody -----------------------------------------------------------
 
+
 def test_a_link_shows_what_it_leads_to(open_page):
     """By pointer and by keyboard; what is shown can be pointed at, goes away with Escape, and has no id twice."""
     page = open_page("results/12_one_layer.html")

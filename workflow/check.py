@@ -43,7 +43,8 @@ def main() -> None:
         print("the smoke book was not made, so nothing was tested", file=sys.stderr)
         sys.exit(code)
     print("2 of 2 steps: the tests", flush=True)
-    command = [sys.executable, "-m", "pytest", "-n", cores, "--dist", "loadscope", "--no-loadscope-reorder", "-p", "workflow.kernels"]
+    command = [sys.executable, "-m", "pytest", "-p", "workflow.kernels"]
+    command += ["-n", cores, "--dist", "loadscope", "--no-loadscope-reorder"]
     command += ["--nbval-lax", "--nbval-cell-timeout", "300", "tests", *map(str, compared(COPY / "results"))]
     with tempfile.TemporaryDirectory() as nothing:
         environment = os.environ | {"PYTHONPATH": str(Path.cwd()), "BEA_REMEMBERED": nothing}
