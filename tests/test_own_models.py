@@ -27,7 +27,6 @@ def test_a_converted_model_computes_what_keras_computes(name):
     x = np.random.default_rng(5).uniform(-3.0, 3.0, (4, *net.input_shape))
     found = np.asarray(model(x.astype(np.float32), training=False))
     assert relative_error(shown(net, x, model), found.reshape(4, -1)) <= 5e-7
-        print(name, relative_error(shown(net, x, model), found.reshape(4, -1)), file=f)
 
 
 @pytest.mark.parametrize("name", own_models.REFUSED)

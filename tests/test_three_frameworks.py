@@ -57,7 +57,6 @@ def test_keras_and_another_framework_give_one_network(framework, kept):
     found = found_for(other, first(x))
     for name, values in expected.items():
         values = first(values) if name in ("input", "pgd") else values
-        print(name, relative_error(found[name], values))
         np.testing.assert_allclose(found[name], values, rtol=1e-6, atol=1e-6 * np.abs(values).max(), err_msg=name)
 
 

@@ -1,27 +1,16 @@
 """From ONNX models to networks, by ONNX' own reader; the package ``onnx`` is imported when one is read."""
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from bea.networks import translating
 from bea.networks.graph import Graph
-from bea.networks.layers import Activation, Flatten, Readout
-from bea.networks.normalisation import PReLU
+from bea.networks.layers import Activation, Readout
+from bea.networks.onnx_functions import GRID, Functions
+from bea.networks.onnx_operators import BATCH, KINDS, PLAIN, Model, Settings
 from bea.networks.reading import Reading, read
-from bea.networks.reshaping import Permute, Reshape
-from bea.networks.tidying import Foldable
-from bea.networks.windows import AveragePool, MaxPool
 
-BATCH = 0  # what stands for the number of samples in a shape: in a Reshape, 0 is "as in the input"
-# Elementwise functions without settings, by what they are called in ``Activation``.
-PLAIN = {"Abs": "abs", "Exp": "exponential", "HardSwish": "hard_silu", "Mish": "mish", "Relu": "relu"}
-PLAIN |= {"Sigmoid": "sigmoid", "Softplus": "softplus", "Softsign": "softsign", "Tanh": "tanh"}
-# A function of y that is the product of y and another function of y.
-PRODUCTS = {("Sigmoid",): "silu", ("HardSigmoid",): "hard_silu", ("Tanh", "Softplus"): "mish"}
 INSTEAD = {
     **dict.fromkeys(
         ("LSTM", "GRU", "RNN", "Loop", "Scan", "If"), "a network without recurrence or branches of control"
@@ -34,30 +23,6 @@ INSTEAD = {
     **dict.fromkeys(("TreeEnsembleClassifier", "SVMClassifier"), "a neural network or a logistic regression"),
     **dict.fromkeys(("QuantizeLinear", "DequantizeLinear", "QLinearConv"), "the model before its quantisation"),
 }
-
-
-@dataclass
-class Model:
-    """What is known of a model while its nodes are gone through.
-
-    Attributes
-    ----------
-    graph : Graph
-    made_by : dict
-        The node that makes a value.
-    constants : dict
-        Arrays that do not depend on the input.
-    weights : set
-        Names of arrays that have become the weights of a layer.
-    fold : function
-        Computes a node without the input among its arguments.
-    """
-
-    graph: Graph
-    made_by: dict
-    constants: dict
-    weights: set
-    fold: Callable
 
 
 def reading_of(model) -> Reading:
@@ -101,13 +66,23 @@ def reading_of(model) -> Reading:
         outputs = [onnx.ValueInfoProto(name=name) for name in node.output]
         return evaluator([node], infos, outputs).run(None, {name: constants[name] for name in inputs})
 
+    def on_grid(parts, root, name):
+        chosen = {id(part) for part in parts}
+        info = onnx.helper.make_tensor_value_info(root, onnx.helper.np_dtype_to_tensor_dtype(dtype), None)
+        part = evaluator([each for each in nodes if id(each) in chosen], [info], [onnx.ValueInfoProto(name=name)])
+        return part.run(None, {root: GRID.astype(dtype)})[0]
+
     initial = set(constants)
-    known = Model(Graph(source, shape), made_by, constants, set(), fold)
+    known = Model(Graph(source, shape), made_by, constants, fold)
+    functions = Functions(made_by, constants, on_grid)
     for node in nodes:
-        _put(onnx, known, node)
+        _put(onnx, known, functions, node)
+    if target in known.unknown:
+        raise known.unknown[target]
     if target not in known.graph.values:
         raise ValueError("model: expected an output that depends on the input, received a constant one")
-    whole = evaluator(nodes, [i for i in model.graph.input if i.name == source], [onnx.ValueInfoProto(name=target)])
+    inputs, outputs = [i for i in model.graph.input if i.name == source], [onnx.ValueInfoProto(name=target)]
+    whole = evaluator([part for node in nodes for part in _padded_apart(onnx, node)], inputs, outputs)
 
     def compute(x):
         size = fixed or len(x)
@@ -117,6 +92,25 @@ def reading_of(model) -> Reading:
         return np.concatenate(found)[: len(x)]
 
     return read(known.graph, target, compute, 1e-4)  # single precision leaves about 1e-6
+
+
+def _padded_apart(onnx, node) -> list:
+    """Return a MaxPool with padding as a Pad and a MaxPool without, and other nodes as they are.
+
+    The reference of ONNX takes the padding of a MaxPool in another order than the standard has it.
+    """
+    attributes = {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
+    pads = attributes.pop("pads", [0])
+    if node.op_type != "MaxPool" or not any(pads) or attributes.get("ceil_mode"):
+        return [node]
+    rank = len(pads) // 2
+    names = [f"{node.output[0]} {what}" for what in ("pads", "lowest", "padded")]
+    return [
+        onnx.helper.make_node("Constant", [], names[:1], value_ints=[0, 0, *pads[:rank], 0, 0, *pads[rank:]]),
+        onnx.helper.make_node("Constant", [], names[1:2], value_float=-np.inf),
+        onnx.helper.make_node("Pad", [node.input[0], *names[:2]], names[2:]),
+        onnx.helper.make_node("MaxPool", names[2:], list(node.output), **attributes),
+    ]
 
 
 def _load(onnx, path):
@@ -178,423 +172,71 @@ def _needed(model, made_by, target) -> list:
     return [node for node in model.graph.node if id(node) in wanted]
 
 
-def _put(onnx, model, node) -> None:
-    """Put down what one node makes: a constant, or a value of the graph."""
-    where = f"node {node.name or node.output[0]!r} of type {node.op_type}"
-    values = model.graph.values
-    inputs = [name for name in node.input if name in values]
+def _put(onnx, model, functions, node) -> None:
+    """Put down what one node makes: a constant, or a value of the graph, or an error for when the value is needed."""
+    where, output = f"node {node.name or node.output[0]!r} of type {node.op_type}", _output_of(node)
+    values, unknown = model.graph.values, model.unknown
+    inputs = [name for name in node.input if name in values or name in unknown]
     if not inputs:
         model.constants |= dict(zip(node.output, model.fold(node), strict=True))
         return
-    shape, attributes = values[inputs[0]].shape, {}
-    for attribute in node.attribute:
-        value = onnx.helper.get_attribute_value(attribute)
-        attributes[attribute.name] = value.decode() if isinstance(value, bytes) else value
-    if node.op_type == "Shape":
-        model.constants[node.output[0]] = np.array([BATCH, *shape])
-        return
-    settings = Settings(model, node, attributes)
+    functions.note(node, inputs)
+    errors = [unknown[name] for name in inputs if name in unknown]
     try:
-        if len(inputs) > 1:
-            inputs, layers = _joined(settings, inputs, shape)
-        elif node.op_type in PLAIN:
-            layers = (Activation(PLAIN[node.op_type]),)
-        elif node.op_type in KINDS:
-            layers = KINDS[node.op_type](settings, shape)
-        else:
-            raise NotImplementedError
+        if errors:
+            raise errors[0]
+        shape = values[inputs[0]].shape
+        if node.op_type == "Shape":
+            model.constants[output] = np.array([BATCH, *shape])
+            return
+        inputs, layers = _converted(Settings(model, node, _attributes(onnx, node), where), inputs, shape)
     except NotImplementedError:
         instead = INSTEAD.get(node.op_type, "dense, convolution, pooling, normalisation and activation operators")
-        raise ValueError(f"model: {where} has no counterpart here: expected {instead}") from None
+        errors = [ValueError(f"model: {where} has no counterpart here: expected {instead}")]
     except ValueError as error:
-        raise ValueError(f"model: {where}: {error}") from None
-    # The name of the node is for errors about a softmax that is not the last.
-    model.graph.put(node.output[_which(node, model)], inputs, layers, where)
+        errors = errors or [ValueError(f"model: {where}: {error}")]
+    if errors:
+        found = functions.layers_of(output)
+        if found is None:
+            unknown[output] = errors[0]
+            return
+        inputs, layers = [found[0]], found[1]
+    model.graph.put(output, inputs, layers, where)
 
 
-def _which(node, model) -> int:
-    """Return the number of the output that counts: of a LinearClassifier the second, its scores."""
-    return 1 if node.op_type == "LinearClassifier" else 0
+def _attributes(onnx, node) -> dict:
+    found = {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
+    return {name: value.decode() if isinstance(value, bytes) else value for name, value in found.items()}
 
 
-@dataclass
-class Settings:
-    """One node, with its attributes and the arrays among its inputs."""
+def _output_of(node) -> str:
+    """Return the output that counts: of a LinearClassifier the second, its scores."""
+    return node.output[1 if node.op_type == "LinearClassifier" else 0]
 
-    model: Model
-    node: object
-    attributes: dict
 
-    def get(self, name, default=None):
-        """Return an attribute."""
-        return self.attributes.get(name, default)
-
-    def array(self, number, default=None) -> np.ndarray | None:
-        """Return an input that is a constant, in float64, or the default where there is none."""
-        if number >= len(self.node.input) or not self.node.input[number]:
-            return default
-        if self.node.input[number] not in self.model.constants:
-            raise ValueError(f"expected input {number} to be constant, received one that depends on the image")
-        return np.asarray(self.model.constants[self.node.input[number]], dtype=float)
-
-    def whole(self, number, name) -> list[int] | None:
-        """Return whole numbers that are an input, or in older models an attribute; None for neither."""
-        found = self.array(number)
-        found = self.get(name) if found is None else found
-        return None if found is None else [int(each) for each in np.atleast_1d(found)]
-
-    def weights(self, number) -> np.ndarray:
-        """Return the array that becomes the weights of a layer, of this one alone."""
-        name, found = self.node.input[number], self.array(number)
-        if name in self.model.weights:
-            raise ValueError(f"expected weights of its own, received {name!r}, which another layer has too")
-        self.model.weights.add(name)
-        return found
-
-    @property
-    def where(self) -> str:
-        """How errors name the node."""
-        return f"node {self.node.name or self.node.output[0]!r} of type {self.node.op_type}"
+def _converted(settings, inputs, shape) -> tuple:
+    """Return inputs and layers of a node."""
+    kind = settings.node.op_type
+    if len(inputs) > 1:
+        return _joined(settings, inputs, shape)
+    if kind in PLAIN:
+        return inputs, (Activation(PLAIN[kind]),)
+    if kind not in KINDS:
+        raise NotImplementedError
+    return inputs, KINDS[kind](settings, shape)
 
 
 def _joined(settings, inputs, shape) -> tuple:
-    """Return inputs and layers of a node that joins values: a sum, or one function of a single value in parts."""
+    """Return inputs and layers of a node that joins values: a sum, or the two classes of one sigmoid."""
     node, model = settings.node, settings.model
     if node.op_type in ("Add", "Sum"):
         return inputs, ()
-    if node.op_type == "Mul":
-        for y, other in (inputs, inputs[::-1]):
-            kinds, name = [], other
-            while name != y and (made := model.made_by.get(name)) is not None and len(made.input) == 1:
-                kinds.append(made.op_type)
-                name = made.input[0]
-            if name == y and tuple(kinds) in PRODUCTS:
-                if "HardSigmoid" in kinds and not _is_usual(model.made_by[other]):
-                    continue
-                return [y], (Activation(PRODUCTS[tuple(kinds)]),)
-    if node.op_type == "Concat":
+    if node.op_type == "Concat" and len(inputs) == 2 and shape == (1,):
         # Scikit-learn's classifiers of two classes: one minus the sigmoid, and the sigmoid.
         first, second = (model.made_by.get(name) for name in inputs)
         one_minus = first is not None and first.op_type == "Sub" and first.input[1] == inputs[1]
         one_minus = one_minus and np.all(model.constants.get(first.input[0]) == 1.0)
-        if len(inputs) == 2 and one_minus and second is not None and second.op_type == "Sigmoid" and shape == (1,):
+        if one_minus and second is not None and second.op_type == "Sigmoid":
             readout = Readout.of_one_output()
             return [second.input[0]], (readout, *translating.softmax(0, (2,), settings.where))
     raise NotImplementedError
-
-
-def _is_usual(node) -> bool:
-    """Return whether a HardSigmoid is that of Keras and PyTorch."""
-    alpha = next((each.f for each in node.attribute if each.name == "alpha"), 0.2)
-    beta = next((each.f for each in node.attribute if each.name == "beta"), 0.5)
-    return math.isclose(alpha, 1 / 6, rel_tol=1e-6) and beta == 0.5
-
-
-def _gemm(settings, shape):
-    if settings.get("transA", 0) or settings.node.input[0] in settings.model.constants:
-        raise ValueError("expected the input to be the first factor and not transposed")
-    matrix, bias = settings.weights(1) * settings.get("alpha", 1.0), settings.array(2)
-    matrix = matrix if settings.get("transB", 0) else matrix.T
-    if bias is not None:
-        bias = np.broadcast_to(bias.reshape(-1), len(matrix)) * settings.get("beta", 1.0)
-    return translating.dense(matrix, bias, shape)
-
-
-def _mat_mul(settings, shape):
-    if settings.node.input[0] in settings.model.constants:
-        raise ValueError("expected the input to be the first factor")
-    matrix = settings.weights(1)
-    if matrix.ndim != 2:
-        raise ValueError(f"expected a matrix as second factor, received an array of shape {matrix.shape}")
-    return translating.dense(matrix.T, None, shape)
-
-
-def _linear_classifier(settings, shape):
-    bias = np.array(settings.get("intercepts", [0.0]), dtype=float)
-    matrix = np.array(settings.get("coefficients"), dtype=float).reshape(-1, shape[0])
-    ending = settings.get("post_transform", "NONE")
-    bias = np.broadcast_to(bias, len(matrix))
-    if ending == "LOGISTIC" and len(matrix) == 2 and (matrix[0] == -matrix[1]).all() and bias[0] == -bias[1]:
-        # The model itself has one row.
-        layers = (*translating.dense(matrix[1:], bias[1:], shape), Readout.of_one_output())
-        return (*layers, *translating.softmax(0, (2,), settings.where))
-    layers = translating.dense(matrix, bias, shape)
-    if ending == "SOFTMAX":
-        return (*layers, *translating.softmax(0, (len(matrix),), settings.where))
-    if ending == "NONE":
-        return layers
-    raise ValueError(f"expected a softmax, or two classes with a logistic function, received {ending} of {len(matrix)}")
-
-
-def _normalizer(settings, shape):
-    made = settings.model.made_by.get(settings.node.input[0])
-    softmax = made is not None and (made.op_type == "Softmax" or _ending(made) == b"SOFTMAX")
-    if settings.get("norm", "MAX") != "L1" or not softmax:
-        raise ValueError("expected it to follow a softmax, whose outputs have the sum 1 already")
-    return ()
-
-
-def _ending(node):
-    return next((each.s for each in node.attribute if each.name == "post_transform"), None)
-
-
-def _window(settings, size, shape, dilation):
-    """Return stride and padding of a window."""
-    rank = len(size)
-    stride = settings.get("strides", [1] * rank)
-    pads = settings.get("pads", [0] * 2 * rank)
-    padding = list(zip(pads[:rank], pads[rank:], strict=True))
-    auto = settings.get("auto_pad", "NOTSET")
-    if auto in ("SAME_UPPER", "SAME_LOWER"):
-        padding = translating.same_padding(shape[1:], size, stride, dilation, auto == "SAME_LOWER")
-    elif auto == "VALID":
-        padding = [(0, 0)] * rank
-    return stride, padding
-
-
-def _conv(settings, shape):
-    kernel = settings.weights(1)
-    size = kernel.shape[2:]
-    dilation = settings.get("dilations", [1] * len(size))
-    stride, padding = _window(settings, size, shape, dilation)
-    groups = settings.get("group", 1)
-    return translating.convolution(kernel, settings.array(2), stride, padding, dilation, groups, shape, True)
-
-
-def _pool(kind):
-    def convert(settings, shape):
-        size = settings.get("kernel_shape")
-        ones = [1] * len(size)
-        if settings.get("dilations", ones) != ones or len(settings.node.output) > 1:
-            raise ValueError("expected a pooling without dilation or indices")
-        stride, padding = _window(settings, size, shape, ones)
-        count = bool(settings.get("count_include_pad", 0))
-        if settings.get("ceil_mode", 0):
-            padding = ceil_padding_for(kind, count, shape[1:], size, stride, padding)
-        options = {"count_padding": count} if kind is AveragePool else {}
-        return translating.pool(kind, size, stride, padding, shape, True, **options)
-
-    return convert
-
-
-def ceil_padding_for(kind, count, lengths, size, stride, padding):
-    """Return the padding of a pooling whose last windows may hang over the edge, where it can be said so."""
-    found = translating.ceil_padding(lengths, size, stride, padding)
-    if kind is AveragePool and count and found != [tuple(pair) for pair in padding]:
-        raise ValueError("expected windows that fit, received ceil_mode with the padding counted in averages")
-    return found
-
-
-def _axes(given, shape) -> list[int]:
-    """Return axes of a batch as axes of one sample."""
-    rank = len(shape) + 1
-    axes = sorted(int(axis) % rank for axis in given)
-    if 0 in axes:
-        raise ValueError(f"expected axes of one sample, received {list(given)}")
-    return [axis - 1 for axis in axes]
-
-
-def _reduce(kind):
-    def convert(settings, shape):
-        axes = settings.whole(1, "axes")
-        axes = list(range(len(shape))) if axes is None else _axes(axes, shape)
-        return translating.global_pool(kind, axes, bool(settings.get("keepdims", 1)), shape)
-
-    return convert
-
-
-def _global(kind):
-    return lambda settings, shape: translating.global_pool(kind, list(range(1, len(shape))), True, shape)
-
-
-def _batch_normalization(settings, shape):
-    gain, offset, mean, variance = (settings.array(number) for number in range(1, 5))
-    return translating.batch_norm(mean, variance, settings.get("epsilon", 1e-5), gain, offset, 0, shape)
-
-
-def _layer_normalization(settings, shape):
-    axis = settings.get("axis", -1) % (len(shape) + 1)
-    if not axis:
-        raise ValueError("expected a normalisation within one sample, received axis 0")
-    axes = list(range(axis - 1, len(shape)))
-    sizes = [shape[each] for each in axes]
-    factor = np.broadcast_to(settings.array(1), sizes)
-    shift = np.broadcast_to(settings.array(2, np.zeros(sizes)), sizes)
-    return translating.layer_norm(axes, factor, shift, settings.get("epsilon", 1e-5), shape)
-
-
-def _affine(operation):
-    """Return the converter of an elementwise operation with a constant."""
-
-    def convert(settings, shape):
-        first = settings.node.input[0] in settings.model.constants
-        c = settings.array(0 if first else 1)
-        if c.ndim == len(shape) + 1 and len(c) == 1:
-            c = c[0]
-        if first and operation == "Div":
-            raise ValueError("expected a division by a constant, received one of a constant")
-        factor, shift = {
-            "Add": (1.0, c),
-            "Sub": (-1.0, c) if first else (1.0, -c),
-            "Mul": (c, 0.0),
-            "Div": (1.0 / c, 0.0),
-        }[operation]
-        # A sum is the bias of a MatMul before it; what multiplies stays what it is.
-        (scale,) = translating.scaled(factor, shift, shape)
-        return (Foldable(scale.factor, scale.shift),) if operation == "Add" else (scale,)
-
-    return convert
-
-
-def _pad(settings, shape):
-    pads, value, axes = settings.whole(1, "pads"), settings.array(2, settings.get("value", 0.0)), settings.whole(3, "")
-    if settings.get("mode", "constant") != "constant" or np.any(value):
-        raise ValueError(f"expected padding with zeros, received {settings.get('mode', 'constant')} {value}")
-    rank = len(shape) + 1
-    sides = np.zeros((2, rank), dtype=int)
-    sides[:, range(rank) if axes is None else axes] = np.reshape(pads, (2, -1))
-    if sides[:, 0].any():
-        raise ValueError(f"expected no padding along the samples, received {pads}")
-    return translating.padded([tuple(pair) for pair in sides.T[1:].tolist()], shape)
-
-
-def _reshape(settings, shape):
-    batch, *target = settings.whole(1, "shape")
-    target = [shape[number] if size == 0 and number < len(shape) else size for number, size in enumerate(target)]
-    whole = -1 not in target and math.prod(target) == math.prod(shape)
-    if not target or not (whole or batch == BATCH or (-1 in target and batch > 0)):
-        raise ValueError(f"expected the samples to stay the first axis, received {[batch, *target]} for {shape}")
-    return translating.reshaped(target, shape)
-
-
-def _flatten(settings, shape):
-    if settings.get("axis", 1) % (len(shape) + 1) != 1:
-        raise ValueError(f"expected the samples to stay the first axis, received axis {settings.get('axis')}")
-    return (Flatten(),)
-
-
-def _transpose(settings, shape):
-    order = settings.get("perm", list(range(len(shape), -1, -1)))
-    if order[0] != 0:
-        raise ValueError(f"expected the samples to stay the first axis, received {order}")
-    return (Permute([axis - 1 for axis in order[1:]]),)
-
-
-def _squeeze(settings, shape):
-    axes = settings.whole(1, "axes")
-    axes = [axis for axis, size in enumerate(shape) if size == 1] if axes is None else _axes(axes, shape)
-    return (Reshape([size for axis, size in enumerate(shape) if axis not in axes]),)
-
-
-def _unsqueeze(settings, shape):
-    axes = settings.whole(1, "axes")
-    rank = len(shape) + len(axes)
-    sizes, axes = iter(shape), _axes(axes, range(rank))
-    return (Reshape([1 if axis in axes else next(sizes) for axis in range(rank)]),)
-
-
-def _cast(settings, shape):
-    if settings.get("to") not in (1, 11):  # float, double
-        raise ValueError(f"expected a cast to float32 or float64, received type number {settings.get('to')}")
-    return ()
-
-
-def _softmax(settings, shape):
-    axis = settings.get("axis", -1) % (len(shape) + 1)
-    if not axis:
-        raise ValueError("expected a softmax over classes, received one over samples")
-    return translating.softmax(axis - 1, shape, settings.where, settings.node.op_type == "LogSoftmax")
-
-
-def _clip(settings, shape):
-    low, high = (settings.array(number, settings.get(name)) for number, name in ((1, "min"), (2, "max")))
-    return translating.clip(*(None if limit is None else float(limit) for limit in (low, high)))
-
-
-def _hard_sigmoid(settings, shape):
-    if _is_usual(settings.node):
-        return (Activation("hard_sigmoid"),)
-    scale = translating.scaled(settings.get("alpha", 0.2), settings.get("beta", 0.5), shape)
-    return (*scale, *translating.clip(0.0, 1.0))
-
-
-def _selu(settings, shape):
-    alpha, gamma = settings.get("alpha", 1.6732632), settings.get("gamma", 1.0507010)
-    if not (math.isclose(alpha, 1.6732632, rel_tol=1e-6) and math.isclose(gamma, 1.0507010, rel_tol=1e-6)):
-        raise ValueError(f"expected the usual alpha and gamma, received {alpha} and {gamma}")
-    return (Activation("selu"),)
-
-
-def _gelu(settings, shape):
-    return (Activation("gelu_tanh" if settings.get("approximate", "none") == "tanh" else "gelu"),)
-
-
-def _swish(settings, shape):
-    if settings.get("alpha", 1.0) != 1.0:
-        raise ValueError(f"expected alpha = 1, received {settings.get('alpha')}")
-    return (Activation("silu"),)
-
-
-def _shrink(settings, shape):
-    bias, width = settings.get("bias", 0.0), settings.get("lambd", 0.5)
-    if bias not in (0.0, width):
-        raise ValueError(f"expected a bias of zero or lambd, received {bias} and {width}")
-    return (Activation("soft_shrink" if bias else "hard_shrink", width),)
-
-
-def _prelu(settings, shape):
-    slopes = settings.array(1)
-    return (PReLU(slopes[0] if slopes.ndim == len(shape) + 1 else slopes),)
-
-
-def _parameter(name, default):
-    """Return the converter of an elementwise function with the parameter alpha."""
-    return lambda settings, shape: (Activation(name, settings.get("alpha", default)),)
-
-
-def _nothing(settings, shape):
-    return ()
-
-
-KINDS = {
-    **{kind: _affine(kind) for kind in ("Add", "Div", "Mul", "Sub")},
-    "AveragePool": _pool(AveragePool),
-    "BatchNormalization": _batch_normalization,
-    "Cast": _cast,
-    "Celu": _parameter("celu", 1.0),
-    "Clip": _clip,
-    "Conv": _conv,
-    "Dropout": _nothing,
-    "Elu": _parameter("elu", 1.0),
-    "Flatten": _flatten,
-    "Gelu": _gelu,
-    "Gemm": _gemm,
-    "GlobalAveragePool": _global("average"),
-    "GlobalMaxPool": _global("max"),
-    "HardSigmoid": _hard_sigmoid,
-    "Identity": _nothing,
-    "LayerNormalization": _layer_normalization,
-    "LeakyRelu": lambda settings, shape: translating.leaky(settings.get("alpha", 0.01)),
-    "LinearClassifier": _linear_classifier,
-    "LogSoftmax": _softmax,
-    "MatMul": _mat_mul,
-    "MaxPool": _pool(MaxPool),
-    "Neg": lambda settings, shape: translating.scaled(-1.0, 0.0, shape),
-    "Normalizer": _normalizer,
-    "PRelu": _prelu,
-    "Pad": _pad,
-    "ReduceMax": _reduce("max"),
-    "ReduceMean": _reduce("average"),
-    "Reshape": _reshape,
-    "Scaler": lambda settings, shape: translating.scaled(
-        np.array(settings.get("scale")), -np.array(settings.get("offset")) * np.array(settings.get("scale")), shape
-    ),
-    "Selu": _selu,
-    "Shrink": _shrink,
-    "Softmax": _softmax,
-    "Squeeze": _squeeze,
-    "Swish": _swish,
-    "ThresholdedRelu": lambda settings, shape: (Activation("threshold", (settings.get("alpha", 1.0), 0.0)),),
-    "Transpose": _transpose,
-    "Unsqueeze": _unsqueeze,
-}

@@ -10,7 +10,7 @@ from bea.networks.graph import Graph
 from bea.networks.layers import Activation, Dense, Flatten, Layer, Readout
 from bea.networks.normalisation import Scale
 from bea.networks.sequence import leaves
-from bea.networks.tidying import tidied
+from bea.networks.tidying import MOVES, tidied
 
 SET_ASIDE = ("linear", "sigmoid", "tanh")  # activations of the output that keep the order of the classes
 
@@ -61,7 +61,9 @@ def read(graph: Graph, target: str, outputs: Callable, tolerance: float) -> Read
         If the graph is no sequence of layers and residual blocks, or its output is not that of a classifier.
     """
     layers, activation, ending = list(graph.sequence(target)), "linear", "activated"
-    shape = graph.values[target].shape
+    shape, moves = graph.values[target].shape, []
+    while layers and isinstance(layers[-1], MOVES):
+        moves.insert(0, layers.pop())
     last = layers[-1] if layers else None
     if isinstance(last, Softmax):
         layers.pop()
@@ -76,7 +78,7 @@ def read(graph: Graph, target: str, outputs: Callable, tolerance: float) -> Read
             f"model: expected one number for each class as its output, received an output of shape {shape}: pool or "
             "flatten it, and end with a dense layer"
         )
-    layers = list(tidied((*layers, Flatten()), graph.shape))
+    layers = list(tidied((*layers, *moves, Flatten()), graph.shape))
     if max(shape) == 1:
         if activation != "sigmoid":
             raise ValueError(
@@ -107,6 +109,9 @@ def check_copy(net, reading: Reading) -> None:
             probe = (probe - first.shift) / factor
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         theirs = np.asarray(reading.outputs(probe), dtype=float).reshape(len(probe), -1)
+        outputs = 1 if reading.ending == "one output" else net.classes
+        if theirs.shape[1] != outputs:
+            raise ValueError(f"model: expected {outputs} outputs as its copy has, received {theirs.shape[1]}")
         ours, theirs = _comparable(net, net(probe), theirs, reading.ending)
     finite = np.isfinite(theirs) & np.isfinite(ours)  # functions may overflow, and small probabilities are zero
     gap = np.max(np.abs(ours - theirs)[finite], initial=0.0) / np.max(np.abs(theirs[finite]), initial=1.0)

@@ -108,4 +108,20 @@ def _folded(layers, shape) -> tuple:
             done.append(layer)
             before.append(shape)
         shape = output
-    return tuple(Scale(layer.factor, layer.shift) if isinstance(layer, Foldable) else layer for layer in done)
+    return _joined_scales(done)
+
+
+def _joined_scales(layers) -> tuple:
+    """Return the layers with one ``Scale`` for several in a row, and none where they undo each other."""
+    done = []
+    for layer in layers:
+        if isinstance(layer, Scale):
+            factor, shift = layer.factor, layer.shift
+            if done and isinstance(done[-1], Scale):
+                before = done.pop()
+                factor, shift = factor * before.factor, factor * before.shift + shift
+            if (factor == 1.0).all() and not shift.any():
+                continue
+            layer = Scale(factor, shift)
+        done.append(layer)
+    return tuple(done)

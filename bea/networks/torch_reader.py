@@ -452,18 +452,9 @@ def _affine(name):
         c = step.settings["other"]
         if not isinstance(c, int | float) and (not hasattr(c, "detach") or c.requires_grad):
             raise ValueError(f"expected a number or a buffer, received a {type(c).__name__}")
-        c = numbers(c)
-        if c.ndim == len(step.shape) + 1 and len(c) == 1:
-            c = c[0]
-        if step.number and name == "quotient":
-            raise ValueError("expected a division by a constant, received one of a constant")
-        factor, shift = {
-            "sum": (1.0, c * step.get("alpha", 1.0)),
-            "difference": (-1.0, c) if step.number else (1.0, -c * step.get("alpha", 1.0)),
-            "product": (c, 0.0),
-            "quotient": (1.0 / c, 0.0),
-        }[name]
-        return translating.scaled(factor, shift, step.shape)
+        if step.get("alpha", 1) != 1:
+            raise ValueError(f"expected alpha = 1, received {step.get('alpha')}")
+        return translating.scaled(*translating.arithmetic(name, numbers(c), step.number > 0), step.shape)
 
     return convert
 
@@ -530,10 +521,10 @@ MODULES = SHARED | {
     "zeropad": _pad,
 }
 FUNCTIONS = SHARED | {
-    **{name: _affine("sum") for name in SUMS},
-    **{name: _affine("difference") for name in DIFFERENCES},
-    **{name: _affine("product") for name in PRODUCTS},
-    **{name: _affine("quotient") for name in QUOTIENTS},
+    **{name: _affine("Add") for name in SUMS},
+    **{name: _affine("Sub") for name in DIFFERENCES},
+    **{name: _affine("Mul") for name in PRODUCTS},
+    **{name: _affine("Div") for name in QUOTIENTS},
     **dict.fromkeys(("adaptiveavgpool1d", "adaptiveavgpool2d"), _adaptive(AveragePool)),
     **dict.fromkeys(("adaptivemaxpool1d", "adaptivemaxpool2d"), _adaptive(MaxPool)),
     **dict.fromkeys(("avgpool1d", "avgpool2d"), _pool(AveragePool)),

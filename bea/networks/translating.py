@@ -198,6 +198,19 @@ def leaky(slope) -> tuple:
     return (Activation("leaky_relu", float(slope)),) if slope else (Activation("relu"),)
 
 
+def arithmetic(operation, constant, first) -> tuple:
+    """Return factor and shift of an operation with a constant, which may stand first: Add, Sub, Mul or Div."""
+    if operation == "Add":
+        return 1.0, constant
+    if operation == "Sub":
+        return (-1.0, constant) if first else (1.0, -constant)
+    if operation == "Mul":
+        return constant, 0.0
+    if first or not np.all(constant):
+        raise ValueError("expected a division by a constant other than zero, received one of a constant or by zero")
+    return 1.0 / constant, 0.0
+
+
 def scaled(factor, shift, shape) -> tuple:
     """Return ``factor y + shift``; the arrays may have an axis of length one for the samples in front."""
     arrays = []
