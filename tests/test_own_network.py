@@ -110,8 +110,8 @@ def test_a_model_may_be_cut_behind_a_layer(own):
     model, k = keras.Sequential([keras.Input((4,)), *layers]), 0
     with pytest.raises(ValueError, match="Embedding"):
         Network.from_keras(model)
-    (line,) = re.findall(r"`(keras\.Model\([^`]*)`", PAGE)
-    net = Network.from_keras(eval(line, {"keras": keras, "model": model, "k": k}))
+    (line,) = re.findall(r"`(keras\.Sequential\([^`]*)`", PAGE)
+    net = Network.from_keras(eval(line, {"keras": keras, "model": model, "k": k, "shape": (4, 2)}))
     assert net.input_shape == (4, 2)
 
 
