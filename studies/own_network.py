@@ -25,16 +25,21 @@ class Subject:
     labels: np.ndarray
 
 
+def as_network(model: MLPClassifier, input_shape, input_range=None) -> Network:
+    """Return scikit-learn's classifier with one hidden layer of tanh as a network."""
+    first, last = (
+        Dense(np.column_stack([weights.T, bias])) for weights, bias in zip(model.coefs_, model.intercepts_, strict=True)
+    )
+    return Network((Flatten(), first, Activation("tanh"), last), input_shape, "softmax", input_range)
+
+
 def small_network(units=16, seed=0) -> Subject:
     """Return a network with one hidden layer for scikit-learn's digits, 8×8 pixels between 0 and 1, and test images."""
     x, labels = load_digits(return_X_y=True)
     x, learnt = x / 16.0, len(x) // 2
     model = MLPClassifier((units,), "tanh", learning_rate_init=0.02, tol=0.01, random_state=seed)
     model.fit(x[:learnt], labels[:learnt])
-    first, last = (
-        Dense(np.column_stack([weights.T, bias])) for weights, bias in zip(model.coefs_, model.intercepts_, strict=True)
-    )
-    net = Network((Flatten(), first, Activation("tanh"), last), (8, 8), "softmax", (0.0, 1.0))
+    net = as_network(model, (8, 8), (0.0, 1.0))
     return Subject("a small network for scikit-learn's digits", net, x[learnt:].reshape(-1, 8, 8), labels[learnt:])
 
 

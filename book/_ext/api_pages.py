@@ -18,10 +18,10 @@ from lab.sources import digest_of
 from workflow.dependencies import all_needs
 
 PAGES = {  # page → modules and packages that it documents
-    "api_networks": ("bea.networks",),
     "api_backward": ("bea.backward", "bea.backward.componentwise", "bea.backward.linear_systems"),
     "api_attacks": ("bea.attacks",),
     "api_bounds": ("bea.bounds",),
+    "api_networks": ("bea.networks",),
     "api_measures": ("bea.measures.diffuseness", "bea.measures.rescaling", "bea.measures.truncated_normal"),
 }
 FEW = 8  # chapters that are named without a fold
@@ -91,7 +91,7 @@ def imports(code: str) -> set[tuple[str, str]]:
     return found
 
 
-def first_sentence(name: str) -> str:
+def first_line(name: str) -> str:
     """Return the first line of an object's docstring as Markdown."""
     home, own = everything()[name][1]
     line = inspect.getdoc(getattr(import_module(home), own)).partition("\n")[0]
@@ -131,15 +131,15 @@ class Api(FromMarkdown):
         return "\n".join(lines)
 
 
-class ApiTable(FromMarkdown):
-    """``{api-table}`` lists what ``bea``, ``bea.attacks`` and ``bea.bounds`` export, a line each."""
+class ApiList(FromMarkdown):
+    """``{api-list}`` lists the objects of all pages, a line each."""
 
     def run(self):
-        """Return the table."""
-        packages = ("bea", "bea.attacks", "bea.bounds")
-        names = [name for package in packages for name in everything() if name.rpartition(".")[0] == package]
-        lines = ["| object | what it is |", "|---|---|"]
-        lines += [f"| {{py:obj}}`{name}` | {first_sentence(name)} |" for name in names]
+        """Return the lists, each under a link to its page."""
+        lines = []
+        for page in PAGES:
+            names = [name for name, (own, _) in everything().items() if own == page]
+            lines += ["", f"**{{doc}}`{page}`**", "", *(f"- {{py:obj}}`{name}`: {first_line(name)}" for name in names)]
         return self.parse("\n".join(lines))
 
 
@@ -169,7 +169,7 @@ def setup(app) -> dict:
     """Register everything."""
     app.add_config_value("api_sources", digest_of(setup), "env")
     app.add_directive("api", Api)
-    app.add_directive("api-table", ApiTable)
+    app.add_directive("api-list", ApiList)
     app.connect("autodoc-process-docstring", escape, priority=400)  # before napoleon reads it
     app.connect("doctree-read", tell_what_a_chapter_uses, priority=900)  # after the fold is there
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
