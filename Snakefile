@@ -23,6 +23,7 @@ NEEDS = all_needs()
 FIRST = chains(expected(EDITION, NEEDS), {name: needs.chapters for name, needs in NEEDS.items()})
 RECORDS = [f"results/.done/{name}" for name in NEEDS]
 EXTENSION = sorted({file for own in Path("book/_ext").glob("*.py") for file in files_reached(own.read_text(), Path())})
+PACKAGE = sorted(map(str, Path("bea").rglob("*.py")))  # its docstrings are pages
 
 
 # The records are asked for by name: Snakemake would not miss one that only stands behind an existing book.
@@ -32,7 +33,7 @@ rule all:
 
 rule book:
     input:
-        "results/dataset.json", RECORDS, EXTENSION, "_config.yml", "_toc.yml", "params.yml", "workflow/render.py",
+        "results/dataset.json", RECORDS, EXTENSION, PACKAGE, "_config.yml", "_toc.yml", "params.yml", "workflow/render.py",
         "workflow/dependencies.py", "book/references.bib",
         expand("book/{name}.yml", name=["claims", "published", "register", "compared"]),
         expand("lab/rules/{rule}.py", rule=glob_wildcards("lab/rules/{rule}.py").rule),

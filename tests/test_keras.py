@@ -1,7 +1,6 @@
 """`lab.training` and `Network.from_keras`: Keras and `bea` compute the same, in values and in derivatives."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -238,30 +237,3 @@ def test_a_missing_model_is_refused(tmp_path):
     """One ValueError that names the path."""
     with pytest.raises(ValueError, match=f"{tmp_path / 'no.keras'}: expected a complete Keras model"):
         keras_models.load(tmp_path / "no.keras")
-
-
-def test_the_examples_of_the_book_run_as_printed(capsys):
-    """The Python blocks of the page on re-running, one after the other, with a model and images of the reader's own."""
-    page = (Path(__file__).parents[1] / "book" / "rerun.md").read_text(encoding="utf-8")
-    first, attacks, smallest, bound = (part.split("```")[0] for part in page.split("```python\n")[1:])
-    keras.utils.set_random_seed(0)
-    layers = [keras.layers.Flatten(), keras.layers.Dense(4, "softmax")]
-    names = {"model": keras.Sequential([keras.Input((3, 3)), *layers]), "images": RNG(0).random((5, 3, 3))}
-    exec(first, names)
-    assert capsys.readouterr().out.startswith("[ True  True  True  True  True] [[")
-    names["labels"] = names["net"].classify(names["images"])
-    exec(attacks, names)
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[:2]] == ["1.0", "1.0"]
-    assert len(lines) == 3
-    exec(smallest, names)
-    assert capsys.readouterr().out.endswith("True\n")
-    exec(bound, names)
-    radius = capsys.readouterr().out
-    assert radius == f"{names['bound'].radius}\n"
-    weights = names["model"].get_weights()[0].astype(float)
-    logits, own = names["net"](names["images"]), names["labels"][:, None]
-    leads = np.take_along_axis(logits, own, 1) - logits
-    apart = np.linalg.norm(weights[:, own] - weights[:, None], axis=0)
-    distances = np.divide(leads, apart, out=np.full_like(leads, np.inf), where=apart > 0)
-    np.testing.assert_allclose(names["bound"].radius, distances.min(1), rtol=1e-12)  # one layer: exact
