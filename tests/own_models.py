@@ -179,6 +179,7 @@ CONVERTED = {
         IMAGE,
         lambda: graph(lambda y: layers.Add()([y, keras.Sequential([layers.Conv2D(2, 1), layers.ReLU()])(y)])),
     ),
+    "functional in functional": (IMAGE, lambda: graph(lambda y: layers.Add()([y, called_twice(y)]))),
     "residual block": (IMAGE, lambda: graph(basic_block)),
     "residual block behind a convolution": (IMAGE, lambda: graph(basic_block, before=[layers.Conv2D(2, 3)])),
     "residual blocks in a row": (IMAGE, lambda: graph(lambda y: strided_block(basic_block(y)))),
@@ -191,6 +192,14 @@ CONVERTED = {
     ),
     "a layer without weights used twice": (VECTOR, lambda: graph(used_twice(layers.ReLU()), shape=VECTOR)),
 }
+
+
+def called_twice(y):
+    """A model within a model that was called elsewhere before."""
+    image = keras.Input(IMAGE)
+    model = keras.Model(image, layers.Conv2D(2, 1, activation="relu")(image))
+    model(keras.Input(IMAGE))
+    return model(y)
 
 
 def used_twice(layer):

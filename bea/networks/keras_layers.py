@@ -37,7 +37,10 @@ def layers_of(layer, shape, where) -> tuple:
     """
     kind = type(layer).__name__
     if not hasattr(layer, "get_weights"):  # an operation of keras.ops
-        return _function(re.sub(r"(?<=.)([A-Z])", r"_\1", kind).lower(), shape, where)
+        name = re.sub(r"(?<=.)([A-Z])", r"_\1", kind).lower()
+        if name not in PLAIN:
+            raise NotImplementedError
+        return _function(name, shape, where)
     if kind in NOTHING or (kind.startswith("Random") and kind != "RandomCrop"):
         return ()
     if kind not in KINDS:

@@ -73,20 +73,27 @@ def _go_through(graph, model, source, path) -> str:
         )
     operations = {operation.name: operation for operation in model.operations}
     begin, end = (_ends(config[name], f"{path}{model.name}", name) for name in ("input_layers", "output_layers"))
-    values, waiting = {begin: source}, {}
+    several = {entry["name"] for entry in config["layers"] if len(entry["inbound_nodes"]) > 1}
+
+    def key_of(layer, call):
+        # The calls of a model within a model are not counted from the same number everywhere.
+        return layer, call if layer in several else 0
+
+    values, waiting = {key_of(*begin): source}, {}
     for entry in config["layers"]:
         operation = operations[entry["name"]]
-        first = int("Functional" in _bases(operation))  # the node 0 of a model is its own
-        calls = {(operation.name, first + number): call for number, call in enumerate(entry["inbound_nodes"])}
-        if len(calls) > 1 and getattr(operation, "weights", ()):
+        calls = {(operation.name, number): call for number, call in enumerate(entry["inbound_nodes"])}
+        if len(calls) > 1 and (getattr(operation, "weights", ()) or hasattr(operation, "layers")):
             raise ValueError(
                 f"model: layer {path + operation.name!r} of type {type(operation).__name__} is used "
-                f"{len(calls)} times: expected a layer with weights to be used once"
+                f"{len(calls)} times: expected a model, or a layer with weights, to be used once"
             )
         waiting |= calls
-    while end not in values:
-        ready = {key: _tensors(call) for key, call in waiting.items()}
+    while (end := key_of(*end)) not in values:
+        ready = {key: [key_of(*each) for each in _tensors(call)] for key, call in waiting.items()}
         ready = {key: inputs for key, inputs in ready.items() if inputs and all(each in values for each in inputs)}
+        if not ready:
+            raise ValueError(f"model: {path + model.name!r}: expected layers that lead from its input to its output")
         for key, inputs in ready.items():
             name = f"{path}{key[0]}"
             name += f" (call {key[1]})" if name in graph.values else ""

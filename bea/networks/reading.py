@@ -95,31 +95,36 @@ def read(graph: Graph, target: str, outputs: Callable, tolerance: float) -> Read
 def check_copy(net, reading: Reading) -> None:
     """Raise ``ValueError`` unless model and network agree on random inputs from the whole range.
 
-    Without a range they are between -2 and 2, or so that a first layer that rescales takes them there. Probabilities
-    are compared by their logarithms, as those of saturated classes all look alike.
+    Without a range they are between -2 and 2, or so that a first layer that rescales takes them there. Some are drawn
+    together towards zero, so that not all classes are saturated, and probabilities are compared by their logarithms.
     """
-    rng = np.random.default_rng(0)
-    if net.input_range is not None:
-        probe = rng.uniform(*net.input_range, (4, *net.input_shape))
-    else:
-        probe = rng.uniform(-2.0, 2.0, (4, *net.input_shape))
-        first = net.layers[0]
-        if isinstance(first, Scale):
-            factor = np.where(first.factor == 0.0, 1.0, first.factor)
-            probe = (probe - first.shift) / factor
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+    probe = _probe(net)
+    outputs = 1 if reading.ending == "one output" else net.classes
+    with np.errstate(over="ignore", invalid="ignore"):
         theirs = np.asarray(reading.outputs(probe), dtype=float).reshape(len(probe), -1)
-        outputs = 1 if reading.ending == "one output" else net.classes
         if theirs.shape[1] != outputs:
             raise ValueError(f"model: expected {outputs} outputs as its copy has, received {theirs.shape[1]}")
         ours, theirs = _comparable(net, net(probe), theirs, reading.ending)
-    finite = np.isfinite(theirs) & np.isfinite(ours)  # functions may overflow, and small probabilities are zero
+    finite = np.isfinite(theirs) & np.isfinite(ours)  # functions may overflow
     gap = np.max(np.abs(ours - theirs)[finite], initial=0.0) / np.max(np.abs(theirs[finite]), initial=1.0)
     if not (finite.any(axis=0).all() and gap <= reading.tolerance):
         raise ValueError(
             f"model: expected outputs that equal those of its copy on random inputs, received ones that differ by "
-            f"{gap:.1e}: it computes something else than its layers say"
+            f"{gap:.1e}, {np.count_nonzero(~finite)} of {finite.size} not finite: it computes something else than its "
+            "layers say"
         )
+
+
+def _probe(net) -> np.ndarray:
+    """Return four images from the whole range, the last two near that of the smallest numbers."""
+    rng, sizes = np.random.default_rng(0), np.reshape([1.0, 1.0, 0.1, 0.01], (4, *[1] * len(net.input_shape)))
+    low, high = (-2.0, 2.0) if net.input_range is None else net.input_range
+    smallest = min(max(low, 0.0), high)
+    probe = smallest + sizes * (rng.uniform(low, high, (4, *net.input_shape)) - smallest)
+    first = net.layers[0]
+    if net.input_range is None and isinstance(first, Scale):
+        return (probe - first.shift) / np.where(first.factor == 0.0, 1.0, first.factor)
+    return probe
 
 
 def _comparable(net, logits, theirs, ending) -> tuple[np.ndarray, np.ndarray]:
@@ -129,4 +134,7 @@ def _comparable(net, logits, theirs, ending) -> tuple[np.ndarray, np.ndarray]:
     if ending == "activated":
         return net.activate(logits), theirs
     ours = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
-    return ours, theirs if ending == "log-softmax" else np.log(np.where(theirs > 1e-30, theirs, np.nan))
+    if ending == "log-softmax":
+        return ours, theirs
+    # Single precision has no smaller probabilities.
+    return np.maximum(ours, np.log(1e-30)), np.log(np.maximum(theirs, 1e-30))
