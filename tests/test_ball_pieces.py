@@ -30,6 +30,7 @@ from bea.bounds.ball_pieces import FARTHEST, fall, pieces_bound, shared_cost
 from bea.bounds.ball_pooling import convolutional_bound
 from bea.bounds.piece_ranges import Image, ranges_in_ball
 from bea.bounds.pieces import has_only_kinks, linear_pieces
+from bea.bounds.searches import farthest_move
 from bea.networks.elementwise import ELEMENTWISE
 from bea.networks.sequence import trace
 from oracles import RNG, random_convolution, random_network
@@ -155,6 +156,27 @@ def test_descent_and_attacks_find_no_change_within_the_radius(name):
     assert np.mean(beyond) > 0.5
 
 
+def three_lengths(net, x):
+    """Return (n, 3) lengths: one constant a layer, this bound, and the converged attack on the rival that it names.
+
+    The recipe to see what the bound is worth on a network of your own: the change of class nearest to an image lies
+    between the second and the third column.
+    """
+    chain, local = lower_bound(net, x), lower_bound(net, x, method="local")
+    reached = attack(net, x, local.rival, on="input", method="converged")
+    moved = np.where(reached.success, lengths(reached.perturbation.dx), np.inf)
+    return np.column_stack([chain.radius, local.radius, moved])
+
+
+@pytest.mark.parametrize("name", ["usual", "same", "strides", "average"])
+def test_the_bound_is_clearly_better_than_one_constant_a_layer(name):
+    """In the median of 24 images, and it stays below the attack."""
+    net = network(name, 30)
+    found = three_lengths(net, images(31, net, 24))
+    assert (np.diff(found, axis=1) >= 0.0).all()
+    assert np.median(found[:, 1] / found[:, 0]) > 1.4
+
+
 @on_kinds
 def test_no_number_leaves_its_range_and_no_function_falls_by_more(name):
     """Images moved at random and along gradients in balls of any size: residuals, units and leads are bounded."""
@@ -212,7 +234,7 @@ def test_rows_have_the_norms_of_the_derivative_written_out(name):
         dy = np.eye(pixels).reshape(-1, *net.input_shape)
         for i, layer in enumerate(pieces.layers[: pieces.window.stop]):
             if isinstance(layer, MaxPool):
-                windows, entries = image.windows[i], ball_pieces_entries(layer, dy)
+                windows, entries = image.windows[i], entries_of(layer, dy)
                 mean = (entries * windows.weights[n]).sum(axis=2)
                 expected = np.sqrt(np.square(entries - mean[:, :, None]).sum(axis=0))
                 inside = windows.gap[n] < 1e99
@@ -225,7 +247,30 @@ def test_rows_have_the_norms_of_the_derivative_written_out(name):
                 dy = layer.push_forward(dy, dy, None)
 
 
-def ball_pieces_entries(pool, values):
+@on_kinds
+def test_no_input_moves_by_more_than_the_constants_say(name):
+    """Along changes that the power method has turned; and a first kernel ten times as large moves all ten times."""
+    net, rng = network(name, 32), RNG(33)
+    pieces, x = linear_pieces(net), images(34, net, 5)
+    delta = rng.standard_normal(x.shape)
+    for i in range(1, len(pieces.layers)):
+        moved = farthest_move(pieces.layers[:i], x, delta, 5)[1]
+        assert (moved <= pieces.reach[i] * lengths(delta)).all()
+        if isinstance(pieces.layers[i], MaxPool):
+            turned = farthest_move(pieces.layers[:i], x, delta, 5)[0]
+            before, after = (entries_of(pieces.layers[i], trace(pieces.layers[:i], y)[-1]) for y in (x, x + turned))
+            apart = after - before - (after - before).mean(axis=2, keepdims=True)
+            if not any(map(any, pieces.layers[i].padding)):
+                assert (lengths(apart) <= pieces.apart[i] * lengths(delta)).all()
+    first = next(i for i, layer in enumerate(net.layers) if isinstance(layer, Convolution | Dense))
+    layers = list(net.layers)
+    layers[first] = layers[first].with_matrix(10.0 * layers[first].matrix)
+    larger = linear_pieces(Network(tuple(layers), net.input_shape))
+    np.testing.assert_allclose(larger.reach[first + 1 :], 10.0 * np.array(pieces.reach[first + 1 :]), rtol=1e-4)
+    np.testing.assert_allclose(larger.apart[first:], 10.0 * np.array(pieces.apart[first:]), rtol=1e-4)
+
+
+def entries_of(pool, values):
     """The entries of every window by loops, (n, windows, m), zeros outside."""
     (top, bottom), (left, right) = pool.padding
     padded = np.pad(values, ((0, 0), (top, bottom), (left, right), (0, 0)))
