@@ -24,12 +24,13 @@ from bea import (
     attack,
     lower_bound,
 )
-from bea.bounds import ball_pieces
+from bea.bounds import ball_pieces, piece_ranges
 from bea.bounds.ball_dense import local_bound
 from bea.bounds.ball_pieces import FARTHEST, fall, pieces_bound, shared_cost
 from bea.bounds.ball_pooling import convolutional_bound
-from bea.bounds.piece_ranges import Image, ranges_in_ball
-from bea.bounds.pieces import has_only_kinks, linear_pieces
+from bea.bounds.piece_ranges import Image, Windows, ranges_in_ball
+from bea.bounds.pieces import _signs, has_only_kinks, linear_pieces
+from bea.bounds.searches import farthest_move
 from bea.networks.elementwise import ELEMENTWISE
 from bea.networks.sequence import trace
 from oracles import RNG, random_convolution, random_network
@@ -155,6 +156,27 @@ def test_descent_and_attacks_find_no_change_within_the_radius(name):
     assert np.mean(beyond) > 0.5
 
 
+def three_lengths(net, x):
+    """Return (n, 3) lengths: one constant a layer, this bound, and the converged attack on the rival that it names.
+
+    The recipe to see what the bound is worth on a network of your own: the change of class nearest to an image lies
+    between the second and the third column.
+    """
+    chain, local = lower_bound(net, x), lower_bound(net, x, method="local")
+    reached = attack(net, x, local.rival, on="input", method="converged")
+    moved = np.where(reached.success, lengths(reached.perturbation.dx), np.inf)
+    return np.column_stack([chain.radius, local.radius, moved])
+
+
+@pytest.mark.parametrize("name", ["usual", "same", "strides", "average"])
+def test_the_bound_is_clearly_better_than_one_constant_a_layer(name):
+    """In the median of 24 images, and it stays below the attack."""
+    net = network(name, 30)
+    found = three_lengths(net, images(31, net, 24))
+    assert (np.diff(found, axis=1) >= 0.0).all()
+    assert np.median(found[:, 1] / found[:, 0]) > 1.4
+
+
 @on_kinds
 def test_no_number_leaves_its_range_and_no_function_falls_by_more(name):
     """Images moved at random and along gradients in balls of any size: residuals, units and leads are bounded."""
@@ -212,7 +234,7 @@ def test_rows_have_the_norms_of_the_derivative_written_out(name):
         dy = np.eye(pixels).reshape(-1, *net.input_shape)
         for i, layer in enumerate(pieces.layers[: pieces.window.stop]):
             if isinstance(layer, MaxPool):
-                windows, entries = image.windows[i], ball_pieces_entries(layer, dy)
+                windows, entries = image.windows[i], entries_of(layer, dy)
                 mean = (entries * windows.weights[n]).sum(axis=2)
                 expected = np.sqrt(np.square(entries - mean[:, :, None]).sum(axis=0))
                 inside = windows.gap[n] < 1e99
@@ -225,7 +247,134 @@ def test_rows_have_the_norms_of_the_derivative_written_out(name):
                 dy = layer.push_forward(dy, dy, None)
 
 
-def ball_pieces_entries(pool, values):
+@on_kinds
+def test_no_input_moves_by_more_than_the_constants_say(name):
+    """Along changes that the power method has turned; and a first kernel ten times as large moves all ten times."""
+    net, rng = network(name, 32), RNG(33)
+    pieces, x = linear_pieces(net), images(34, net, 5)
+    delta = rng.standard_normal(x.shape)
+    for i in range(1, len(pieces.layers)):
+        moved = farthest_move(pieces.layers[:i], x, delta, 5)[1]
+        assert (moved <= pieces.reach[i] * lengths(delta)).all()
+        if isinstance(pieces.layers[i], MaxPool):
+            turned = farthest_move(pieces.layers[:i], x, delta, 5)[0]
+            before, after = (entries_of(pieces.layers[i], trace(pieces.layers[:i], y)[-1]) for y in (x, x + turned))
+            apart = after - before - (after - before).mean(axis=2, keepdims=True)
+            if not any(map(any, pieces.layers[i].padding)):
+                assert (lengths(apart) <= pieces.apart[i] * lengths(delta)).all()
+    first = next(i for i, layer in enumerate(net.layers) if isinstance(layer, Convolution | Dense))
+    layers = list(net.layers)
+    layers[first] = layers[first].with_matrix(10.0 * layers[first].matrix)
+    larger = linear_pieces(Network(tuple(layers), net.input_shape))
+    np.testing.assert_allclose(larger.reach[first + 1 :], 10.0 * np.array(pieces.reach[first + 1 :]), rtol=1e-4)
+    np.testing.assert_allclose(larger.apart[first:], 10.0 * np.array(pieces.apart[first:]), rtol=1e-4)
+
+
+AFFINE = {
+    "convolution": (conv(3, 2, 2, SAME), (4, 5, 2)),
+    "groups": (conv(4, 2, groups=2), (3, 3, 4)),
+    "average": (fixed(AveragePool(2, 1, 1)), (3, 4, 2)),
+    "scale": (scale, (3, 2, 4)),
+    "dense": (lambda rng, shape: Dense(rng.standard_normal((4, shape[0] + 1)) + 1.0), (6,)),
+}
+
+
+@pytest.mark.parametrize("name", AFFINE)
+def test_affine_ranges_are_those_of_a_box(name):
+    """With the matrix written out: the least and most of every row over the box, and over a ball where it is small."""
+    make, shape = AFFINE[name]
+    rng = RNG(35)
+    layer = make(rng, shape)
+    units = np.eye(math.prod(shape)).reshape(-1, *shape)
+    matrix = layer.push_forward(units, units, None).reshape(len(units), -1).T
+    low, high = rng.random((3, *shape)), rng.random((3, *shape)) + 1.0
+    signs = _signs(layer)
+    found = [a.reshape(3, -1) for a in piece_ranges._of_affine(layer, signs, low, high, np.full(3, 1e9))]
+    plus, minus = np.maximum(matrix, 0.0), np.maximum(-matrix, 0.0)
+    a, b = low.reshape(3, -1), high.reshape(3, -1)
+    np.testing.assert_allclose(found[0], a @ plus.T + b @ minus.T, rtol=1e-12)
+    np.testing.assert_allclose(found[1], b @ plus.T + a @ minus.T, rtol=1e-12)
+    if isinstance(layer, Convolution | Dense):
+        small = piece_ranges._of_affine(layer, signs, low, high, np.full(3, 0.1))
+        norms = np.linalg.norm(matrix, axis=1)
+        for side, box in zip(small, found, strict=True):
+            assert (side.reshape(3, -1) >= np.minimum(box, 0.1 * norms) * (1.0 - 1e-12)).all()
+            assert (side.reshape(3, -1) <= 0.1 * np.linalg.norm(layer.kernel, axis=1).max() * (1.0 + 1e-12)).all()
+
+
+def corners(rng, low, high):
+    """A point of each box -low ≤ e ≤ high, half of its entries at an end."""
+    free = rng.uniform(-low, high)
+    return np.where(rng.random(low.shape) < 0.5, free, np.where(rng.random(low.shape) < 0.5, -low, high))
+
+
+def test_ranges_of_maxima_are_safe_and_nearly_attained():
+    """Windows of any gaps; movements whose parts without their mean are bounded, and errors in a box."""
+    rng, pool, n = RNG(36), MaxPool((1, 3)), 400
+    y = rng.random((n, 1, 3, 1)) * rng.choice([0.0, 0.3, 1.0], (n, 1, 1, 1))
+    windows = Windows.of(pool, y, np.zeros(n), rng.choice([0.0, 0.2, 5.0], n))
+    assert len(set(np.count_nonzero(windows.weights, axis=2).ravel().tolist())) == 3
+    rows, r = rng.random((n, 1, 3)), rng.uniform(0.1, 1.0, n)
+    low, high = (0.3 * rng.random((n, 1, 3, 1)) for _ in range(2))
+    most, below, above, _ = piece_ranges._of_maxima(pool, windows, rows, low, high, r)
+    w = windows.weights[:, 0]
+    largest, least, lowest = np.full(n, -np.inf), np.full(n, np.inf), np.full(n, -np.inf)
+    for _ in range(4000):
+        u = corners(rng, np.ones((n, 3)), np.ones((n, 3)))
+        u = u - np.vecdot(u, w)[:, None]
+        u = u * (rows[:, 0] * r[:, None] / np.maximum(np.abs(u), 1e-9)).min(axis=1)[:, None]
+        e = corners(rng, low, high).reshape(n, 3)
+        risen = (y.reshape(n, 3) + u + e).max(axis=1) - y.max(axis=(1, 2, 3))
+        largest = np.maximum(largest, risen - np.vecdot(u + e, w))
+        lowest, least = np.maximum(lowest, risen - np.vecdot(u, w)), np.minimum(least, risen - np.vecdot(u, w))
+    assert (largest <= most[:, 0] + 1e-12).all()
+    assert (lowest <= above[:, 0] + 1e-12).all()
+    assert (least >= -below[:, 0] - 1e-12).all()
+    assert np.median(largest[most[:, 0] > 0.0] / most[most > 0.0]) > 0.7
+    assert np.median(-least / below[:, 0]) > 0.3
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [RELU, Activation("abs"), Activation("clip", (-0.2, 0.3)), PReLU(np.array(-0.5)), Activation("relu6")],
+    ids=repr,
+)
+def test_ranges_of_kinks_are_safe_and_nearly_attained(layer):
+    """A number moves straight by a bounded length, and by an error within a box; chord, lines and e are kept."""
+    rng, n = RNG(37), 500
+    v = rng.uniform(-1.0, 1.0, (n, 1)) * rng.choice([0.0, 0.1, 1.0], (n, 1))
+    straight, low, high = (rng.uniform(0.05, 0.5, (n, 1)) for _ in range(3))
+    first = np.array([-9.0])
+    left = layer.slope(first, layer.forward(first))
+    slopes = [rng.choice([0.0, 0.3, 1.0], (n, 1)) for _ in layer.kinks]
+    image = Image([v], [np.zeros(n)], [None], [left], [slopes], [None])
+    kinks = piece_ranges._kinks(layer, image, 0, straight + low, straight + high)
+    below, above, added, bent = piece_ranges._of_kinks(layer, image, 0, straight + low, straight + high, low, high)
+    largest, least, rises = np.full((n, 1), -np.inf), np.full((n, 1), np.inf), [np.full((n, 1), -np.inf) for _ in kinks]
+    for _ in range(600):
+        s, e = corners(rng, straight, straight), corners(rng, low, high)
+        moved = layer.forward(v + s + e) - layer.forward(v)
+        largest, least = (
+            np.maximum(largest, moved - image.slope(layer, 0) * s),
+            np.minimum(least, moved - image.slope(layer, 0) * s),
+        )
+        beside = np.abs(moved - image.slope(layer, 0) * (s + e))[:, 0]
+        assert (beside <= np.minimum(added, bent * np.abs(s + e)[:, 0]) + 1e-12).all()
+        for kink, (place, _), rise in zip(kinks, layer.kinks, rises, strict=True):
+            c, t = v - place, s + e
+            over = np.maximum(c + t, 0.0) - np.maximum(c, 0.0) - kink.chord * t
+            assert (over <= np.maximum((kink.lines[0] + kink.lines[1] * np.abs(t)).max(axis=0), 0.0) + 1e-10).all()
+            np.maximum(rise, over, out=rise)
+    assert (largest <= above + 1e-12).all()
+    assert (least >= -below - 1e-12).all()
+    assert np.median(largest[above > 1e-9] / above[above > 1e-9]) > 0.3
+    assert np.median(-least[below > 1e-9] / below[below > 1e-9]) > 0.3
+    for kink, rise in zip(kinks, rises, strict=True):
+        assert (rise <= kink.most + 1e-12).all()
+        assert (rise[kink.most > 0.0] > 0.99 * kink.most[kink.most > 0.0]).all()
+
+
+def entries_of(pool, values):
     """The entries of every window by loops, (n, windows, m), zeros outside."""
     (top, bottom), (left, right) = pool.padding
     padded = np.pad(values, ((0, 0), (top, bottom), (left, right), (0, 0)))

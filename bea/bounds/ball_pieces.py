@@ -27,7 +27,7 @@ import math
 
 import numpy as np
 
-from bea.bounds.piece_ranges import ROUNDING, Image, ranges_in_ball, scatter
+from bea.bounds.piece_ranges import NUMBERS, ROUNDING, Image, ranges_in_ball, scatter
 from bea.bounds.pieces import Pieces, has_only_kinks, linear_pieces
 from bea.bounds.rounding import error_of
 from bea.networks.leads import lead_over_each
@@ -37,7 +37,6 @@ from bea.networks.windows import MaxPool
 from bea.numerics.arrays import flat
 from bea.numerics.blocks import blocks, in_blocks
 
-NUMBERS = 2**21  # in one array that holds several rows for every image
 SHARES = np.geomspace(0.03, 1.0, 6)  # multipliers of the shared length, in units of the best one without thresholds
 FARTHEST = 1e4  # no larger radius is tried
 START = 0.1  # of the distance to first order: the first radius tried

@@ -32,7 +32,7 @@ from bea.numerics.arrays import column, flat, image_norms
 from bea.numerics.blocks import blocks
 
 ROUNDING = 1e-9  # relative, far above what the rounding of any sum can be
-NUMBERS = 2**21  # in one array that holds several tangents for every image
+NUMBERS = 2**21  # in one array that holds several rows or tangents for every image
 TYPICAL = 0.2  # of the whole length: what a window's entries are expected to move by; sound whatever they do
 NOWHERE = 1e100  # how far a pixel outside of the image is below the largest entry of its window
 
@@ -189,24 +189,25 @@ def ranges_in_ball(pieces: Pieces, image: Image, r, fall) -> list:
     low = high = np.zeros_like(image.values[0])
     length, found = np.zeros(len(r)), []
     for i, layer in enumerate(pieces.layers[:-1]):
+        known, v = None, image.values[i]
+        if i >= pieces.window.stop:
+            if has_only_kinks(layer):
+                known = _kinks(layer, image, i, *_of_units(pieces, image, found, i, r, fall))
+            found.append(known)
+            continue
         if isinstance(layer, MaxPool):
             known, low, high, added = _of_maxima(layer, image.windows[i], image.rows[i], low, high, r)
-            added = np.minimum(added, math.sqrt(2.0) * pieces.apart[i] * r)
-            length = pieces.norms[i] * length + added
+            length = pieces.norms[i] * length + np.minimum(added, math.sqrt(2.0) * pieces.apart[i] * r)
             low, high = (a.reshape(image.values[i + 1].shape) for a in (low, high))
         elif has_only_kinks(layer):
-            v = image.values[i]
-            if image.rows[i] is None:
-                below, above = _of_units(pieces, image, found, i, r, fall)
-            else:
-                straight = image.rows[i] * column(r, v)
-                below, above = (straight + low) * (1.0 + ROUNDING), (straight + high) * (1.0 + ROUNDING)
-            known, low, high, added, steepest = _of_kinks(layer, image, i, below, above, low, high)
+            straight = image.rows[i] * column(r, v)
+            below, above = (straight + low) * (1.0 + ROUNDING), (straight + high) * (1.0 + ROUNDING)
+            known = _kinks(layer, image, i, below, above)
+            low, high, added, bent = _of_kinks(layer, image, i, below, above, low, high)
             slope = flat(np.abs(image.slope(layer, i))).max(axis=1)
-            length = slope * length + np.minimum(added, steepest * pieces.reach[i] * r)
+            length = slope * length + np.minimum(added, bent * pieces.reach[i] * r)
         else:
-            known = None
-            low, high = _of_affine(layer, pieces.signs[i], low, high, length, pieces.norms[i])
+            low, high = _of_affine(layer, pieces.signs[i], low, high, length)
             length = pieces.norms[i] * length
         length = length * (1.0 + ROUNDING)
         low, high = (np.minimum(a, column(length, a)) * (1.0 + ROUNDING) for a in (low, high))
@@ -214,7 +215,8 @@ def ranges_in_ball(pieces: Pieces, image: Image, r, fall) -> list:
     return found
 
 
-def _of_affine(layer, signs, low, high, length, norm):
+def _of_affine(layer, signs, low, high, length):
+    """Return the bounds of A e behind an affine layer."""
     positive, negative = signs
     below, above = positive.push_forward(low, low, None), positive.push_forward(high, high, None)
     if negative is not None:
@@ -237,24 +239,34 @@ def _of_maxima(pool, windows, rows, low, high, r):
     return most, mean_below + least, mean_above + most, image_norms(np.maximum(most, least))
 
 
-def _of_kinks(layer, image, i, below, above, low, high):
-    """Return the kinks, bounds of e behind them, the length of what they add to it, and that for inputs of length 1."""
+def _doubt(image, i, place):
+    """Return by how much ``v - p`` at the image may be wrong, (n, …)."""
     v = image.values[i]
-    kinks, least, most, steepest = [], np.zeros_like(v), np.zeros_like(v), 0.0
-    for (place, jump), slope in zip(layer.kinks, image.slopes[i], strict=True):
-        doubt = column(image.errors[i], v) + 1e-12 * (np.abs(v) + abs(place))
-        kinks.append(Kink.of(place, jump, v, doubt, below, above))
-        c = v - place
-        moves = [-below, above, np.clip(-c, -below, above)]
-        bent = [np.maximum(c + t, 0.0) - np.maximum(c, 0.0) - slope * t for t in moves]
-        ends = np.minimum.reduce(bent) - 2.0 * doubt, np.maximum.reduce(bent) + 2.0 * doubt
-        least = least + np.minimum(jump * ends[0], jump * ends[1])
-        most = most + np.maximum(jump * ends[0], jump * ends[1])
-        steepest = steepest + flat(np.abs(jump) * np.maximum(slope, 1.0 - slope)).max(axis=1)
-    slope = image.slope(layer, i)
+    return column(image.errors[i], v) + 1e-12 * (np.abs(v) + abs(place))
+
+
+def _kinks(layer, image, i, below, above):
+    v = image.values[i]
+    return [Kink.of(place, jump, v, _doubt(image, i, place), below, above) for place, jump in layer.kinks]
+
+
+def _of_kinks(layer, image, i, below, above, low, high):
+    """Return the bounds of e behind an elementwise function, and the length of what it adds to e.
+
+    The latter twice, by its entries, and for inputs that move by 1 in all.
+    """
+    v, slope = image.values[i], image.slope(layer, i)
     up, down = np.maximum(slope, 0.0), np.maximum(-slope, 0.0)
+    least, most, bent = np.zeros_like(v), np.zeros_like(v), 0.0
+    for (place, jump), part in zip(layer.kinks, image.slopes[i], strict=True):
+        c, doubt = v - place, 2.0 * _doubt(image, i, place)
+        moves = [-below, above, np.clip(-c, -below, above)]
+        gaps = [np.maximum(c + t, 0.0) - np.maximum(c, 0.0) - part * t for t in moves]
+        ends = jump * (np.minimum.reduce(gaps) - doubt), jump * (np.maximum.reduce(gaps) + doubt)
+        least, most = least + np.minimum(*ends), most + np.maximum(*ends)
+        bent = bent + flat(np.abs(jump) * np.maximum(part, 1.0 - part)).max(axis=1)
     low, high = up * low + down * high - least, up * high + down * low + most
-    return kinks, low, high, image_norms(np.maximum(most, -least)), steepest
+    return low, high, image_norms(np.maximum(most, -least)), bent
 
 
 def _of_units(pieces, image, found, i, r, fall):
