@@ -1,6 +1,7 @@
 """Small models for the recipes of the gallery, trained in seconds, and the few lines of mathematics around them."""
 
 import numpy as np
+from matplotlib.text import Text
 from sklearn.datasets import load_digits, load_wine
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
@@ -77,3 +78,11 @@ def in_half_precision(net: Network, x) -> np.ndarray:
         elif isinstance(layer, Activation):
             y = layer.forward(y.astype(float)).astype(np.float16)
     return y.astype(float)
+
+
+def resized(figure, width: float, height: float):
+    """Return a figure in another size, inches, with letters that fit it."""
+    figure.set_size_inches(width, height)
+    for text in figure.findobj(Text):
+        text.set_fontsize(min(text.get_fontsize(), 7.5))
+    return figure

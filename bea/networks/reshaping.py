@@ -16,7 +16,7 @@ class Reshape(Layer):
     Parameters
     ----------
     shape : sequence of int
-        Shape of one output, without the axis of the samples; all sizes given, none -1.
+        Shape of one output, without the axis of the samples; all sizes given, none ``-1``.
     """
 
     shape: tuple[int, ...]

@@ -294,7 +294,7 @@ def _settings(provenance: dict) -> str:
     """Return the table of a notebook's parameters as HTML: name, value, meaning."""
     entries = common() | declared(provenance["notebook"])
     rows = [
-        f"<tr><td><code>{html.escape(name)}</code></td><td>{html.escape(str(value))}</td>"
+        f"<tr><td><code>{html.escape(name)}</code></td><td>{html.escape(str(value)) or 'none'}</td>"
         f"<td>{html.escape(entries[name]['meaning'])}</td></tr>"
         for name, value in provenance["parameters"].items()
     ]
