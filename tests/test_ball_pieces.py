@@ -270,6 +270,18 @@ def test_no_input_moves_by_more_than_the_constants_say(name):
     np.testing.assert_allclose(larger.apart[first:], 10.0 * np.array(pieces.apart[first:]), rtol=1e-4)
 
 
+def test_a_maximum_that_pulls_up_falls_with_its_largest_entry():
+    """Exactly by r, also where a mean stands for those that pull down; these never rise by more than r."""
+    net = Network((MaxPool((1, 2)), Flatten(), Dense([[1.0, 0.0], [0.0, 0.1]])), (1, 2, 1))
+    pieces, r = linear_pieces(net), np.array([0.05])
+    image = Image.of(pieces, np.array([0.1, 0.0]).reshape(1, 1, 2, 1), np.array([10.0]))
+    np.testing.assert_array_equal(image.windows[0].weights, 0.5)
+    ranges = ranges_in_ball(pieces, image, r, fall)
+    up, down = (fall(pieces, image, ranges, q * np.ones((1, 1, 1)), 2, r)[0, 0] for q in (1.0, -1.0))
+    np.testing.assert_allclose(up, 0.05, rtol=1e-6)
+    assert 0.05 <= down < 0.08
+
+
 AFFINE = {
     "convolution": (conv(3, 2, 2, SAME), (4, 5, 2)),
     "groups": (conv(4, 2, groups=2), (3, 3, 4)),
