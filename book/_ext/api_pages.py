@@ -13,7 +13,6 @@ from pathlib import Path
 
 from companion import ROOT, FromMarkdown
 from docutils import nodes
-from sphinx import addnodes
 
 from lab.sources import digest_of
 from workflow.dependencies import all_needs
@@ -154,8 +153,7 @@ def escape(app, what, name, thing, options, lines) -> None:
 def tell_what_a_chapter_uses(app, doctree) -> None:
     """Name the objects of ``bea`` that a chapter uses, in the fold at its foot."""
     if app.env.docname.startswith("book/api"):  # the list of all objects is their index, and the book has its own
-        for index in list(doctree.findall(addnodes.index)):
-            index.parent.remove(index)
+        app.env.get_domain("index").entries[app.env.docname] = []
     folder, _, chapter = app.env.docname.rpartition("/")
     names = uses().get(chapter, []) if folder == "results" else []
     page = next(doctree.findall(nodes.section), doctree)
