@@ -19,7 +19,7 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from lab.parameters import EDITIONS, ROOT, common, declared, range_of, read
 from lab.sources import digest_of
-from lab.wording import signed, tidy
+from lab.wording import signed, tidied, tidy
 
 logger = logging.getLogger(__name__)
 NOTEBOOK_SCRIPTS = "results/static"  # where the scripts are that notebooks make; they get into _static itself
@@ -193,7 +193,7 @@ class Parameters(FromMarkdown):
         ]
         for name, entry in entries.items():
             values = [f"`{entry.get(edition, entry['full'])}`" for edition in EDITIONS]
-            words = [f"`{name}`", entry["meaning"], f"`{entry['type']}`", range_of(entry) or "any", *values]
+            words = [f"`{name}`", entry["meaning"], f"`{entry['type']}`", tidied(range_of(entry)) or "any", *values]
             lines.append(f"| {' | '.join(word.replace('|', PIPE) for word in words)} |")
         return "\n".join(lines)
 
