@@ -211,7 +211,7 @@ def test_a_wrong_address_leads_to_a_page_of_the_book(browser, smoke, watch):
         context = browser.new_context()
         problems = watch(context, base)
         page = context.new_page()
-        page.goto(f"{base}a/b/c.html")
+        page.goto(f"{base}a/b/c.html", wait_until="networkidle")  # with its icon
         assert page.inner_text("article h1") == "There is no such page"
         page.click("article a")
         page.wait_for_url(f"{base}{CHAPTERS[0]}")
