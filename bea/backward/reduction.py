@@ -26,7 +26,7 @@ from bea.networks.network import Network
 from bea.networks.perturbation import Perturbation
 from bea.networks.positions import derivatives, products, pulled_back
 from bea.networks.row_space import from_row_space, in_row_space, to_row_space
-from bea.networks.sequence import leaves, run
+from bea.networks.sequence import collect_back, leaves, run
 from bea.numerics.arrays import flat, image_norms
 from bea.numerics.blocks import in_blocks
 
@@ -101,7 +101,7 @@ class Tail:
     def pull_back(self, rows, memory) -> np.ndarray:
         """Differentiate ``rows @`` what ``forward`` returns, rows (n, k, classes), by τ: (n, k, unknowns)."""
         parts = []
-        rows = _pull_back(memory, rows, parts, len(self.sizes))
+        rows = collect_back(memory, rows, parts, len(self.sizes), _through)
         parts.reverse()
         if self.input_scales is not None:
             parts.append(flat(rows, keep=2) * self.input_scales[:, None, None])
@@ -214,7 +214,7 @@ def _holding(layers, number) -> tuple[int, int]:
 
 
 def _forward(layers, y, parts: list, scales) -> tuple[np.ndarray, list]:
-    """Return the output, and of every layer what ``_pull_back`` needs; ``parts`` of τ are taken from the front."""
+    """Return the output, and of every layer what ``collect_back`` needs; ``parts`` of τ are taken from the front."""
     memory = []
     for layer in layers:
         if layer.paths:
@@ -242,31 +242,19 @@ def _forward(layers, y, parts: list, scales) -> tuple[np.ndarray, list]:
     return y, memory
 
 
-def _pull_back(memory, rows, parts: list, missing: int) -> np.ndarray:
-    """Pull rows back until no more than ``missing`` derivatives stand in ``parts``, the last layer's first."""
-    for layer, y, output, kept in reversed(memory):
-        if len(parts) == missing:
-            break
-        if layer.paths:
-            found = [_pull_back(path, rows, parts, missing) for path in reversed(kept)]
-            if len(parts) < missing:
-                rows = sum(found[1:], found[0])
-            continue
-        if kept is None:
-            rows = layer.pull_back(rows, y, output)
-            continue
-        t, scale, h, length = kept
-        if isinstance(layer, Dense):
-            parts.append(rows * (scale * length)[:, None])
-            # The perturbed matrix is A + α t hᵀ / ‖h‖.
-            factor = np.vecdot(rows, t[:, None])[:, :, None] * _over(scale, length)[:, :, None]
-            rows = layer.pull_back(rows, y, output) + factor * h[:, None]
-            continue
-        rows = rows.reshape(*rows.shape[:2], h.shape[1], len(layer.matrix))
-        parts.append(flat(scale * derivatives(rows, h), keep=2))
-        if len(parts) < missing:
-            kernel = (layer.matrix + scale * t)[:, :, : layer.kernel.shape[1]]
-            rows = layer.fold(pulled_back(rows, kernel, layer.groups), y.shape[1:])
+def _through(rows, layer, y, output, kept, parts: list, missing: int) -> np.ndarray:
+    """Put the derivative by the change of a layer's matrix into ``parts``, and pull rows back (``collect_back``)."""
+    t, scale, h, length = kept
+    if isinstance(layer, Dense):
+        parts.append(rows * (scale * length)[:, None])
+        # The perturbed matrix is A + α t hᵀ / ‖h‖.
+        factor = np.vecdot(rows, t[:, None])[:, :, None] * _over(scale, length)[:, :, None]
+        return layer.pull_back(rows, y, output) + factor * h[:, None]
+    rows = rows.reshape(*rows.shape[:2], h.shape[1], len(layer.matrix))
+    parts.append(flat(scale * derivatives(rows, h), keep=2))
+    if len(parts) < missing:
+        kernel = (layer.matrix + scale * t)[:, :, : layer.kernel.shape[1]]
+        rows = layer.fold(pulled_back(rows, kernel, layer.groups), y.shape[1:])
     return rows
 
 

@@ -13,6 +13,7 @@ from bea.backward.closed_form import Changing
 from bea.networks.layers import Weighted
 from bea.networks.network import Network
 from bea.networks.positions import derivatives, products, pulled_back
+from bea.networks.sequence import collect_back
 from bea.numerics.arrays import flat
 
 
@@ -78,7 +79,8 @@ class RelativeChanges:
     def gradient(self, memory, weights) -> np.ndarray:
         """Return the derivative of ``Σ_k weights_k logits_k``, weights (n, classes), with respect to v."""
         parts = []
-        rows = _pull_back(memory, weights[:, None], parts, sum(self.changing.layers) + self.changing.input)
+        missing = sum(self.changing.layers) + self.changing.input
+        rows = collect_back(memory, weights[:, None], parts, missing, _through)
         parts.reverse()
         if self.changing.input:
             parts.append(np.take_along_axis(flat(rows[:, 0] * np.abs(self.x)), self.pixels, 1))
@@ -86,7 +88,7 @@ class RelativeChanges:
 
 
 def _forward(layers, y, changes) -> tuple[np.ndarray, list]:
-    """Return the output with the next of the changes in every matrix, and what ``_pull_back`` needs to remember."""
+    """Return the output with the next of the changes in every matrix, and what ``collect_back`` needs to remember."""
     memory = []
     for layer in layers:
         if layer.paths:
@@ -105,25 +107,13 @@ def _forward(layers, y, changes) -> tuple[np.ndarray, list]:
     return y, memory
 
 
-def _pull_back(memory, rows, parts: list, missing: int) -> np.ndarray:
-    """Pull rows (n, 1, …) back until ``missing`` derivatives stand in ``parts``, the last layer's first."""
-    for layer, y, output, kept in reversed(memory):
-        if len(parts) == missing:
-            break
-        if layer.paths:
-            found = [_pull_back(path, rows, parts, missing) for path in reversed(kept)]
-            if len(parts) < missing:
-                rows = sum(found[1:], found[0])
-            continue
-        if kept is None:
-            rows = layer.pull_back(rows, y, output)
-            continue
-        h, matrix = kept
-        slopes = rows.reshape(len(h), 1, h.shape[1], len(layer.matrix))
-        parts.append((derivatives(slopes, h)[:, 0] * np.abs(layer.matrix)).reshape(len(h), layer.matrix.size))
-        groups = h.shape[2] if h.ndim == 4 else 1
-        rows = layer.fold(pulled_back(slopes, matrix[:, :, : layer.kernel.shape[1]], groups), y.shape[1:])
-    return rows
+def _through(rows, layer, y, output, kept, parts: list, missing: int) -> np.ndarray:
+    """Put the derivative by the changes of a layer's weights into ``parts``, and pull rows (n, 1, …) back."""
+    h, matrix = kept
+    slopes = rows.reshape(len(h), 1, h.shape[1], len(layer.matrix))
+    parts.append((derivatives(slopes, h)[:, 0] * np.abs(layer.matrix)).reshape(len(h), layer.matrix.size))
+    groups = h.shape[2] if h.ndim == 4 else 1
+    return layer.fold(pulled_back(slopes, matrix[:, :, : layer.kernel.shape[1]], groups), y.shape[1:])
 
 
 def relative_changes(net: Network, x, changing: Changing) -> RelativeChanges:

@@ -114,6 +114,35 @@ def expand(layers, values, rows, wanted: list, found: list) -> np.ndarray:
     return rows
 
 
+def collect_back(memory, rows, parts: list, missing: int, through: Callable) -> np.ndarray:
+    """Pull rows back until no more than ``missing`` derivatives stand in ``parts``, the last layer's first.
+
+    Parameters
+    ----------
+    memory : list of (layer, y, output, kept)
+        ``kept`` is None where nothing changes, a list of such lists for a layer of several paths, and else what
+        ``through`` needs.
+    rows : array (n or 1, k, *output shape)
+    parts : list
+        Gets the derivatives.
+    through : function
+        ``through(rows, layer, y, output, kept, parts, missing)`` puts the derivative by a layer's change into
+        ``parts``, and returns the rows in front of the layer, if they are needed still.
+    """
+    for layer, y, output, kept in reversed(memory):
+        if len(parts) == missing:
+            break
+        if layer.paths:
+            found = [collect_back(path, rows, parts, missing, through) for path in reversed(kept)]
+            if len(parts) < missing:
+                rows = sum(found[1:], found[0])
+        elif kept is None:
+            rows = layer.pull_back(rows, y, output)
+        else:
+            rows = through(rows, layer, y, output, kept, parts, missing)
+    return rows
+
+
 def forward_changed(layers, y, changes: Iterator) -> np.ndarray:
     """Return the output with each matrix changed by the next of ``changes``, as ``Perturbation.dA`` holds them."""
     for layer in layers:
