@@ -123,11 +123,7 @@
   /** The step in one place, images, network, pixels and range in the other: { draw, later }; later(step) takes over a
    *  step in the next frame. */
   function controls(place, hand) {
-    const update = E.eachFrame(() => set({}));
-    const later = (epsilon) => {
-      inputs.epsilon = epsilon;
-      update();
-    };
+    const later = E.eachFrame((epsilon) => set({ epsilon }));
     const attributes = { id: "ray-epsilon", class: "explorable-ray-slider", min: 0, max: GRID, step: 1 };
     const step = E.slider(place, attributes, (tick) => later(Number((tick / GRID * inputs.range).toPrecision(6))));
 
