@@ -30,6 +30,7 @@ LEADS_TO = {  # what a reader should know first, and no code tells: page → tho
         "results/25_ray_or_all_directions",
         "results/32_attacks_side_by_side",
         "results/46_kantorovich",
+        "results/47_both_sides",
     ],
     "results/20_train_by_hand": ["results/21_first_hundred_images", "results/22_smallest_epsilon"],
     "results/22_smallest_epsilon": [
@@ -43,7 +44,7 @@ LEADS_TO = {  # what a reader should know first, and no code tells: page → tho
     "results/32_attacks_side_by_side": ["results/33_transfer", "results/34_hidden_gradient"],
     "results/41_four_theorems": ["results/42_bounds_as_published", "book/tight_bound"],
     "results/42_bounds_as_published": ["results/43_bounds_against_attacks"],
-    "book/tight_bound": ["results/43_bounds_against_attacks", "results/46_kantorovich"],
+    "book/tight_bound": ["results/43_bounds_against_attacks", "results/46_kantorovich", "results/47_both_sides"],
     "results/43_bounds_against_attacks": ["results/44_inside_the_ball", "results/45_robustness_and_accuracy"],
 }
 WIDTH, LEFT, LINE, LETTERS, BEND = 440, 104, 17, 44, 11  # pixels, but letters to a line; BEND: of the nearest arc
