@@ -73,14 +73,18 @@ class Inputs:
     box: np.ndarray | None
 
 
-def inputs_in_ball(ball: Ball, v, r) -> list[Inputs]:
+def inputs_in_ball(ball: Ball, v, r, within=None) -> list[Inputs]:
     """Return what is known of the inputs of every activation where ‖δ‖ ≤ r (n,); v (n, rows) are the first ones.
 
     Two affine forms are carried along, with the slopes of chords of the ranges and with the slopes at the image.
-    The range is what both leave; the first form is returned.
+    The range is what both leave; the first form is returned. With ``within``, a range (low, high) for each activation,
+    arrays (n, units), it is known of those δ only whose inputs are in these ranges, too; a range with ends the wrong
+    way round says that there is none.
     """
     norms = np.linalg.norm(ball.rows, axis=-1)
     low, high = _widened(v, v, norms * r[:, None])
+    if within is not None:
+        low, high = np.maximum(low, within[0][0]), np.minimum(high, within[0][1])
     found = [Inputs(low, high, v, ball.rows, None)]
     forms, image = [(v, ball.rows, np.zeros_like(v))] * 2, v
     for before, stage in zip(ball.stages, ball.stages[1:], strict=False):
@@ -98,6 +102,8 @@ def inputs_in_ball(ball: Ball, v, r) -> list[Inputs]:
         sides = [_widened(c, c, np.sqrt(np.vecdot(B, B)) * r[:, None] + spread) for c, B, spread in forms]
         low = np.maximum(*(side[0] for side in sides))
         high = np.minimum(*(side[1] for side in sides))
+        if within is not None:
+            low, high = np.maximum(low, within[len(found)][0]), np.minimum(high, within[len(found)][1])
         found.append(Inputs(low, high, *forms[0][:2], boxes[0]))
     return found
 
