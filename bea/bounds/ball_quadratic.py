@@ -68,12 +68,12 @@ def about_image(constant, terms, g, Q, ball, point):
     return k - ROUNDING * size, lin + 2.0 * turned, H
 
 
-def quadratic_below(ball, known, reached, outputs, d, push):
+def quadratic_below(ball, known, reached, outputs, d, push, convex=False):
     """Return (terms, g, Q) with ``d·h ≥ Σ terms + gᵀv' - v'ᵀQv'``, v' as in ``about_image`` (D4, with D2 and D3)."""
     terms, weight, above = [], d, None
     for number in range(len(ball.stages) - 1, -1, -1):
         stage, here, at = ball.stages[number], known[number], reached[number]
-        t, value, slope, c = minorant(stage.activation, weight, at, here.low, here.high, push)
+        t, value, slope, c = minorant(stage.activation, weight, at, here.low, here.high, push, convex and number == 0)
         # In v' = v - at: value + slope (v' + off) - c (v' + off)².
         off = at - t
         terms += [value, slope * off, -c * off * off]

@@ -1,111 +1,252 @@
-"""proto"""
-from dataclasses import dataclass
+"""The distance to the nearest other class, enclosed as tightly as asked for: branch and bound on the tight bound.
+
+The problem: for the own class c of an image x find ``ρ = min {‖δ‖ : another class leads at x + δ}`` to a relative gap.
+From above an attack gives it: a change δ that does change the class. From below the bound of ``bea.bounds.ball_dense``
+gives it, which is loose where many units bend within the ball. Four steps close the gap. The page "The tight bound:
+theorem and proof" of the book (book/tight_bound.md) proves them under the same names.
+
+B1. A node is a part of the ball ‖δ‖ ≤ r, r a little less than the attack: the δ for which the inputs of some hidden
+   units are within ranges. The whole ball is one. Halving the range of a unit makes two nodes out of one, and no δ is
+   lost. On smaller ranges D1 to D4 give a tighter quadratic; a ReLU that is halved at zero is linear in both halves.
+B2. Each half is a half-space of δ, or lies in one if the unit is in a later layer. Half-spaces that leave little of the
+   ball leave a smaller ball, in which D1 starts; those that leave none leave no node.
+B3. In a node no rival is nearer than what weak duality says, with multipliers for the ball and for the half-spaces.
+B4. The least of what is proved of all nodes of all rivals is proved of the image. So it is always the node of which
+   least is proved that is halved, where its bound loses most, until all have reached r. Whenever a node's worst point
+   leads downhill to another class, that attack is shorter, and r falls.
+
+The search decides how soon the gap closes, not whether the ends hold. What is free in it does not depend on time or
+on which other images there are. Rounding is allowed for as in ``bea.bounds.ball_dense``.
+"""
+
+from dataclasses import dataclass, field
+
 import numpy as np
-from bea.bounds.ball_dense import Pairs, descend, local_bound, images_at_once
-from bea.bounds.ball_ranges import Ball, hidden_stages, inputs_in_ball
-from bea.bounds.ball_quadratic import least_lead
-from bea.bounds.branch_nodes import Nodes, bounded
-from bea.bounds.minorants import BENT
 
-CHUNK = 256
+from bea.backward.smallest_attack import attack
+from bea.bounds.ball_dense import Pairs, descend, images_at_once, local_bound
+from bea.bounds.ball_ranges import Ball, hidden_stages
+from bea.bounds.branch_nodes import Nodes, bounded, ranges_in_ball
+from bea.networks.leads import other_classes
+from bea.networks.network import Network
+from bea.numerics.arrays import column, image_norms
+from bea.numerics.blocks import blocks, in_blocks
+from bea.numerics.checks import check_count
+from bea.numerics.progress import showing
+from bea.reports.pictures import draw_shares
+from bea.reports.results import Report
 
-
-def evaluate(pairs, i, j, nodes, goal, tries):
-    out = []
-    for a in range(0, len(nodes.pair), CHUNK):
-        part = nodes.take(slice(a, a + CHUNK))
-        im, ri = i[part.pair], j[part.pair]
-        out.append(bounded(pairs.ball, part, pairs.v[im], pairs.d[im, ri], pairs.constant[im, ri], goal[im], tries))
-    whole = out[0]
-    for o in out[1:]:
-        whole = whole.joined(o)
-    return whole
-
-
-def tightened(ball, v, known, r):
-    """Return the ranges of the inputs of all activations, tightened by the quadratics."""
-    rng = np.random.default_rng(0)
-    lows, highs = [known[0].low], [known[0].high]
-    for number in range(1, len(ball.stages)):
-        stage = ball.stages[number]
-        sub = Ball(ball.stages[:number], ball.rows)
-        n, w = len(v), len(stage.kernel)
-        rep = np.repeat(np.arange(n), w)
-        ends = []
-        for sign, old in ((1.0, known[number].low), (-1.0, -known[number].high)):
-            new = old.ravel().copy()
-            # only where the range holds zero / could matter
-            todo = np.arange(n * w)
-            for a in range(0, len(todo), CHUNK):
-                some = todo[a : a + CHUNK]
-                im, unit = rep[some], some % w
-                d, const = sign * stage.kernel[unit], sign * stage.bias[unit]
-                start = np.broadcast_to(ball.rows.sum(0), (len(some), ball.rows.shape[1]))
-                pt = descend(sub, v[im], d, r[im], start)
-                new[some] = np.fmax(new[some], least_lead(sub, v[im], d, const, r[im], pt, tries=RANGE_TRIES))
-            ends.append(sign * new.reshape(n, w))
-        lows.append(ends[0])
-        highs.append(ends[1])
-    return np.concatenate(lows, axis=1), np.concatenate(highs, axis=1)
+MARGIN = 1e-7  # by which the rival leads in an attack, in units of the logits
+AT_A_TIME = 16  # nodes of one image that are halved side by side
+STEPS = 12  # of bisection between a proved radius and a shorter attack
+ROOM = 2e-9  # relative, by which the radius that nodes must reach is beyond the one asked for
 
 
-RANGE_TRIES = ((0.15, 1.0),)
+@dataclass(frozen=True, eq=False)
+class ProvedDistance(Report):
+    """Both ends of the distance to the nearest other class, for n images; Euclidean, in the unit of the pixels.
+
+    Changes may leave the range of the pixels.
+
+    Attributes
+    ----------
+    lower : array (n,)
+        Proved: no change that is shorter changes the class. Zero for a misclassified image where labels were given.
+    upper : array (n,)
+        Length of ``dx``; infinite where no change of class is known.
+    dx : array (n, *input_shape)
+        After this change another class leads, as the network computes it; NaN where none is known.
+    rival : array (n,) of int
+        That class; where none is known, the one that limits ``lower``.
+    nodes : array (n,) of int
+        How many nodes were bounded; none where the tight bound alone has closed the gap.
+    gap : float
+        What was asked for.
+    """
+
+    lower: np.ndarray
+    upper: np.ndarray
+    dx: np.ndarray
+    rival: np.ndarray
+    nodes: np.ndarray
+    gap: float = field(metadata={"shared": True})
+    standing = "proven"
+
+    @property
+    def proved_optimal(self) -> np.ndarray:
+        """Whether no change of class is shorter than ``(1 - gap) upper``, (n,)."""
+        return np.isfinite(self.upper) & (self.lower >= self.upper * (1.0 - self.gap))
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Return the arrays with a number a sample, and ``proved_optimal``."""
+        names = ("lower", "upper", "rival", "nodes", "proved_optimal")
+        return {name: getattr(self, name) for name in names}
+
+    def measured(self) -> tuple[str, np.ndarray]:
+        """Return the lower end."""
+        return "‖Δx‖ at least, unit of the pixels", self.lower
+
+    def tally(self) -> str:
+        """Return in words for how many images the gap is closed."""
+        return f"{np.count_nonzero(self.proved_optimal)} of {len(self.lower)} samples are optimal to {self.gap:.3g}"
+
+    def draw(self, samples):
+        """Return a figure of how both ends are distributed."""
+        chosen = slice(None) if samples is None else samples
+        return draw_shares({"lower": self.lower[chosen], "upper": self.upper[chosen]}, "‖Δx‖, unit of the pixels")
 
 
-def prove_block(net, x, upper, lower, gap, budget, width=8, rounds=((.15, 1.), (.15, 1.)), log=None):
-    ball = Ball.of(hidden_stages(net))
-    basis = np.linalg.qr(ball.stages[0].kernel.T)[0]
-    pairs = Pairs.of(ball, net, x)
-    goal = upper * (1 - gap)
-    upper, lower = upper.copy(), lower.copy()
-    n = len(x)
-    todo = lower < goal
-    ok = ~pairs.clear(goal) & todo[:, None]
-    ok[np.arange(n), pairs.own] = False
-    i, j = np.nonzero(ok)
-    r = goal[i]
-    busy = np.flatnonzero(ok.any(axis=1))
-    known = inputs_in_ball(ball, pairs.v[busy], goal[busy])
-    low, high = tightened(ball, pairs.v[busy], known, goal[busy])
-    where = np.searchsorted(busy, i)
-    low, high = low[where], high[where]
-    grad = -pairs.gradients()[i, j]
-    point = descend(ball, pairs.v[i], pairs.d[i, j], r, grad)
-    m = len(i)
-    nodes = Nodes(np.arange(m), low, high, np.zeros((m, 2, low.shape[1]), bool), np.zeros(m), point, np.zeros(m, int), np.zeros(m))
-    bent = any(s.activation.name in BENT for s in ball.stages)
-    nodes = evaluate(pairs, i, j, nodes, goal, ((.15, 1.), (.3, 1.)) if bent else ((0., 1.), (0., .6)))
-    used = np.bincount(i, minlength=n)
-    for step in range(10000):
-        image = i[nodes.pair]
-        # witnesses
-        cand = np.flatnonzero(nodes.reach < goal[image])
-        if len(cand):
-            im, ri = image[cand], j[nodes.pair[cand]]
-            dx = nodes.point[cand] @ basis.T
-            length = np.linalg.norm(dx, axis=1)
-            hit = (net.classify(x[im] + dx.reshape(-1, *x.shape[1:])) != pairs.own[im]) & (length < upper[im])
-            for q in np.flatnonzero(hit):
-                if length[q] < upper[im[q]]:
-                    upper[im[q]] = length[q]
-            goal = upper * (1 - gap)
-        nodes = nodes.take(nodes.reach < goal[image])
-        image = i[nodes.pair]
-        if log: log(step, nodes, image, goal, used, upper)
-        go = used[image] < budget
-        if not go.any():
+def prove(net: Network, x, label=None, *, dx=None, gap=1e-3, nodes=1000, progress=False) -> ProvedDistance:
+    """Enclose the distance of every image to the nearest other class: is the shortest attack the shortest there is?
+
+    Parameters
+    ----------
+    net : Network
+        Of ``Dense`` layers with sigmoid, tanh, ReLU, smooth or not, or no activation between them.
+    x : array (n, *input_shape)
+    label : array (n,) of int, optional
+        Where the class is another, all is zero. The class itself unless given.
+    dx : array (n, *input_shape), optional
+        Changes of x that an attack has found; NaN where there is none. Those that change the class count. Unless given,
+        ``bea.attack(…, "input", method="converged")`` looks for the shortest over all classes.
+    gap : float
+        Relative, between the ends: at which the search ends. At least 1e-6.
+    nodes : int
+        The search for an image also ends at about so many nodes; with 0 the tight bound is all there is.
+    progress : bool
+        Whether to show on the screen how far it is, as in ``bea.attack``.
+
+    Raises
+    ------
+    ValueError
+        For other layers, a gap out of range, a number of nodes that is none, changes of wrong shape, images of wrong
+        shape or range, labels of wrong shape or range.
+    TypeError
+        For labels that are not integers.
+    """
+    stages = hidden_stages(net)
+    if not 1e-6 <= gap < 1.0:
+        raise ValueError(f"gap: expected a number from 1e-6 to 1, received {gap!r}")
+    check_count("nodes", nodes, 0)
+    x = net.check_images(x)
+    label = None if label is None else net.check_classes(label, len(x), "label")
+    own = net.classify(x)
+    with showing(progress):
+        dx = _shortest(net, x, own) if dx is None else _checked(x, dx)
+        dx, upper, reached = _judged(net, x, own, dx)
+        lower, rival = local_bound(net, x)
+        rival = np.where(np.isfinite(upper), reached, rival)
+        used = np.zeros(len(x), dtype=int)
+        rest = np.flatnonzero(np.isfinite(upper) & (lower > 0.0) & (lower < upper * (1.0 - gap)))
+        if len(rest) and stages and nodes:
+            ball = Ball.of(stages)
+            search = _Search(net, ball, np.linalg.qr(stages[0].kernel.T)[0], gap, nodes)
+            parts = in_blocks(search, images_at_once(ball), x[rest], dx[rest], lower[rest])
+            dx[rest], lower[rest], used[rest] = parts
+            dx, upper, rival = _judged(net, x, own, dx)
+    if label is not None:
+        wrong = own != label
+        lower[wrong], upper[wrong], dx[wrong], rival[wrong] = 0.0, 0.0, 0.0, own[wrong]
+    return ProvedDistance(np.minimum(lower, upper), upper, dx, rival, used, gap)
+
+
+@dataclass(frozen=True, eq=False)
+class _Search:
+    """The search for a block of images."""
+
+    net: Network
+    ball: Ball
+    basis: np.ndarray
+    gap: float
+    budget: int
+
+    def __call__(self, x, dx, lower):
+        """Return shorter changes dx, larger lower bounds, and how many nodes it took."""
+        ball, pairs, n = self.ball, Pairs.of(self.ball, self.net, x), len(x)
+        dx, used, upper = dx.copy(), np.zeros(n, dtype=int), image_norms(dx)
+        nodes = self.roots(pairs, upper)
+        image, rival = self.image, self.rival
+        return dx, lower, used
+
+
+class _Log:
+    write = None
+
+
+def search(net, ball, basis, gap, budget, x, dx, lower):
+    """Return shorter changes dx, larger lower bounds, and how many nodes that took, for a block of images."""
+    pairs, n = Pairs.of(ball, net, x), len(x)
+    dx, upper = dx.copy(), image_norms(dx)
+    goal = upper * (1.0 - gap) * (1.0 + ROOM)
+    open_ = ~pairs.clear(goal)
+    open_[np.arange(n), pairs.own] = False
+    image, rival = np.nonzero(open_)
+    nodes = _bounded(pairs, image, rival, _roots(pairs, image, rival, goal), goal)
+    used = np.bincount(image, minlength=n)
+    step = 0
+    while True:
+        of = image[nodes.pair]
+        some = np.flatnonzero(nodes.reach < goal[of])
+        _shorten(net, pairs, basis, x, dx, upper, lower, goal, of[some], rival[nodes.pair[some]], nodes.point[some])
+        goal = upper * (1.0 - gap) * (1.0 + ROOM)
+        nodes = nodes.take(nodes.reach < goal[of])
+        of = image[nodes.pair]
+        if _Log.write: _Log.write(step, nodes, of, goal, used, upper)
+        step += 1
+        order = np.lexsort((nodes.reach, of))
+        order = order[used[of[order]] < budget]
+        if not len(order):
             break
-        order = np.lexsort((nodes.reach, image))
-        order = order[go[order]]
-        im = image[order]
-        first = np.searchsorted(im, im)
-        take = order[np.arange(len(order)) - first < width]
-        chosen = nodes.take(take)
-        rest = np.ones(len(nodes.pair), bool)
-        rest[take] = False
-        kids = evaluate(pairs, i, j, chosen.children(), goal, rounds)
-        used += np.bincount(i[kids.pair], minlength=n)
-        nodes = nodes.take(rest).joined(kids)
+        rank = np.arange(len(order)) - np.searchsorted(of[order], of[order])
+        chosen = order[rank < AT_A_TIME]
+        halves = _bounded(pairs, image, rival, nodes.take(chosen).halves(), goal)
+        used += np.bincount(image[halves.pair], minlength=n)
+        nodes = Nodes.joined([nodes.take(np.delete(np.arange(len(nodes.pair)), chosen)), halves])
     least = goal.copy()
-    np.minimum.at(least, i[nodes.pair], nodes.reach)
-    return np.maximum(least, lower), upper, used
+    np.minimum.at(least, of, nodes.reach)
+    return dx, np.maximum(lower, least * (1.0 - 1e-9)), used
+
+
+def _roots(pairs, image, rival, goal):
+    """Return the whole ball as one node for each pair."""
+    images, which = np.unique(image, return_inverse=True)
+    low, high = ranges_in_ball(pairs.ball, pairs.v[images], goal[images])
+    n, start = len(image), -pairs.gradients()[image, rival]
+    point = descend(pairs.ball, pairs.v[image], pairs.d[image, rival], goal[image], start)
+    none, units = np.zeros(n, dtype=int), low.shape[1]
+    split = np.zeros((n, 2, units), dtype=bool)
+    return Nodes(np.arange(n), low[which], high[which], split, np.zeros(n), point, none, np.zeros(n))
+
+
+def _bounded(pairs, image, rival, nodes, goal):
+    """Return the nodes with their bounds, some at a time."""
+    parts = []
+    for part in blocks(len(nodes.pair), images_at_once(pairs.ball)):
+        some = nodes.take(part)
+        i, j = image[some.pair], rival[some.pair]
+        parts.append(bounded(pairs.ball, some, pairs.v[i], pairs.d[i, j], pairs.constant[i, j], goal[i]))
+    return Nodes.joined(parts)
+
+
+def _shorten(net, pairs, basis, x, dx, upper, lower, goal, i, j, point):
+    """Put into dx and upper what is shorter, found downhill from the points for the images i and the rivals j."""
+    shape, high, low = x.shape[1:], goal[i].copy(), lower[i].copy()
+    best, tried = np.zeros_like(point), high.copy()
+    for step in range(STEPS):
+        if not len(i):
+            return
+        z = descend(pairs.ball, pairs.v[i], pairs.d[i, j], tried, point)
+        change = (z @ basis.T).reshape(-1, *shape)
+        other = net.classify(x[i] + change) != pairs.own[i]
+        high, low = np.where(other, tried, high), np.where(other, low, tried)
+        best = np.where(other[:, None], z, best)
+        if step == 0:
+            i, j, point, high, low, best = (array[other] for array in (i, j, z, high, lower[i], best))
+        else:
+            point = best
+        tried = (low + high) / 2
+    order = np.lexsort((-high,))  # the shortest comes last
+    for q in order:
+        if high[q] < upper[i[q]]:
+            upper[i[q]] = high[q]
+            dx[i[q]] = (best[q] @ basis.T).reshape(shape)
