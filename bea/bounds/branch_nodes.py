@@ -14,11 +14,12 @@ from bea.bounds.half_spaces import ball_around, least_distance
 from bea.bounds.minorants import BENT, band, chord_slope, minorant
 from bea.numerics.blocks import blocks
 
-# The push of the parabolas of one bound after the other, each about the point where the last one vanished.
-PUSHES = {True: (0.3, 0.3, 0.3), False: (0.0, 0.0, 0.0)}  # with a kink, or nearly one, and without
-STEP = 0.5  # of the way from the point about which a bound was made to that where it vanishes
+# The push of the parabolas of one bound after the other, with a kink, or nearly one, and without.
+PUSHES = {True: (0.25, 0.25, 0.25), False: (0.0,)}
+STEP = 0.5  # of the way from the point about which a bound was made to that where it vanishes: the next point
+ALONG = 1.6  # radii, how far away along the steepest direction a smooth bound is looked at
 WIDTH = 0.03  # what the width of a band counts beside what a bound loses
-MIDDLE = 0.1  # of its range: no end is nearer to where a smooth unit is split
+MIDDLE = 0.1  # of its range: no end is nearer to where a smooth unit is halved
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,25 +112,26 @@ def bounded(ball: Ball, nodes: Nodes, v, d, constant, r) -> Nodes:
     low, high = np.where(empty[:, None], nodes.low, low), np.where(empty[:, None], nodes.high, high)
     reach, best = np.where(empty, np.inf, nodes.reach), np.full(len(r), -np.inf)
     half_spaces, about, point = _half_spaces(ball, nodes, v, parts, known, centre), nodes.point.copy(), nodes.point.copy()
-    first, pushes = [], PUSHES[any(stage.activation.name in BENT for stage in ball.stages)]
-    for push in pushes:
+    bent = any(stage.activation.name in BENT for stage in ball.stages)
+    worst = []
+    for push in PUSHES[bent]:
         some = np.flatnonzero(reach < r)
         here = [Inputs(low[some, part], high[some, part], None, None, None) for part in parts]
         reached, outputs = inputs_and_outputs(ball, v[some] + about[some] @ ball.rows.T)
         below = quadratic_below(ball, here, reached, outputs, d[some], push, convex=True)
         quadratic = about_image(constant[some], *below, ball, about[some])
-        found, z = least_distance(*quadratic, *(array[some] for array in half_spaces), r[some])
+        found, z, axis = least_distance(*quadratic, *(array[some] for array in half_spaces), r[some])
         better = found > best[some]
         best[some[better]], point[some[better]] = found[better], about[some[better]]
         reach[some] = np.maximum(reach[some], found)
+        for end in (z,) if bent else (about[some] + ALONG * r[some, None] * sign * axis for sign in (1.0, -1.0)):
+            worst.append(np.zeros_like(about))
+            worst[-1][some] = end
         about[some] += STEP * (z - about[some])
-        worst = np.zeros_like(about)
-        worst[some] = z
-        first.append(worst)
     unit, at, some = nodes.unit.copy(), nodes.at.copy(), np.flatnonzero(reach < r)
     here = [Inputs(low[some, part], high[some, part], None, None, None) for part in parts]
-    inputs = [v[some] + z[some] @ ball.rows.T for z in (point, *first)]
-    unit[some], at[some] = where_to_halve(ball, here, d[some], pushes[-1], *inputs)
+    inputs = [v[some] + z[some] @ ball.rows.T for z in (point, *worst)]
+    unit[some], at[some] = where_to_halve(ball, here, d[some], PUSHES[bent][-1], *inputs)
     return Nodes(nodes.pair, low, high, nodes.split, reach, point, unit, at)
 
 
@@ -165,10 +167,10 @@ def _half_spaces(ball, nodes, v, parts, known=None, centre=None):
 
 
 def where_to_halve(ball, known, d, push, about, *first):
-    """Return a unit and an input for every node: where the bound loses most at the first inputs ``first`` (B4).
+    """Return a unit and an input for every node: where the bound loses most at some first inputs (B4).
 
-    ``about`` are the inputs about which it was made. A unit with a kink is halved there, another one between the
-    point where its parabola touches and that at which it loses.
+    ``about`` are those about which it was made. A unit with a kink is halved there, another one where its parabola
+    touches.
     """
     reached, _ = inputs_and_outputs(ball, about)
     inputs = [inputs_and_outputs(ball, point)[0] for point in first]

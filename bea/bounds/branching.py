@@ -140,71 +140,56 @@ def prove(net: Network, x, label=None, *, dx=None, gap=1e-3, nodes=1000, progres
         rest = np.flatnonzero(np.isfinite(upper) & (lower > 0.0) & (lower < upper * (1.0 - gap)))
         if len(rest) and stages and nodes:
             ball = Ball.of(stages)
-            search = _Search(net, ball, np.linalg.qr(stages[0].kernel.T)[0], gap, nodes)
-            parts = in_blocks(search, images_at_once(ball), x[rest], dx[rest], lower[rest])
-            dx[rest], lower[rest], used[rest] = parts
+            found = in_blocks(
+                lambda *part: _search(net, ball, gap, nodes, *part), images_at_once(ball), x[rest], dx[rest], lower[rest]
+            )
+            dx[rest], lower[rest], used[rest] = found
             dx, upper, rival = _judged(net, x, own, dx)
     if label is not None:
         wrong = own != label
         lower[wrong], upper[wrong], dx[wrong], rival[wrong] = 0.0, 0.0, 0.0, own[wrong]
-    return ProvedDistance(np.minimum(lower, upper), upper, dx, rival, used, gap)
+    return ProvedDistance(lower, upper, dx, rival, used, gap)
 
 
-@dataclass(frozen=True, eq=False)
-class _Search:
-    """The search for a block of images."""
-
-    net: Network
-    ball: Ball
-    basis: np.ndarray
-    gap: float
-    budget: int
-
-    def __call__(self, x, dx, lower):
-        """Return shorter changes dx, larger lower bounds, and how many nodes it took."""
-        ball, pairs, n = self.ball, Pairs.of(self.ball, self.net, x), len(x)
-        dx, used, upper = dx.copy(), np.zeros(n, dtype=int), image_norms(dx)
-        nodes = self.roots(pairs, upper)
-        image, rival = self.image, self.rival
-        return dx, lower, used
-
-
-class _Log:
-    write = None
-
-
-def search(net, ball, basis, gap, budget, x, dx, lower):
-    """Return shorter changes dx, larger lower bounds, and how many nodes that took, for a block of images."""
+def _search(net, ball, gap, budget, x, dx, lower):
+    """Return shorter changes, larger lower bounds, and how many nodes that took, for a block of images."""
     pairs, n = Pairs.of(ball, net, x), len(x)
+    basis = np.linalg.qr(ball.stages[0].kernel.T)[0]
     dx, upper = dx.copy(), image_norms(dx)
     goal = upper * (1.0 - gap) * (1.0 + ROOM)
-    open_ = ~pairs.clear(goal)
-    open_[np.arange(n), pairs.own] = False
-    image, rival = np.nonzero(open_)
-    nodes = _bounded(pairs, image, rival, _roots(pairs, image, rival, goal), goal)
-    used = np.bincount(image, minlength=n)
-    step = 0
+    rivals = ~pairs.clear(goal)
+    rivals[np.arange(n), pairs.own] = False
+    image, rival = np.nonzero(rivals)
+    new = _roots(pairs, image, rival, goal)
+    nodes = new.take(slice(0))
+    used = np.zeros(n, dtype=int)
     while True:
-        of = image[nodes.pair]
-        some = np.flatnonzero(nodes.reach < goal[of])
-        _shorten(net, pairs, basis, x, dx, upper, lower, goal, of[some], rival[nodes.pair[some]], nodes.point[some])
+        used += np.bincount(image[new.pair], minlength=n)
+        new = _bounded(pairs, image, rival, new, goal)
+        some = np.flatnonzero(new.reach < goal[image[new.pair]])
+        found = _downhill(net, pairs, basis, x, goal, lower, image[new.pair[some]], rival[new.pair[some]], new.point[some])
+        for i, change in zip(*found, strict=True):
+            dx[i], upper[i] = change, np.linalg.norm(change)
         goal = upper * (1.0 - gap) * (1.0 + ROOM)
-        nodes = nodes.take(nodes.reach < goal[of])
+        nodes = Nodes.joined([nodes, new])
+        nodes = nodes.take(nodes.reach < goal[image[nodes.pair]])
         of = image[nodes.pair]
-        if _Log.write: _Log.write(step, nodes, of, goal, used, upper)
-        step += 1
+        if _Log.write:
+            _Log.write(0, nodes, of, goal, used, upper)
         order = np.lexsort((nodes.reach, of))
         order = order[used[of[order]] < budget]
         if not len(order):
             break
         rank = np.arange(len(order)) - np.searchsorted(of[order], of[order])
         chosen = order[rank < AT_A_TIME]
-        halves = _bounded(pairs, image, rival, nodes.take(chosen).halves(), goal)
-        used += np.bincount(image[halves.pair], minlength=n)
-        nodes = Nodes.joined([nodes.take(np.delete(np.arange(len(nodes.pair)), chosen)), halves])
+        new, nodes = nodes.take(chosen).halves(), nodes.take(np.delete(np.arange(len(nodes.pair)), chosen))
     least = goal.copy()
     np.minimum.at(least, of, nodes.reach)
     return dx, np.maximum(lower, least * (1.0 - 1e-9)), used
+
+
+class _Log:
+    write = None
 
 
 def _roots(pairs, image, rival, goal):
@@ -228,25 +213,50 @@ def _bounded(pairs, image, rival, nodes, goal):
     return Nodes.joined(parts)
 
 
-def _shorten(net, pairs, basis, x, dx, upper, lower, goal, i, j, point):
-    """Put into dx and upper what is shorter, found downhill from the points for the images i and the rivals j."""
-    shape, high, low = x.shape[1:], goal[i].copy(), lower[i].copy()
-    best, tried = np.zeros_like(point), high.copy()
+def _downhill(net, pairs, basis, x, goal, lower, i, j, point):
+    """Return images and changes of their class shorter than the goal, found downhill from the points of pairs (i, j).
+
+    From a point that leads to the rival the radius is halved again and again between the goal and the lower bound.
+    """
+    inner, outer, r = lower[i], goal[i], goal[i]
     for step in range(STEPS):
-        if not len(i):
-            return
-        z = descend(pairs.ball, pairs.v[i], pairs.d[i, j], tried, point)
-        change = (z @ basis.T).reshape(-1, *shape)
-        other = net.classify(x[i] + change) != pairs.own[i]
-        high, low = np.where(other, tried, high), np.where(other, low, tried)
-        best = np.where(other[:, None], z, best)
+        found = descend(pairs.ball, pairs.v[i], pairs.d[i, j], r, point)
+        other = net.classify(x[i] + (found @ basis.T).reshape(-1, *x.shape[1:])) != pairs.own[i]
         if step == 0:
-            i, j, point, high, low, best = (array[other] for array in (i, j, z, high, lower[i], best))
+            i, j, point, inner, outer = (array[other] for array in (i, j, found, inner, outer))
         else:
-            point = best
-        tried = (low + high) / 2
-    order = np.lexsort((-high,))  # the shortest comes last
-    for q in order:
-        if high[q] < upper[i[q]]:
-            upper[i[q]] = high[q]
-            dx[i[q]] = (best[q] @ basis.T).reshape(shape)
+            point = np.where(other[:, None], found, point)
+            inner, outer = np.where(other, inner, r), np.where(other, r, outer)
+        if not len(i):
+            break
+        r = (inner + outer) / 2
+    order = np.lexsort((outer, i))
+    images, first = np.unique(i[order], return_index=True)
+    return images, (point[order[first]] @ basis.T).reshape(-1, *x.shape[1:])
+
+
+def _shortest(net, x, own):
+    """Return the shortest change of class that an attack finds (n, *input_shape), NaN where it finds none."""
+    others = other_classes(own, net.classes)
+    found = attack(net, np.repeat(x, net.classes - 1, axis=0), others.ravel(), "input", method="converged", margin=MARGIN)
+    changes = found.perturbation.dx.reshape(*others.shape, *x.shape[1:])
+    length = np.where(found.success, image_norms(found.perturbation.dx), np.inf).reshape(others.shape)
+    best = length.argmin(axis=1)
+    rows = np.arange(len(x))
+    return np.where(column(np.isfinite(length[rows, best]), x), changes[rows, best], np.nan)
+
+
+def _judged(net, x, own, dx):
+    """Return the changes that change the class, NaN for others, their lengths, infinite for others, and the classes."""
+    reached = net.classify(x + np.nan_to_num(dx))
+    there = (reached != own) & np.isfinite(dx).all(axis=tuple(range(1, dx.ndim)))
+    dx = np.where(column(there, dx), dx, np.nan)
+    return dx, np.where(there, image_norms(dx), np.inf), reached
+
+
+def _checked(x, dx):
+    """Return changes as an array of the shape of the images, or raise ``ValueError``."""
+    dx = np.asarray(dx, dtype=float)
+    if dx.shape != x.shape:
+        raise ValueError(f"dx: expected changes of shape {x.shape}, received shape {dx.shape}")
+    return dx

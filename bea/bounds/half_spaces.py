@@ -35,7 +35,9 @@ def ball_around(A, s, doubt, r):
 
 
 def least_distance(k, lin, H, A, s, doubt, r):
-    """Return a lower bound, at most r, of ‖z‖ where ``k + linᵀz - zᵀHz ≤ 0`` and ``A z ≥ s``, and a z near it (B3).
+    """Return a lower bound, at most r, of ‖z‖ where ``k + linᵀz - zᵀHz ≤ 0`` and ``A z ≥ s`` (B3).
+
+    And a z where that is so to little, and the direction (n, k) in which the quadratic falls most.
 
     For every μ ≥ 0 above the largest eigenvalue of H and every λ ≥ 0
 
@@ -77,8 +79,8 @@ def least_distance(k, lin, H, A, s, doubt, r):
         bounded = np.isfinite(at_above)
         secant = below + (above - below) * at_below / (at_below - np.where(bounded, at_above, -1.0))
         ν = np.where(bounded, secant, np.minimum(2.0 * below, last))
-    point = point * np.minimum(1.0, r / np.maximum(np.sqrt(np.vecdot(point, point)), 1e-300))[:, None]
-    return np.minimum(np.sqrt(best), r), (vectors @ point[:, :, None])[:, :, 0]
+    shrink = np.minimum(1.0, r / np.maximum(np.sqrt(np.vecdot(point, point)), 1e-300))
+    return np.minimum(np.sqrt(best), r), _products(vectors, point) * shrink[:, None], vectors[:, :, -1]
 
 
 def _multipliers(K, c, guess=None):
