@@ -432,10 +432,11 @@ def test_what_is_not_covered_is_refused():
 
 
 def test_the_page_proves_the_steps_that_the_code_names():
-    """D1 to D6 and P1 to P6, each the head of a paragraph there and named in a docstring here."""
+    """D1 to D6, P1 to P6 and W1 to W5, each the head of a paragraph there and named in a docstring here."""
     root = Path(__file__).parents[1]
     page = (root / "book" / "tight_bound.md").read_text(encoding="utf-8")
     code = "".join(path.read_text(encoding="utf-8") for path in (root / "bea" / "bounds").glob("*.py"))
-    proved = set(re.findall(r"^\*\*([DP]\d)\. ", page, re.MULTILINE))
-    assert proved == {f"{letter}{number}" for letter in "DP" for number in range(1, 7)}
-    assert set(re.findall(r"^([DP]\d)\. ", code, re.MULTILINE)) == proved
+    proved = set(re.findall(r"^\*\*([DPW]\d)\. ", page, re.MULTILINE))
+    lasts = {"D": 6, "P": 6, "W": 5}
+    assert proved == {f"{letter}{number}" for letter, last in lasts.items() for number in range(1, last + 1)}
+    assert set(re.findall(r"^([DPW]\d)\. ", code, re.MULTILINE)) == proved

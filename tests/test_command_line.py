@@ -142,6 +142,15 @@ def test_a_bound_is_proven_unless_it_is_printed(deep, tmp_path):
         assert table(tmp_path / method)["kind"] == [kind] * len(x)
 
 
+def test_a_bound_of_weights_is_relative(deep, tmp_path):
+    """There is no norm in the unit of the pixels."""
+    net, x, model, images = deep
+    run("bound", model, images, "--on", "1,input", "--method", "local", "--out", tmp_path / "found")
+    radius = lower_bound(net, x, on=(1, "input"), method="local").radius
+    np.testing.assert_array_equal(column(tmp_path / "found", "relative_norm"), radius)
+    assert table(tmp_path / "found")["norm"] == [""] * len(x)
+
+
 def test_an_epsilon_is_proven_by_the_exact_method_only(deep, tmp_path):
     """What is proven of each image is the package's word."""
     net, x, model, images = deep

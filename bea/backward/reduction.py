@@ -183,7 +183,7 @@ def reduce(net: Network, x, changing: Changing, block: int, black=0.0, activated
         tail = Tail(small.layers, inputs, np.where(sizes > 0.0, sizes, black), tuple(alphas), output)
         return Reduction(tail, net, x, changing, 0, None, basis)
     first = changing.layers.index(True)
-    position, skipped = _holding(net.layers, first)
+    position, skipped = holding(net.layers, first)
     layer, before = net.layers[position], partial(run, net.layers[:position])
     if not isinstance(layer, Dense):
         y = in_blocks(before, block, x)
@@ -199,7 +199,7 @@ def reduce(net: Network, x, changing: Changing, block: int, black=0.0, activated
     return Reduction(tail, net, x, changing, first + 1, layer, None)
 
 
-def _holding(layers, number) -> tuple[int, int]:
+def holding(layers, number) -> tuple[int, int]:
     """Return where the weighted layer of this number, from 0, stands among the layers, and how many come before that.
 
     It may stand within a layer of several paths, and then others in there may come before it.

@@ -31,16 +31,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from bea.bounds.ball_quadratic import least_lead
-from bea.bounds.ball_ranges import Ball, hidden_stages, inputs_in_ball
-from bea.bounds.minorants import ROUNDING, band, chord_slope
+from bea.bounds.ball_ranges import Ball, hidden_stages, inputs_in_ball, surely_lead
+from bea.bounds.radius_search import FARTHEST, largest_radius, nearest_rival
 from bea.bounds.rounding import error_of
 from bea.networks.layers import Dense
 from bea.networks.leads import lead_over_each
 from bea.networks.network import Network
 from bea.numerics.blocks import in_blocks
 
-ACCURACY = 5e-4  # of the radius, relative: between one with a positive bound and one without
-FARTHEST = 1e4  # no larger radius is tried
 PAIR_NUMBERS = 2**19  # in one array that holds a matrix for every image
 
 
@@ -124,17 +122,8 @@ def _run(ball, v, z):
 def _search(ball, net, x):
     pairs = Pairs.of(ball, net, x)
     distance = pairs.first_order()
-    order = distance.argsort(axis=1)
-    rival = order[:, 0].copy()
-    radius = pairs.largest(np.arange(len(x)), rival, distance)
-    doubtful = ~pairs.clear(np.minimum(radius, FARTHEST))
-    for rank in range(1, net.classes - 1):
-        some = np.flatnonzero((radius > 0.0) & doubtful[np.arange(len(x)), order[:, rank]])
-        j = order[some, rank]
-        found = pairs.largest(some, j, distance, radius[some])
-        closer = found < radius[some]
-        radius[some[closer]], rival[some[closer]] = found[closer], j[closer]
-    return radius * (1.0 - 1e-9), rival
+    order = distance.argsort(axis=1)[:, :-1]
+    return nearest_rival(order, lambda i, j, limit=None: pairs.largest(i, j, distance, limit), pairs.clear)
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,17 +182,7 @@ class Pairs:
     def clear(self, radius):
         """Return for which classes step D1 alone says that they cannot win within the radius, (n, classes)."""
         known = inputs_in_ball(self.ball, self.v, radius)[-1]
-        stage = self.ball.stages[-1]
-        slope = chord_slope(stage.activation, known.low, known.high)
-        offset, half = band(stage.activation, known.low, known.high, slope)
-        rows = self.d * slope[:, None]
-        pieces = [self.d * (slope * known.centre + offset)[:, None], -np.abs(self.d) * half[:, None]]
-        if known.box is not None:
-            pieces.append(-np.abs(rows @ stage.kernel) * known.box[:, None])
-        linear = rows @ known.linear
-        reach = np.sqrt(np.vecdot(linear, linear)) * radius[:, None]
-        size = np.abs(self.constant) + reach + sum(np.abs(piece).sum(axis=2) for piece in pieces)
-        return self.constant + sum(piece.sum(axis=2) for piece in pieces) - reach > ROUNDING * size
+        return surely_lead(self.ball.stages[-1], known, self.d, self.constant, radius)
 
     def largest(self, i, j, distance, limit=None):
         """Return the largest radius with a positive bound that a search finds for the images i and the classes j (D6).
@@ -212,44 +191,14 @@ class Pairs:
         """
         v, d, constant, lead = self.v[i], self.d[i, j], self.constant[i, j], self.lead[i, j]
         direction = -_back(self.ball, _run(self.ball, v, np.zeros((len(i), self.ball.rows.shape[1])))[1], d)
+
+        def bound_at(some, r):
+            point = descend(self.ball, v[some], d[some], r, direction[some])
+            direction[some] = point
+            return least_lead(self.ball, v[some], d[some], constant[some], r, point)
+
         start = np.clip(0.95 * distance[i, j], 0.0, FARTHEST)
-        r = start if limit is None else np.minimum(limit, FARTHEST)
-        never = (lead > 0.0) & ~d.any(axis=1)
-        low, high = np.zeros(len(i)), np.full(len(i), np.inf)
-        at_low, at_high, last = lead.copy(), np.full(len(i), -np.inf), np.zeros(len(i))
-        for trial in range(40):
-            known = (lead <= 0.0) | never | (low >= FARTHEST)
-            open_ = np.flatnonzero(~known & (high > (1.0 + ACCURACY) * low))
-            if not len(open_):
-                break
-            each = r[open_]
-            point = descend(self.ball, v[open_], d[open_], each, direction[open_])
-            direction[open_] = point
-            bound = least_lead(self.ball, v[open_], d[open_], constant[open_], each, point)
-            good = bound > 0.0
-            up, down = open_[good], open_[~good]
-            # A side that stays twice counts for less, so that the secant does not creep towards the other one.
-            at_high[up[last[up] > 0]] *= 0.5
-            at_low[down[last[down] < 0]] *= 0.5
-            last[up], last[down] = 1.0, -1.0
-            low[up], at_low[up] = each[good], bound[good]
-            high[down], at_high[down] = each[~good], np.fmax(bound[~good], -3.0 * lead[down])
-            if limit is not None and trial == 0:
-                high[up] = low[up]
-            r = _next_radius(low, high, at_low, at_high, lead)
-        return np.where(never, np.inf, low)
-
-
-def _next_radius(low, high, at_low, at_high, lead):
-    bounded = np.isfinite(high)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        secant = low + (high - low) * at_low / (at_low - at_high)
-        beyond = low * np.clip(lead / np.maximum(lead - at_low, 1e-300), 1.02, 4.0)
-    # A little to the side of the secant's zero that is less well known, so that the next two points enclose it.
-    width = np.where(bounded, high - low, 0.0)
-    nearer = secant + np.where(secant - low < high - secant, 0.4, -0.4) * ACCURACY * secant
-    inner = np.clip(nearer, low + 0.05 * width, high - 0.05 * width)
-    return np.minimum(np.where(bounded, inner, beyond), FARTHEST)
+        return largest_radius(bound_at, lead, start, limit, never=~d.any(axis=1))
 
 
 def _affine(net, x):

@@ -43,7 +43,7 @@ def least_lead(ball: Ball, v, d, constant, r, point, *, tries=None):
 def _one_bound(ball, v, d, constant, r, point, push):
     known = inputs_in_ball(ball, v, r)
     quadratic = quadratic_below(ball, known, *inputs_and_outputs(ball, v + point @ ball.rows.T), d, push)
-    return _least(constant, *quadratic, ball, point, r)
+    return ball_minimum(*about_image(constant, *quadratic, ball, point), r)
 
 
 def inputs_and_outputs(ball, first):
@@ -55,22 +55,25 @@ def inputs_and_outputs(ball, first):
     return reached, outputs
 
 
-def _least(constant, terms, g, Q, ball, point, r):
-    """Return the bound of ``constant + Σ terms + gᵀv' - v'ᵀQv'``, v' the first inputs less those at the point."""
+def about_image(constant, terms, g, Q, ball, point):
+    """Return (k, lin, H) with ``k + linᵀz - zᵀHz ≤ constant + Σ terms + gᵀv' - v'ᵀQv'``, k after its rounding.
+
+    v' are the first inputs less those at the point.
+    """
     lin, H = g @ ball.rows, ball.rows.T @ Q @ ball.rows
     turned = (H @ point[:, :, None])[:, :, 0]
     k, size = constant, np.abs(constant)
     for term in (*terms, -lin * point, -turned * point):
         k, size = k + term.sum(axis=1), size + np.abs(term).sum(axis=1)
-    return ball_minimum(k - ROUNDING * size, lin + 2.0 * turned, H, r)
+    return k - ROUNDING * size, lin + 2.0 * turned, H
 
 
-def quadratic_below(ball, known, reached, outputs, d, push):
-    """Return (terms, g, Q) with ``d·h ≥ Σ terms + gᵀv' - v'ᵀQv'``, v' as in ``_least`` (D4, with D2 and D3)."""
+def quadratic_below(ball, known, reached, outputs, d, push, convex=False):
+    """Return (terms, g, Q) with ``d·h ≥ Σ terms + gᵀv' - v'ᵀQv'``, v' as in ``about_image`` (D4, with D2 and D3)."""
     terms, weight, above = [], d, None
     for number in range(len(ball.stages) - 1, -1, -1):
         stage, here, at = ball.stages[number], known[number], reached[number]
-        t, value, slope, c = minorant(stage.activation, weight, at, here.low, here.high, push)
+        t, value, slope, c = minorant(stage.activation, weight, at, here.low, here.high, push, convex and number == 0)
         # In v' = v - at: value + slope (v' + off) - c (v' + off)².
         off = at - t
         terms += [value, slope * off, -c * off * off]

@@ -19,10 +19,10 @@ class Stage:
     activation: Activation
 
 
-def hidden_stages(net: Network) -> list[Stage]:
-    """Return the hidden layers of a network of dense layers, or raise ``ValueError``."""
+def hidden_stages(net: Network, start=0) -> list[Stage]:
+    """Return the hidden layers of a network that is of dense layers from ``start`` on, or raise ``ValueError``."""
     stages, kernel = [], None
-    for number, layer in enumerate(net.layers):
+    for number, layer in enumerate(net.layers[start:], start):
         if isinstance(layer, Dense):
             if kernel is not None:
                 stages.append(Stage(*kernel, Activation("linear")))
@@ -73,33 +73,64 @@ class Inputs:
     box: np.ndarray | None
 
 
-def inputs_in_ball(ball: Ball, v, r) -> list[Inputs]:
+def inputs_in_ball(ball: Ball, v, r, added=None, within=None) -> list[Inputs]:
     """Return what is known of the inputs of every activation where ‖δ‖ ≤ r (n,); v (n, rows) are the first ones.
 
     Two affine forms are carried along, with the slopes of chords of the ranges and with the slopes at the image.
     The range is what both leave; the first form is returned.
+
+    With ``added`` the ball has further directions: for the inputs known so far it returns a number (n,), and the next
+    inputs move by as much times as many new numbers of the ball besides; or None for no new ones.
+
+    With ``within``, a range (low, high) for each activation, arrays (n, units), it is known of those δ only whose inputs
+    are in these ranges, too; a range with ends the wrong way round says that there is none.
     """
     norms = np.linalg.norm(ball.rows, axis=-1)
     low, high = _widened(v, v, norms * r[:, None])
+    if within is not None:
+        low, high = np.maximum(low, within[0][0]), np.minimum(high, within[0][1])
     found = [Inputs(low, high, v, ball.rows, None)]
     forms, image = [(v, ball.rows, np.zeros_like(v))] * 2, v
     for before, stage in zip(ball.stages, ball.stages[1:], strict=False):
         slopes = chord_slope(before.activation, low, high), slope_at(before.activation, image)
         image = before.activation.forward(image) @ stage.kernel.T + stage.bias
+        own = None if added is None else added(found)
         boxes, passed = [], []
         for (centre, linear, spread), slope in zip(forms, slopes, strict=True):
             offset, half = band(before.activation, low, high, slope)
             box = np.abs(slope) * spread + half
             centre = (slope * centre + offset) @ stage.kernel.T + stage.bias
             linear = stage.kernel @ (slope[:, :, None] * linear)
+            if own is not None:
+                linear = np.concatenate([linear, own[:, None, None] * np.eye(len(stage.kernel))], axis=2)
             passed.append((centre, linear, box @ np.abs(stage.kernel).T))
             boxes.append(box)
         forms = passed
         sides = [_widened(c, c, np.sqrt(np.vecdot(B, B)) * r[:, None] + spread) for c, B, spread in forms]
         low = np.maximum(*(side[0] for side in sides))
         high = np.minimum(*(side[1] for side in sides))
+        if within is not None:
+            low, high = np.maximum(low, within[len(found)][0]), np.minimum(high, within[len(found)][1])
         found.append(Inputs(low, high, *forms[0][:2], boxes[0]))
     return found
+
+
+def surely_lead(stage: Stage, known: Inputs, d, constant, r, loss=0.0) -> np.ndarray:
+    """Return where ``constant + d·h - loss t`` is positive in the ball, by D1 alone, (n, classes).
+
+    h is what the stage, the last one, makes of the inputs known; d (n, classes, its units), constant (n, classes). The
+    number t, with ``loss`` (n, 1), is one more direction of the ball.
+    """
+    slope = chord_slope(stage.activation, known.low, known.high)
+    offset, half = band(stage.activation, known.low, known.high, slope)
+    rows = d * slope[:, None]
+    pieces = [d * (slope * known.centre + offset)[:, None], -np.abs(d) * half[:, None]]
+    if known.box is not None:
+        pieces.append(-np.abs(rows @ stage.kernel) * known.box[:, None])
+    linear = rows @ known.linear
+    reach = np.sqrt(np.vecdot(linear, linear) + loss**2) * r[:, None]
+    size = np.abs(constant) + reach + sum(np.abs(piece).sum(axis=2) for piece in pieces)
+    return constant + sum(piece.sum(axis=2) for piece in pieces) - reach > ROUNDING * size
 
 
 def _widened(low, high, half):

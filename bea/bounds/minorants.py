@@ -52,13 +52,13 @@ def slope_at(activation, v):
     return activation.slope(v, activation.forward(v))
 
 
-def minorant(activation, weight, v, low, high, push=0.0):
+def minorant(activation, weight, v, low, high, push=0.0, convex=False):
     """Return (t, value, slope, c) with ``weight f(u) ≥ value + slope (u - t) - c (u - t)²`` where low ≤ u ≤ high.
 
     t is v, or for a ReLU, smooth or not, whose weight is negative, further from the kink: √(v² + σ²) away, σ being
     ``push`` times half the range. As c is about 1/(4 |t|), the gap at u is (|u| - |t|)²/(4 |t|), which is least in the
     mean for u that are v give or take σ. With ``push`` None t is v for these too, which must be no kink within the
-    range.
+    range. No c is negative unless with ``convex``, where the function may bend upwards all over the range.
     """
     t = np.clip(v, low, high)
     if activation.name in BENT and push is not None:
@@ -74,7 +74,10 @@ def minorant(activation, weight, v, low, high, push=0.0):
     slope = activation.slope(t, y)
     if activation.name == "relu":
         slope = np.where(low >= 0.0, 1.0, slope)  # also at zero
-    c = np.abs(weight) * (_bend(activation, np.sign(weight), t, low, high) * (1.0 + 1e-9) + 1e-14)
+    bend = _bend(activation, np.sign(weight), t, low, high)
+    if convex:
+        bend = np.where(bend > 0.0, bend, np.minimum(_least_bend(activation, np.sign(weight), t, low, high), 0.0))
+    c = np.abs(weight) * (bend * (1.0 + np.copysign(1e-9, bend)) + 1e-14)
     return t, weight * y, weight * slope, c * (weight != 0.0)
 
 
@@ -95,6 +98,22 @@ def _bend(activation, sign, t, low, high):
     t, low, high = np.where(sign < 0.0, t, -t), np.where(sign < 0.0, low, -high), np.where(sign < 0.0, high, -low)
     step = np.clip(_tanh_step(t), low - t, high - t)
     return np.maximum(_tanh_quotient(t, step), 0.0) / (8.0 if name == "sigmoid" else 1.0)
+
+
+def _least_bend(activation, sign, t, low, high):
+    """Return the same where it is not positive: then it is largest at an end of the range, or at the one maximum."""
+    name = activation.name
+    if name in ("linear", "relu"):
+        return np.zeros_like(t)
+    if name in BENT:
+        a = activation.parameter
+        ends = np.minimum(_relu_quotient(t, low, a), _relu_quotient(t, high, a))
+        return np.where(sign > 0.0, -ends, 0.0)
+    scale = 2.0 if name == "sigmoid" else 1.0
+    t, low, high = t / scale, low / scale, high / scale
+    t, low, high = np.where(sign < 0.0, t, -t), np.where(sign < 0.0, low, -high), np.where(sign < 0.0, high, -low)
+    steps = np.clip(_tanh_step(t), low - t, high - t), low - t, high - t
+    return np.maximum.reduce([_tanh_quotient(t, step) for step in steps]) / (8.0 if name == "sigmoid" else 1.0)
 
 
 def sector(activation, v, low, high):

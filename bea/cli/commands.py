@@ -63,14 +63,6 @@ RANGE = click.option(
     metavar="LOW HIGH",
     help="Smallest and largest value that a pixel may have. Only network files know it themselves.",
 )
-ON = click.option(
-    "--on",
-    type=On(),
-    default="weights",
-    show_default=True,
-    metavar="weights|input|both|LAYERS",
-    help='What may change; LAYERS are numbers of layers with weights, from 1, and "input": 1,3,input.',
-)
 LABEL = click.option(
     "--label", metavar="CLASS", help="True class, or a .npy file with one an image. [default: its own]"
 )
@@ -87,6 +79,18 @@ READING = (
     click.option("--first", type=click.IntRange(min=1), metavar="N", help="Read no more than so many images."),
     OUT,
 )
+
+
+def changing_option(default):
+    """Return the option ``--on``."""
+    return click.option(
+        "--on",
+        type=On(),
+        default=default,
+        show_default=True,
+        metavar="weights|input|both|LAYERS",
+        help='What may change; LAYERS are numbers of layers with weights, from 1, and "input": 1,3,input.',
+    )
 
 
 def reading(command):
@@ -147,7 +151,7 @@ def info(model, input_range):
 @click.option(
     "--target", required=True, metavar="CLASS", help="Class that shall win, or a .npy file with one an image."
 )
-@ON
+@changing_option("weights")
 @choices(ATTACK_METHODS)
 @click.option(
     "--margin", type=float, default=1e-3, show_default=True, help="By how much the target's logit shall lead."
@@ -189,7 +193,7 @@ def attack(model, images, input_range, divide, array, first, out, target, on, me
 @bea.command("backward-error")
 @reading
 @click.option("--outputs", type=PATH, required=True, metavar="FILE", help="The outputs to be explained, a .npy file.")
-@ON
+@changing_option("weights")
 @click.option("--activated", is_flag=True, help="They are activated outputs, not logits.")
 @click.option("--plain", is_flag=True, help="Measure changes by their norms, not relative to what they change.")
 def backward_errors(model, images, input_range, divide, array, first, out, outputs, on, activated, plain):
@@ -220,24 +224,26 @@ def backward_errors(model, images, input_range, divide, array, first, out, outpu
 @bea.command()
 @reading
 @LABEL
+@changing_option("input")
 @choices(tuple(BOUND_METHODS))
-def bound(model, images, input_range, divide, array, first, out, label, method):
-    """Say how far an image must move at least.
+def bound(model, images, input_range, divide, array, first, out, label, on, method):
+    """Say how much must change at least.
 
-    With "lipschitz" and "local" no smaller change of the input can do it, which is proven in spite of rounding; "peck"
-    are the theorems as they were printed, which are not.
+    With "lipschitz" and "local" no smaller change can do it, which is proven in spite of rounding; "peck" are the
+    theorems as they were printed, which are not, and are about the input. The column norm is for the input alone.
     """
     net = read_model(model, input_range).net
     names, x = read_images(images, net, array, divide, first)
     label = None if label is None else read_classes(label, len(x), "label")
-    found = lower_bound(net, x, label, method=method)
-    sizes = image_norms(x)
+    found = lower_bound(net, x, label, on=on, method=method)
+    sizes, missing = image_norms(x), np.full(len(x), np.nan)
+    relative = found.radius if on != "input" else np.divide(found.radius, sizes, out=missing.copy(), where=sizes > 0.0)
     table = {
         "image": names,
         "class_before": net.classify(x),
         "rival": found.rival,
-        "norm": found.radius,
-        "relative_norm": np.divide(found.radius, sizes, out=np.full(len(x), np.nan), where=sizes > 0.0),
+        "norm": found.radius if on == "input" else missing,
+        "relative_norm": relative,
         "kind": np.full(len(x), "as printed" if method == "peck" else PROVEN),
     }
     _report(out, table, {"radius": found.radius, "layers": found.layers, "rival": found.rival})

@@ -1,0 +1,198 @@
+"""Parts of a ball in which the inputs of some hidden units are restricted: what is proved in them, and how to halve them.
+
+Steps B1 to B4 of branching, for a batch of nodes; see ``bea.bounds.branching``, and book/tight_bound.md for the proof.
+"""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from bea.bounds.ball_dense import descend, images_at_once
+from bea.bounds.ball_quadratic import about_image, inputs_and_outputs, least_lead, quadratic_below
+from bea.bounds.ball_ranges import Ball, Inputs, inputs_in_ball
+from bea.bounds.half_spaces import ball_around, least_distance
+from bea.bounds.minorants import BENT, band, chord_slope, minorant
+from bea.numerics.blocks import blocks
+
+# The push of the parabolas of one bound after the other, with a kink, or nearly one, and without.
+PUSHES = {True: (0.25, 0.25, 0.25), False: (0.0,)}
+STEP = 0.5  # of the way from the point about which a bound was made to that where it vanishes: the next point
+ALONG = 1.6  # radii, how far away along the steepest direction a smooth bound is looked at
+WIDTH = 0.03  # what the width of a band counts beside what a bound loses
+MIDDLE = 0.1  # of its range: no end is nearer to where a smooth unit is halved
+
+
+@dataclass(frozen=True, eq=False)
+class Nodes:
+    """Parts of balls, N of them; the units of all hidden layers stand side by side.
+
+    Attributes
+    ----------
+    pair : array (N,) of int
+        The pair of an image and a rival.
+    low, high : arrays (N, units)
+        In the node the inputs of all units are between them.
+    split : bool array (N, 2, units)
+        Whether low, and whether high, is where a node was halved.
+    reach : array (N,)
+        No point of the node that is nearer to the image has the rival's class; infinite for an empty node.
+    point : array (N, k)
+        Where the bound says that it may be so near, in the basis of the ball.
+    unit, at : arrays (N,)
+        Where to halve it: the unit, and its input.
+    """
+
+    pair: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    split: np.ndarray
+    reach: np.ndarray
+    point: np.ndarray
+    unit: np.ndarray
+    at: np.ndarray
+
+    @classmethod
+    def joined(cls, parts):
+        """Return those of several batches."""
+        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
+
+    def take(self, some):
+        """Return some of them."""
+        return Nodes(*(getattr(self, field.name)[some] for field in fields(self)))
+
+    def halves(self):
+        """Return two nodes for each, which hold all of its points: the unit's input is ``at`` or less, or more (B1)."""
+        n = len(self.pair)
+        every = np.arange(n)
+        both = self.take(np.tile(every, 2))
+        both.high[every, self.unit], both.low[n + every, self.unit] = self.at, self.at
+        both.split[every, 1, self.unit] = both.split[n + every, 0, self.unit] = True
+        return both
+
+
+def units_of(ball: Ball) -> list[slice]:
+    """Return where the units of every hidden layer stand."""
+    ends = np.cumsum([0] + [len(stage.kernel) for stage in ball.stages])
+    return [slice(a, b) for a, b in zip(ends, ends[1:], strict=False)]
+
+
+def ranges_in_ball(ball: Ball, v, r) -> tuple[np.ndarray, np.ndarray]:
+    """Return (low, high), arrays (n, units): ranges of the inputs of all activations in the ball.
+
+    They are those of step D1, and from the second layer on those of steps D2 to D6 for each unit and side. For units
+    with a kink this is done only where the kink is within the range.
+    """
+    known = inputs_in_ball(ball, v, r)
+    for number, stage in enumerate(ball.stages[1:], 1):
+        here, before = known[number], Ball(ball.stages[:number], ball.rows)
+        open_ = (here.low < 0.0) & (here.high > 0.0) | (stage.activation.name not in BENT)
+        images, units = np.nonzero(open_)
+        for part in blocks(len(images), images_at_once(ball)):
+            i, unit = images[part], units[part]
+            for sign, end in ((1.0, here.low), (-1.0, here.high)):
+                d, constant = sign * stage.kernel[unit], sign * stage.bias[unit]
+                point = descend(before, v[i], d, r[i], np.zeros((len(i), ball.rows.shape[1])))
+                least = least_lead(before, v[i], d, constant, r[i], point)
+                end[i, unit] = sign * np.fmax(sign * end[i, unit], least)
+    return tuple(np.concatenate([getattr(here, side) for here in known], axis=1) for side in ("low", "high"))
+
+
+def bounded(ball: Ball, nodes: Nodes, v, d, constant, r) -> Nodes:
+    """Return the nodes with what is proved of them where ‖δ‖ ≤ r (N,).
+
+    v (N, rows), d (N, inputs of the last layer) and constant (N,) are as in ``least_lead``.
+    """
+    parts = units_of(ball)
+    centre, radius = ball_around(*_half_spaces(ball, nodes, v, parts[:1]), r)
+    empty = np.isnan(radius)
+    within = [(nodes.low[:, part], nodes.high[:, part]) for part in parts]
+    known = inputs_in_ball(ball, v + centre @ ball.rows.T, np.where(empty, r, radius), within=within)
+    low, high = (np.concatenate([getattr(here, side) for here in known], axis=1) for side in ("low", "high"))
+    empty |= np.any(low > high, axis=1)
+    low, high = np.where(empty[:, None], nodes.low, low), np.where(empty[:, None], nodes.high, high)
+    reach, best = np.where(empty, np.inf, nodes.reach), np.full(len(r), -np.inf)
+    half_spaces, about, point = _half_spaces(ball, nodes, v, parts, known, centre), nodes.point.copy(), nodes.point.copy()
+    bent = any(stage.activation.name in BENT for stage in ball.stages)
+    worst = []
+    for push in PUSHES[bent]:
+        some = np.flatnonzero(reach < r)
+        here = [Inputs(low[some, part], high[some, part], None, None, None) for part in parts]
+        reached, outputs = inputs_and_outputs(ball, v[some] + about[some] @ ball.rows.T)
+        below = quadratic_below(ball, here, reached, outputs, d[some], push, convex=True)
+        quadratic = about_image(constant[some], *below, ball, about[some])
+        found, z, axis = least_distance(*quadratic, *(array[some] for array in half_spaces), r[some])
+        better = found > best[some]
+        best[some[better]], point[some[better]] = found[better], about[some[better]]
+        reach[some] = np.maximum(reach[some], found)
+        for end in (z,) if bent else (about[some] + ALONG * r[some, None] * sign * axis for sign in (1.0, -1.0)):
+            worst.append(np.zeros_like(about))
+            worst[-1][some] = end
+        about[some] += STEP * (z - about[some])
+    unit, at, some = nodes.unit.copy(), nodes.at.copy(), np.flatnonzero(reach < r)
+    here = [Inputs(low[some, part], high[some, part], None, None, None) for part in parts]
+    inputs = [v[some] + z[some] @ ball.rows.T for z in (point, *worst)]
+    unit[some], at[some] = where_to_halve(ball, here, d[some], PUSHES[bent][-1], *inputs)
+    return Nodes(nodes.pair, low, high, nodes.split, reach, point, unit, at)
+
+
+def _half_spaces(ball, nodes, v, parts, known=None, centre=None):
+    """Return (A, s, doubt) as in ``bea.bounds.half_spaces``, of all that was halved in the first layers (B2).
+
+    From the second layer on they come from what is ``known`` in the ball about ``centre``: an affine form and a box.
+    """
+    units = parts[-1].stop
+    split = nodes.split[:, :, :units].reshape(len(v), -1)
+    depth = split.sum(axis=1).max(initial=0)
+    order = (~split).argsort(axis=1, kind="stable")[:, :depth]
+    node, number = np.nonzero(np.take_along_axis(split, order, axis=1))
+    upper, unit = np.divmod(order[node, number], units)
+    sign = np.where(upper, -1.0, 1.0)
+    end = np.where(upper, nodes.high[node, unit], nodes.low[node, unit])
+    A, s, doubt = np.zeros((len(v), depth, ball.rows.shape[1])), np.zeros((len(v), depth)), np.zeros((len(v), depth))
+    for layer, part in enumerate(parts):
+        of = (part.start <= unit) & (unit < part.stop)
+        n, row, i = node[of], number[of], unit[of] - part.start
+        if layer == 0:
+            linear, middle, box = ball.rows[i], v[n, i], 0.0
+            size = np.abs(middle)
+        else:
+            here = known[layer]
+            linear, box = here.linear[n, i], np.vecdot(np.abs(ball.stages[layer].kernel[i]), here.box[n])
+            middle = here.centre[n, i] - np.vecdot(linear, centre[n])
+            size = np.abs(here.centre[n, i]) + np.vecdot(np.abs(linear), np.abs(centre[n])) + box
+        A[n, row] = sign[of, None] * linear
+        s[n, row] = sign[of] * (end[of] - middle) - box
+        doubt[n, row] = np.abs(end[of]) + size
+    return A, s, doubt
+
+
+def where_to_halve(ball, known, d, push, about, *first):
+    """Return a unit and an input for every node: where the bound loses most at some first inputs (B4).
+
+    ``about`` are those about which it was made. A unit with a kink is halved there, another one where its parabola
+    touches.
+    """
+    reached, _ = inputs_and_outputs(ball, about)
+    inputs = [inputs_and_outputs(ball, point)[0] for point in first]
+    weight, losses, places = d, [], []
+    for number in range(len(ball.stages) - 1, -1, -1):
+        stage, here, f = ball.stages[number], known[number], ball.stages[number].activation
+        t, value, slope, c = minorant(f, weight, reached[number], here.low, here.high, push, number == 0)
+        _, half = band(f, here.low, here.high, chord_slope(f, here.low, here.high))
+        loss = WIDTH * np.abs(weight) * half
+        for point in inputs:
+            u = np.clip(point[number], here.low, here.high)
+            loss += (weight * f.forward(u) - value - slope * (u - t) + c * (u - t) ** 2) / len(inputs)
+        if f.name == "relu":
+            place = np.zeros_like(t)
+            loss = np.where((here.low < 0.0) & (here.high > 0.0), loss, 0.0)
+        else:
+            room = MIDDLE * (here.high - here.low)
+            place = np.clip(t, here.low + room, here.high - room)
+        losses.append(loss)
+        places.append(place)
+        if number > 0:
+            weight = (slope - 2.0 * c * (reached[number] - t)) @ stage.kernel
+    losses, places = (np.concatenate(arrays[::-1], axis=1) for arrays in (losses, places))
+    unit = losses.argmax(axis=1)
+    return unit, places[np.arange(len(unit)), unit]

@@ -1,0 +1,262 @@
+"""The distance to the nearest other class, enclosed as tightly as asked for: branch and bound on the tight bound.
+
+The problem: for the own class c of an image x find ``ρ = min {‖δ‖ : another class leads at x + δ}`` to a relative gap.
+From above an attack gives it: a change δ that does change the class. From below the bound of ``bea.bounds.ball_dense``
+gives it, which is loose where many units bend within the ball. Four steps close the gap. The page "The tight bound:
+theorem and proof" of the book (book/tight_bound.md) proves them under the same names.
+
+B1. A node is a part of the ball ‖δ‖ ≤ r, r a little less than the attack: the δ for which the inputs of some hidden
+   units are within ranges. The whole ball is one. Halving the range of a unit makes two nodes out of one, and no δ is
+   lost. On smaller ranges D1 to D4 give a tighter quadratic; a ReLU that is halved at zero is linear in both halves.
+B2. Each half is a half-space of δ, or lies in one if the unit is in a later layer. Half-spaces that leave little of the
+   ball leave a smaller ball, in which D1 starts; those that leave none leave no node.
+B3. In a node no rival is nearer than what weak duality says, with multipliers for the ball and for the half-spaces.
+B4. The least of what is proved of all nodes of all rivals is proved of the image. So it is always the node of which
+   least is proved that is halved, where its bound loses most, until all have reached r. Whenever a node's worst point
+   leads downhill to another class, that attack is shorter, and r falls.
+
+The search decides how soon the gap closes, not whether the ends hold. What is free in it does not depend on time or
+on which other images there are. Rounding is allowed for as in ``bea.bounds.ball_dense``.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from bea.backward.smallest_attack import attack
+from bea.bounds.ball_dense import Pairs, descend, images_at_once, local_bound
+from bea.bounds.ball_ranges import Ball, hidden_stages
+from bea.bounds.branch_nodes import Nodes, bounded, ranges_in_ball
+from bea.networks.leads import other_classes
+from bea.networks.network import Network
+from bea.numerics.arrays import column, image_norms
+from bea.numerics.blocks import blocks, in_blocks
+from bea.numerics.checks import check_count
+from bea.numerics.progress import showing
+from bea.reports.pictures import draw_shares
+from bea.reports.results import Report
+
+MARGIN = 1e-7  # by which the rival leads in an attack, in units of the logits
+AT_A_TIME = 16  # nodes of one image that are halved side by side
+STEPS = 12  # of bisection between a proved radius and a shorter attack
+ROOM = 2e-9  # relative, by which the radius that nodes must reach is beyond the one asked for
+
+
+@dataclass(frozen=True, eq=False)
+class ProvedDistance(Report):
+    """Both ends of the distance to the nearest other class, for n images; Euclidean, in the unit of the pixels.
+
+    Changes may leave the range of the pixels.
+
+    Attributes
+    ----------
+    lower : array (n,)
+        Proved: no change that is shorter changes the class. Zero for a misclassified image where labels were given.
+    upper : array (n,)
+        Length of ``dx``; infinite where no change of class is known.
+    dx : array (n, *input_shape)
+        After this change another class leads, as the network computes it; NaN where none is known.
+    rival : array (n,) of int
+        That class; where none is known, the one that limits ``lower``.
+    nodes : array (n,) of int
+        How many nodes were bounded; none where the tight bound alone has closed the gap.
+    gap : float
+        What was asked for.
+    """
+
+    lower: np.ndarray
+    upper: np.ndarray
+    dx: np.ndarray
+    rival: np.ndarray
+    nodes: np.ndarray
+    gap: float = field(metadata={"shared": True})
+    standing = "proven"
+
+    @property
+    def proved_optimal(self) -> np.ndarray:
+        """Whether no change of class is shorter than ``(1 - gap) upper``, (n,)."""
+        return np.isfinite(self.upper) & (self.lower >= self.upper * (1.0 - self.gap))
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Return the arrays with a number a sample, and ``proved_optimal``."""
+        names = ("lower", "upper", "rival", "nodes", "proved_optimal")
+        return {name: getattr(self, name) for name in names}
+
+    def measured(self) -> tuple[str, np.ndarray]:
+        """Return the lower end."""
+        return "‖Δx‖ at least, unit of the pixels", self.lower
+
+    def tally(self) -> str:
+        """Return in words for how many images the gap is closed."""
+        return f"{np.count_nonzero(self.proved_optimal)} of {len(self.lower)} samples are optimal to {self.gap:.3g}"
+
+    def draw(self, samples):
+        """Return a figure of how both ends are distributed."""
+        chosen = slice(None) if samples is None else samples
+        return draw_shares({"lower": self.lower[chosen], "upper": self.upper[chosen]}, "‖Δx‖, unit of the pixels")
+
+
+def prove(net: Network, x, label=None, *, dx=None, gap=1e-3, nodes=1000, progress=False) -> ProvedDistance:
+    """Enclose the distance of every image to the nearest other class: is the shortest attack the shortest there is?
+
+    Parameters
+    ----------
+    net : Network
+        Of ``Dense`` layers with sigmoid, tanh, ReLU, smooth or not, or no activation between them.
+    x : array (n, *input_shape)
+    label : array (n,) of int, optional
+        Where the class is another, all is zero. The class itself unless given.
+    dx : array (n, *input_shape), optional
+        Changes of x that an attack has found; NaN where there is none. Those that change the class count. Unless given,
+        ``bea.attack(…, "input", method="converged")`` looks for the shortest over all classes.
+    gap : float
+        Relative, between the ends: at which the search ends. At least 1e-6.
+    nodes : int
+        The search for an image also ends at about so many nodes; with 0 the tight bound is all there is.
+    progress : bool
+        Whether to show on the screen how far it is, as in ``bea.attack``.
+
+    Raises
+    ------
+    ValueError
+        For other layers, a gap out of range, a number of nodes that is none, changes of wrong shape, images of wrong
+        shape or range, labels of wrong shape or range.
+    TypeError
+        For labels that are not integers.
+    """
+    stages = hidden_stages(net)
+    if not 1e-6 <= gap < 1.0:
+        raise ValueError(f"gap: expected a number from 1e-6 to 1, received {gap!r}")
+    check_count("nodes", nodes, 0)
+    x = net.check_images(x)
+    label = None if label is None else net.check_classes(label, len(x), "label")
+    own = net.classify(x)
+    with showing(progress):
+        dx = _shortest(net, x, own) if dx is None else _checked(x, dx)
+        dx, upper, reached = _judged(net, x, own, dx)
+        lower, rival = local_bound(net, x)
+        rival = np.where(np.isfinite(upper), reached, rival)
+        used = np.zeros(len(x), dtype=int)
+        rest = np.flatnonzero(np.isfinite(upper) & (lower > 0.0) & (lower < upper * (1.0 - gap)))
+        if len(rest) and stages and nodes:
+            ball = Ball.of(stages)
+            found = in_blocks(
+                lambda *part: _search(net, ball, gap, nodes, *part), images_at_once(ball), x[rest], dx[rest], lower[rest]
+            )
+            dx[rest], lower[rest], used[rest] = found
+            dx, upper, rival = _judged(net, x, own, dx)
+    if label is not None:
+        wrong = own != label
+        lower[wrong], upper[wrong], dx[wrong], rival[wrong] = 0.0, 0.0, 0.0, own[wrong]
+    return ProvedDistance(lower, upper, dx, rival, used, gap)
+
+
+def _search(net, ball, gap, budget, x, dx, lower):
+    """Return shorter changes, larger lower bounds, and how many nodes that took, for a block of images."""
+    pairs, n = Pairs.of(ball, net, x), len(x)
+    basis = np.linalg.qr(ball.stages[0].kernel.T)[0]
+    dx, upper = dx.copy(), image_norms(dx)
+    goal = upper * (1.0 - gap) * (1.0 + ROOM)
+    rivals = ~pairs.clear(goal)
+    rivals[np.arange(n), pairs.own] = False
+    image, rival = np.nonzero(rivals)
+    new = _roots(pairs, image, rival, goal)
+    nodes = new.take(slice(0))
+    used = np.zeros(n, dtype=int)
+    while True:
+        used += np.bincount(image[new.pair], minlength=n)
+        new = _bounded(pairs, image, rival, new, goal)
+        some = np.flatnonzero(new.reach < goal[image[new.pair]])
+        found = _downhill(net, pairs, basis, x, goal, lower, image[new.pair[some]], rival[new.pair[some]], new.point[some])
+        for i, change in zip(*found, strict=True):
+            dx[i], upper[i] = change, np.linalg.norm(change)
+        goal = upper * (1.0 - gap) * (1.0 + ROOM)
+        nodes = Nodes.joined([nodes, new])
+        nodes = nodes.take(nodes.reach < goal[image[nodes.pair]])
+        of = image[nodes.pair]
+        if _Log.write:
+            _Log.write(0, nodes, of, goal, used, upper)
+        order = np.lexsort((nodes.reach, of))
+        order = order[used[of[order]] < budget]
+        if not len(order):
+            break
+        rank = np.arange(len(order)) - np.searchsorted(of[order], of[order])
+        chosen = order[rank < AT_A_TIME]
+        new, nodes = nodes.take(chosen).halves(), nodes.take(np.delete(np.arange(len(nodes.pair)), chosen))
+    least = goal.copy()
+    np.minimum.at(least, of, nodes.reach)
+    return dx, np.maximum(lower, least * (1.0 - 1e-9)), used
+
+
+class _Log:
+    write = None
+
+
+def _roots(pairs, image, rival, goal):
+    """Return the whole ball as one node for each pair."""
+    images, which = np.unique(image, return_inverse=True)
+    low, high = ranges_in_ball(pairs.ball, pairs.v[images], goal[images])
+    n, start = len(image), -pairs.gradients()[image, rival]
+    point = descend(pairs.ball, pairs.v[image], pairs.d[image, rival], goal[image], start)
+    none, units = np.zeros(n, dtype=int), low.shape[1]
+    split = np.zeros((n, 2, units), dtype=bool)
+    return Nodes(np.arange(n), low[which], high[which], split, np.zeros(n), point, none, np.zeros(n))
+
+
+def _bounded(pairs, image, rival, nodes, goal):
+    """Return the nodes with their bounds, some at a time."""
+    parts = []
+    for part in blocks(len(nodes.pair), images_at_once(pairs.ball)):
+        some = nodes.take(part)
+        i, j = image[some.pair], rival[some.pair]
+        parts.append(bounded(pairs.ball, some, pairs.v[i], pairs.d[i, j], pairs.constant[i, j], goal[i]))
+    return Nodes.joined(parts)
+
+
+def _downhill(net, pairs, basis, x, goal, lower, i, j, point):
+    """Return images and changes of their class shorter than the goal, found downhill from the points of pairs (i, j).
+
+    From a point that leads to the rival the radius is halved again and again between the goal and the lower bound.
+    """
+    inner, outer, r = lower[i], goal[i], goal[i]
+    for step in range(STEPS):
+        found = descend(pairs.ball, pairs.v[i], pairs.d[i, j], r, point)
+        other = net.classify(x[i] + (found @ basis.T).reshape(-1, *x.shape[1:])) != pairs.own[i]
+        if step == 0:
+            i, j, point, inner, outer = (array[other] for array in (i, j, found, inner, outer))
+        else:
+            point = np.where(other[:, None], found, point)
+            inner, outer = np.where(other, inner, r), np.where(other, r, outer)
+        if not len(i):
+            break
+        r = (inner + outer) / 2
+    order = np.lexsort((outer, i))
+    images, first = np.unique(i[order], return_index=True)
+    return images, (point[order[first]] @ basis.T).reshape(-1, *x.shape[1:])
+
+
+def _shortest(net, x, own):
+    """Return the shortest change of class that an attack finds (n, *input_shape), NaN where it finds none."""
+    others = other_classes(own, net.classes)
+    found = attack(net, np.repeat(x, net.classes - 1, axis=0), others.ravel(), "input", method="converged", margin=MARGIN)
+    changes = found.perturbation.dx.reshape(*others.shape, *x.shape[1:])
+    length = np.where(found.success, image_norms(found.perturbation.dx), np.inf).reshape(others.shape)
+    best = length.argmin(axis=1)
+    rows = np.arange(len(x))
+    return np.where(column(np.isfinite(length[rows, best]), x), changes[rows, best], np.nan)
+
+
+def _judged(net, x, own, dx):
+    """Return the changes that change the class, NaN for others, their lengths, infinite for others, and the classes."""
+    reached = net.classify(x + np.nan_to_num(dx))
+    there = (reached != own) & np.isfinite(dx).all(axis=tuple(range(1, dx.ndim)))
+    dx = np.where(column(there, dx), dx, np.nan)
+    return dx, np.where(there, image_norms(dx), np.inf), reached
+
+
+def _checked(x, dx):
+    """Return changes as an array of the shape of the images, or raise ``ValueError``."""
+    dx = np.asarray(dx, dtype=float)
+    if dx.shape != x.shape:
+        raise ValueError(f"dx: expected changes of shape {x.shape}, received shape {dx.shape}")
+    return dx
