@@ -73,15 +73,18 @@ def enclosed(nets: Mapping[str, Network], x, *, margin: float, candidates: int) 
 def weakest(table: pd.DataFrame) -> pd.DataFrame:
     """Say which layer alone is changed least, by the attack, and whether it is proved that no other needs less.
 
-    ``table`` is that of ``enclosed``. Columns, a row a network and image: ``net``, ``image``, ``part`` (the layer),
-    ``proved`` (its attack is smaller than what is proved of every other layer).
+    ``table`` is that of ``enclosed``; networks of one layer are left out. Columns, a row a network and layer that is
+    the weak one of some image: ``net``, ``part``, ``images``, ``proved`` (of how many no other layer can do with less),
+    ``factor`` (median of what is proved of the others over its attack).
     """
     alone = table[table.part.str.startswith("layer")]
-    upper = alone.pivot(index=["net", "image"], columns="part", values="upper")
-    lower = alone.pivot(index=["net", "image"], columns="part", values="lower")
+    upper, lower = (alone.pivot(index=["net", "image"], columns="part", values=end) for end in ("upper", "lower"))
+    several = upper.notna().sum(axis=1) > 1
+    upper, lower = upper[several], lower[several]
     layer = upper.idxmin(axis=1)
     others = lower.mask(lower.columns.to_numpy() == layer.to_numpy()[:, None]).min(axis=1)
-    return pd.DataFrame({"part": layer, "proved": upper.min(axis=1) < others}).reset_index()
+    by = pd.DataFrame({"part": layer, "factor": others / upper.min(axis=1)}).groupby(["net", "part"]).factor
+    return by.agg(images="size", proved=lambda factor: (factor > 1).sum(), factor="median").reset_index()
 
 
 def shortest(nets: Mapping[str, Network], x, labels, gaps: Mapping[str, float], *, nodes: int, margin: float):
@@ -89,8 +92,8 @@ def shortest(nets: Mapping[str, Network], x, labels, gaps: Mapping[str, float], 
 
     Columns, a row a network, image and attack: ``net``, ``image``, ``attack`` ("backward error" or a name of
     ``RIVALS``), ``length`` (NaN for a failure), ``lower`` and ``upper`` (ends of the enclosure), ``nodes``, ``optimal``
-    (whether the ends are as near as ``gaps`` asks for this network), ``over`` (length over ``lower``, less one).
-    Only images classified as labelled.
+    (whether this attack is the shortest change there is, up to the gap that ``gaps`` asks for on this network),
+    ``over`` (length over ``lower``, less one). Only images classified as labelled.
     """
     frames = []
     for name, net in nets.items():
@@ -103,20 +106,20 @@ def shortest(nets: Mapping[str, Network], x, labels, gaps: Mapping[str, float], 
             columns = {
                 "net": name, "image": right, "attack": key,
                 "length": np.where(result.success, image_norms(result.dx), np.nan),
-                "lower": ends.lower, "upper": ends.upper, "nodes": ends.nodes, "optimal": ends.proved_optimal,
+                "lower": ends.lower, "upper": ends.upper, "nodes": ends.nodes,
             }  # fmt: skip
-            frames.append(pd.DataFrame(columns))
+            frames.append(pd.DataFrame(columns | {"optimal": columns["length"] * (1 - gaps[name]) <= ends.lower}))
     return pd.concat(frames, ignore_index=True).assign(over=lambda t: t.length / t.lower - 1)
 
 
 def attacks_measured(table: pd.DataFrame) -> pd.DataFrame:
     """Sum up ``shortest``: a row a network and attack.
 
-    Columns: ``net``, ``attack``, ``images``, ``failed``, ``within`` (share of the images at which it is proved to be
-    within 1% of the shortest there is), ``median`` and ``most`` of ``over``.
+    Columns: ``net``, ``attack``, ``images``, ``failed``, ``optimal`` (number of images), ``median`` and ``most`` of
+    ``over``.
     """
     by = table.groupby(["net", "attack"], sort=False)
     return by.agg(
         images=("image", "size"), failed=("length", lambda length: length.isna().sum()),
-        within=("over", lambda over: (over <= 0.01).mean()), median=("over", "median"), most=("over", "max"),
+        optimal=("optimal", "sum"), median=("over", "median"), most=("over", "max"),
     ).reset_index()  # fmt: skip
