@@ -8,7 +8,8 @@ from bea.networks import translating
 from bea.networks.graph import Graph
 from bea.networks.layers import Activation, Readout
 from bea.networks.onnx_functions import GRID, Functions
-from bea.networks.onnx_operators import BATCH, KINDS, PLAIN, Model, Settings
+from bea.networks.onnx_node import BATCH, Model, Settings
+from bea.networks.onnx_operators import KINDS, PLAIN
 from bea.networks.reading import Reading, read
 
 INSTEAD = {

@@ -8,7 +8,9 @@ import numpy as np
 from bea.networks.graph import Graph
 from bea.networks.layers import Activation
 from bea.networks.reading import Reading, read
-from bea.networks.torch_calls import ARGUMENTS, ARITHMETIC, BATCH, FUNCTIONS, MODULES, NOTHING, PLAIN, SUMS, Step
+from bea.networks.torch_calls import ARGUMENTS, ARITHMETIC, FUNCTIONS, MODULES, NOTHING, PLAIN, SUMS
+from bea.networks.torch_moves import BATCH
+from bea.networks.torch_step import Step
 
 # What would work instead of what has no counterpart.
 INSTEAD = {
