@@ -79,6 +79,7 @@ ACTIVATIONS += [nn.Tanhshrink(), nn.Threshold(0.2, 0.1), nn.PReLU(), nn.PReLU(5)
 MODULES = {
     **{str(module): (VECTOR, lambda module=module: [module, nn.Linear(5, 3)]) for module in ACTIVATIONS},
     "Linear": (VECTOR, lambda: [nn.Linear(5, 3, bias=False)]),
+    "Linear, weights made of others": (VECTOR, lambda: [nn.utils.parametrizations.weight_norm(nn.Linear(5, 3))]),
     "Linear on lines": (LINE, lambda: [nn.Linear(8, 2), nn.Flatten()]),
     "Conv2d": (IMAGE, lambda: [nn.Conv2d(2, 4, (3, 2), (2, 1), (1, 0)), nn.Flatten()]),
     "Conv2d, same": (IMAGE, lambda: [nn.Conv2d(2, 4, (3, 2), padding="same", dilation=(1, 2)), nn.Flatten()]),

@@ -131,7 +131,7 @@ class _Trace:
         names |= {*vars(module), *dict(module.named_parameters(recurse=False)), *dict(module.named_buffers())}
         names |= {"weight", "bias"} if hasattr(module, "parametrizations") else set()
         settings = {name: getattr(module, name) for name in names if hasattr(module, name)}
-        name = _plain_name(kind.removesuffix("1d").removesuffix("2d"))
+        name = _plain_name(kind.removeprefix("Parametrized").removesuffix("1d").removesuffix("2d"))
         self._convert(node, values, name, settings, where, MODULES)
 
     def _function(self, node, values, arguments) -> None:
