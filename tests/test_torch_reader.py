@@ -1,5 +1,7 @@
 """`Network.from_torch`: modules, functions and methods compute what PyTorch computes, and others are refused."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -49,6 +51,13 @@ def by_functions(self, x):
     x = functional.dropout(functional.pad(x, (1, 0)), 0.5, self.training)
     x = functional.leaky_relu(self.dense(torch.flatten(x, 1)), 0.2)
     return functional.log_softmax(x, dim=1)
+
+
+def with_weights(self, x):
+    x = functional.conv2d(x, self.kernel, self.bias, padding="same", groups=2)
+    x = functional.conv2d(functional.prelu(x, self.slopes), self.other, stride=(2, 1), dilation=2)
+    x = functional.batch_norm(x, self.mean, self.variance, self.slopes, self.bias, False, 0.1, 0.01)
+    return functional.linear(functional.layer_norm(x, (1, 2), self.gain), self.matrix)
 
 
 def by_methods(self, x):
@@ -109,11 +118,35 @@ MODULES = {
         IMAGE,
         lambda: [Own(by_methods, conv=nn.Conv2d(2, 3, 3), dense=nn.Linear(3, 3), mean=nn.Buffer(torch.rand(2, 1, 1)))],
     ),
+    "functions with weights": (
+        IMAGE,
+        lambda: [
+            Own(
+                with_weights,
+                **{name: parameter(4) for name in ("bias", "slopes")},
+                **{name: nn.Buffer(torch.ones(4)) for name in ("mean", "variance")},
+                kernel=parameter(4, 1, 3, 3),
+                other=parameter(4, 4, 3, 3),
+                gain=parameter(1, 2),
+                matrix=parameter(3, 2),
+            ),
+            nn.Flatten(),
+        ],
+    ),
     **{
         name: (IMAGE, lambda way=way: [nn.Conv2d(2, 2, 1), Own(lambda self, x: way(x)), nn.Linear(72, 3)])
         for name, way in WAYS_TO_FLATTEN.items()
     },
 }
+
+
+def parameter(*shape):
+    return nn.Parameter(torch.ones(shape))
+
+
+def sharing(one, other):
+    other.weight = one.weight
+    return nn.Sequential(one, other)
 
 
 def twice(module):
@@ -134,10 +167,15 @@ REFUSED = {
     "torch.cat": (VECTOR, lambda: Own(lambda self, x: torch.cat([x, x + 1], 1)), "function cat .*sums of two paths"),
     "product of paths": (VECTOR, lambda: Own(lambda self, x: x * x.tanh()), "function mul .*sums of two paths"),
     "a module used twice": (VECTOR, lambda: twice(nn.Linear(5, 5)), "'part' of type Linear is used twice"),
-    "weights of its own": (
+    "weights used twice": (
         VECTOR,
-        lambda: Own(lambda self, x: functional.linear(x, self.w), w=nn.Parameter(torch.ones(2, 5))),
-        "function linear .*expected a module of torch.nn in place of the function",
+        lambda: Own(lambda self, x: functional.linear(functional.linear(x, self.w), self.w), w=parameter(5, 5)),
+        r"function linear \(linear_1\): expected weights of its own, received those of another layer",
+    ),
+    "weights of two modules": (
+        VECTOR,
+        lambda: sharing(nn.Linear(5, 5), nn.Linear(5, 5)),
+        "module '1' of type Linear: expected weights of its own, received those of another layer",
     ),
     "branches of control": (
         VECTOR,
@@ -153,6 +191,13 @@ REFUSED = {
         IMAGE,
         lambda: nn.BatchNorm2d(2, track_running_stats=False),
         "of type BatchNorm2d: expected running statistics",
+    ),
+    "average that trains": (
+        IMAGE,
+        lambda: Own(
+            lambda self, x: functional.batch_norm(x, self.m, self.m, training=True), m=nn.Buffer(torch.ones(2))
+        ),
+        "function batch_norm .*: expected running statistics, received .* one that trains",
     ),
     "the samples reshaped": (
         IMAGE,
@@ -189,6 +234,41 @@ def test_a_module_computes_what_pytorch_computes(name):
     assert relative_error(found, expected) <= 1e-14
 
 
+EXPORTED = [
+    "functions",
+    "functions with weights",
+    "methods",
+    "residual blocks",
+    "Conv1d",
+    "AvgPool2d",
+    "PReLU of channels",
+]
+EXPORTED += ["x.view(x.size(0), -1)", "LayerNorm", "Hardtanh(min_val=-0.5, max_val=0.7)", "GELU(approximate='tanh')"]
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("name", EXPORTED)
+def test_an_exported_programme_is_the_module_it_was_exported_from(name):
+    """Layer by layer, whether it takes any number of samples or that of its example only."""
+    for name in ("networkx", "sympy"):
+        pytest.importorskip(name, reason=f"PyTorch exports nothing without {name}")
+    from torch import export
+
+    shape, make = MODULES[name]
+    module = with_random_weights(nn.Sequential(*make())).eval()
+    x = np.random.default_rng(5).uniform(-3.0, 3.0, (3, *shape))
+    expected = Network.from_torch(module, shape)
+    for sizes in (None, ({0: export.Dim("n", min=2)},)):
+        program = export.export(module, (torch.zeros(2, *shape),), dynamic_shapes=sizes)
+        net = Network.from_torch(program)
+        assert net.input_shape == shape
+        assert [str(layer) for layer in net.layers] == [str(layer) for layer in expected.layers]
+        assert relative_error(net(x), expected(x)) <= 1e-14
+    assert all(array.dtype == torch.float32 for array in module.parameters())
+    with pytest.raises(ValueError, match=r"input_shape: expected that of the programme, .* received \(7,\)"):
+        Network.from_torch(program, (7,))
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_module_without_counterpart_is_refused_in_one_line(name):
     """It names the module, its kind, and what would work."""
@@ -200,10 +280,14 @@ def test_a_module_without_counterpart_is_refused_in_one_line(name):
 
 def test_what_is_no_module_or_no_shape_is_refused():
     """One error that names the argument."""
-    with pytest.raises(TypeError, match=r"module: expected a torch.nn.Module, received a function"):
+    with pytest.raises(
+        TypeError, match=r"module: expected a torch.nn.Module or an exported programme, received a function"
+    ):
         Network.from_torch(lambda x: x, VECTOR)
-    with pytest.raises(ValueError, match=r"input_shape: expected the sizes of one input, received \(None, 5\)"):
-        Network.from_torch(nn.Linear(5, 2), (None, 5))
+    for shape in ((None, 5), None):
+        message = re.escape(f"input_shape: expected the sizes of one input, received {shape}")
+        with pytest.raises(ValueError, match=message):
+            Network.from_torch(nn.Linear(5, 2), shape)
 
 
 def test_weights_are_those_of_the_module():

@@ -70,16 +70,16 @@ def test_a_result_gives_the_perturbed_module(name, double):
         assert torch.equal(array, before[key])
 
 
-class Tied(nn.Module):
-    """Two modules with one matrix."""
+class Paths(nn.Module):
+    """Two paths with equal weights: the second among the layers is the first among the modules."""
 
     def __init__(self):
         super().__init__()
-        self.one, self.two = nn.Linear(5, 5), nn.Linear(5, 5)
-        self.two.weight = self.one.weight
+        self.down, self.first, self.second = nn.Linear(5, 3), nn.Linear(5, 3), nn.Linear(3, 3)
+        self.first.load_state_dict(self.down.state_dict())
 
     def forward(self, x):
-        return self.two(torch.relu(self.one(x)))
+        return self.second(torch.tanh(self.first(x))) + self.down(x)
 
 
 def of_convolution():
@@ -99,9 +99,9 @@ def of_convolution():
             VECTOR,
             "every layer with weights to be a module with the same weights, received none for layer 1",
         ),
-        (Tied, VECTOR, "weights of its own for every module, received some that two of them share"),
+        (Paths, VECTOR, "weights of its own for every module, received some that are the same"),
     ],
-    ids=["batch normalisation", "weights made of others", "shared weights"],
+    ids=["batch normalisation", "weights made of others", "equal weights"],
 )
 def test_weights_that_no_module_has_alone_are_refused_in_one_line(make, shape, message):
     """As a copy would compute something else."""

@@ -209,7 +209,7 @@ class Network:
         return cls._copied(reading_of(model), input_range)
 
     @classmethod
-    def from_torch(cls, module, input_shape, input_range=None) -> "Network":
+    def from_torch(cls, module, input_shape=None, input_range=None) -> "Network":
         """Convert a PyTorch module as it is in ``eval`` mode, and compare the copy with it on random inputs.
 
         Images are as the module takes them, (channels, height, width), and the columns of a dense layer are in its
@@ -217,10 +217,10 @@ class Network:
 
         Parameters
         ----------
-        module : torch.nn.Module
+        module : torch.nn.Module or torch.export.ExportedProgram
             One that ``torch.fx`` can trace: its ``forward`` does the same for every input.
-        input_shape : tuple of int
-            Shape of one input, without the axis of the samples; PyTorch does not store it.
+        input_shape : tuple of int, optional
+            Shape of one input, without the axis of the samples; only a programme stores it.
         input_range : pair of float, optional
             Smallest and largest pixel value.
 

@@ -111,3 +111,4 @@ ARGUMENTS = {
     **torch_layers.ARGUMENTS,
     **torch_moves.ARGUMENTS,
 }
+EXPORTED = torch_layers.EXPORTED

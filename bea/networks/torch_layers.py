@@ -17,22 +17,22 @@ def _conv(step):
     rank = kernel.ndim - 2
     if step.get("padding_mode", "zeros") != "zeros":
         raise ValueError(f"expected padding with zeros, received {step.get('padding_mode')}")
-    stride, dilation = (one_each(step.get(name), rank) for name in ("stride", "dilation"))
-    padding = step.get("padding")
+    stride, dilation = (one_each(step.get(name, 1), rank) for name in ("stride", "dilation"))
+    padding = step.get("padding", 0)
     if padding == "same":
         padding = translating.same_padding(step.shape[1:], kernel.shape[2:], [1] * rank, dilation)
     else:
         padding = [(side, side) for side in one_each(0 if padding == "valid" else padding, rank)]
     bias = step.array("bias")
-    return translating.convolution(kernel, bias, stride, padding, dilation, step.get("groups"), step.shape, True)
+    return translating.convolution(kernel, bias, stride, padding, dilation, step.get("groups", 1), step.shape, True)
 
 
 def _batch_norm(step):
-    if step.settings.get("running_mean") is None:
-        raise ValueError("expected running statistics, received a batch normalisation without")
+    if step.get("running_mean") is None or step.get("training"):
+        raise ValueError("expected running statistics, received a batch normalisation without, or one that trains")
     mean, variance, gain, offset = (step.array(name) for name in ("running_mean", "running_var", "weight", "bias"))
     gain, offset = 1.0 if gain is None else gain, 0.0 if offset is None else offset
-    return translating.batch_norm(mean, variance, step.get("eps"), gain, offset, 0, step.shape)
+    return translating.batch_norm(mean, variance, step.get("eps", 1e-5), gain, offset, 0, step.shape)
 
 
 def _layer_norm(step):
@@ -41,7 +41,7 @@ def _layer_norm(step):
     axes = list(range(len(step.shape) - len(sizes), len(step.shape)))
     factor = np.ones(sizes) if factor is None else factor
     shift = np.zeros(sizes) if shift is None else shift
-    return translating.layer_norm(axes, factor, shift, step.get("eps"), step.shape)
+    return translating.layer_norm(axes, factor, shift, step.get("eps", 1e-5), step.shape)
 
 
 def _prelu(step):
@@ -116,9 +116,14 @@ FUNCTIONS = {
     **dict.fromkeys(("adaptiveavgpool1d", "adaptiveavgpool2d"), _adaptive(AveragePool)),
     **dict.fromkeys(("adaptivemaxpool1d", "adaptivemaxpool2d"), _adaptive(MaxPool)),
     **dict.fromkeys(("avgpool1d", "avgpool2d"), _pool(AveragePool)),
+    **dict.fromkeys(("conv1d", "conv2d"), _conv),
     **dict.fromkeys(("maxpool1d", "maxpool2d"), _pool(MaxPool)),
     "amax": _mean("max"),
+    "batchnorm": _batch_norm,
+    "layernorm": _layer_norm,
+    "linear": _linear,
     "mean": _mean("average"),
+    "prelu": _prelu,
 }
 # The names of the arguments of functions and methods behind the tensor.
 WINDOW = ("kernel_size", "stride", "padding")
@@ -126,6 +131,13 @@ ARGUMENTS = {
     **dict.fromkeys(("adaptiveavgpool1d", "adaptiveavgpool2d"), ("output_size",)),
     **dict.fromkeys(("adaptivemaxpool1d", "adaptivemaxpool2d"), ("output_size", "return_indices")),
     **dict.fromkeys(("avgpool1d", "avgpool2d"), (*WINDOW, "ceil_mode", "count_include_pad", "divisor_override")),
+    **dict.fromkeys(("conv1d", "conv2d"), ("weight", "bias", "stride", "padding", "dilation", "groups")),
     **dict.fromkeys(("maxpool1d", "maxpool2d"), (*WINDOW, "dilation", "ceil_mode", "return_indices")),
     **dict.fromkeys(("amax", "mean"), ("dim", "keepdim")),
+    "batchnorm": ("running_mean", "running_var", "weight", "bias", "training", "momentum", "eps"),
+    "layernorm": ("normalized_shape", "weight", "bias", "eps"),
+    "linear": ("weight", "bias"),
+    "prelu": ("weight",),
 }
+# In exported programmes some stand in another order.
+EXPORTED = {"batchnorm": ("weight", "bias", "running_mean", "running_var", "training", "momentum", "eps")}

@@ -47,10 +47,7 @@ def perturbed_copy(module, perturbation, i: int):
                 part.bias.copy_(matrix[:, -1])
     found = [layer.matrix for layer in weighted_layers(reading_of(made, shape))]
     if not all(map(np.array_equal, found, map(numbers, wanted))):
-        raise ValueError(
-            "model: expected weights of its own for every module, received some that two of them share or that are "
-            "the same"
-        )
+        raise ValueError("model: expected weights of its own for every module, received some that are the same")
     return made
 
 
