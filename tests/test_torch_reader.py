@@ -60,6 +60,11 @@ def with_weights(self, x):
     return functional.linear(functional.layer_norm(x, (1, 2), self.gain), self.matrix)
 
 
+def normalised(self, x):
+    x = functional.group_norm(functional.instance_norm(x, weight=self.mean), 1, self.mean, eps=0.1)
+    return functional.instance_norm(x, self.mean, self.mean, None, self.mean, False, 0.1, 0.2)
+
+
 def by_methods(self, x):
     x = (x - self.mean) / 0.5
     x = self.conv(x).permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2).tanh()
@@ -96,6 +101,15 @@ MODULES = {
     "Conv1d": (LINE, lambda: [nn.Conv1d(3, 4, 3, 2, 1), nn.BatchNorm1d(4), nn.ReLU(), nn.MaxPool1d(2), nn.Flatten()]),
     "BatchNorm1d": (VECTOR, lambda: [nn.Linear(5, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 3)]),
     "LayerNorm": (IMAGE, lambda: [nn.LayerNorm((6, 6)), nn.Flatten(), nn.LayerNorm(72, bias=False)]),
+    "GroupNorm": (IMAGE, lambda: [nn.Conv2d(2, 6, 3), nn.GroupNorm(3, 6), nn.ReLU(), nn.Flatten()]),
+    "GroupNorm of a vector": (VECTOR, lambda: [nn.Linear(5, 6), nn.GroupNorm(2, 6, affine=False)]),
+    "InstanceNorm2d": (IMAGE, lambda: [nn.InstanceNorm2d(2, affine=True), nn.Flatten()]),
+    "InstanceNorm1d": (LINE, lambda: [nn.InstanceNorm1d(3, 0.1), nn.ReLU(), nn.Conv1d(3, 2, 3), nn.Flatten()]),
+    "InstanceNorm2d, running statistics": (
+        IMAGE,
+        lambda: [nn.Conv2d(2, 3, 3), nn.InstanceNorm2d(3, affine=True, track_running_stats=True), nn.Flatten()],
+    ),
+    "normalising functions": (IMAGE, lambda: [Own(normalised, mean=nn.Buffer(torch.ones(2))), nn.Flatten()]),
     "PReLU of channels": (IMAGE, lambda: [nn.Conv2d(2, 3, 3), nn.PReLU(3), nn.Flatten()]),
     "MaxPool2d": (IMAGE, lambda: [nn.MaxPool2d(3, 2, 1), nn.Flatten()]),
     "MaxPool2d, ceil": (IMAGE, lambda: [nn.MaxPool2d(3, 2, ceil_mode=True), nn.Flatten()]),
@@ -160,7 +174,7 @@ REFUSED = {
         "'part' of type LSTM .*recurrence",
     ),
     "Embedding": (VECTOR, lambda: nn.Embedding(5, 2), "'0' of type Embedding .*that takes numbers"),
-    "GroupNorm": (IMAGE, lambda: nn.GroupNorm(1, 2), "of type GroupNorm .*expected BatchNorm or LayerNorm"),
+    "RMSNorm": (VECTOR, lambda: nn.RMSNorm(5), "of type RMSNorm .*expected BatchNorm, GroupNorm or LayerNorm"),
     "Upsample": (IMAGE, lambda: nn.Upsample(scale_factor=2), "of type Upsample .*images of the size"),
     "Conv3d": (IMAGE, lambda: nn.Conv3d(2, 2, 1), "of type Conv3d has no counterpart here"),
     "one output": (VECTOR, lambda: nn.Linear(5, 1), "expected at least two outputs.*regression"),
@@ -243,6 +257,7 @@ EXPORTED = [
     "AvgPool2d",
     "PReLU of channels",
 ]
+EXPORTED += ["GroupNorm", "InstanceNorm2d, running statistics", "normalising functions"]
 EXPORTED += ["x.view(x.size(0), -1)", "LayerNorm", "Hardtanh(min_val=-0.5, max_val=0.7)", "GELU(approximate='tanh')"]
 
 
@@ -250,8 +265,8 @@ EXPORTED += ["x.view(x.size(0), -1)", "LayerNorm", "Hardtanh(min_val=-0.5, max_v
 @pytest.mark.parametrize("name", EXPORTED)
 def test_an_exported_programme_is_the_module_it_was_exported_from(name):
     """Layer by layer, whether it takes any number of samples or that of its example only."""
-    for name in ("networkx", "sympy"):
-        pytest.importorskip(name, reason=f"PyTorch exports nothing without {name}")
+    for needed in ("networkx", "sympy"):
+        pytest.importorskip(needed, reason=f"PyTorch exports nothing without {needed}")
     from torch import export
 
     shape, make = MODULES[name]

@@ -132,6 +132,20 @@ def _layer_normalization(settings, shape):
     return translating.layer_norm(axes, factor, shift, settings.get("epsilon", 1e-5), shape)
 
 
+def _group_normalization(settings, shape):
+    return _of_groups(settings, settings.get("num_groups"), shape)
+
+
+def _instance_normalization(settings, shape):
+    return _of_groups(settings, shape[0], shape)
+
+
+def _of_groups(settings, groups, shape):
+    # Before operator set 21 a group has one number, not each of its channels.
+    factor, shift = (np.repeat(array, shape[0] // len(array)) for array in (settings.array(1), settings.array(2)))
+    return translating.group_norm(groups, factor, shift, settings.get("epsilon", 1e-5), 0, shape)
+
+
 KINDS = {
     "AveragePool": _pool(AveragePool),
     "BatchNormalization": _batch_normalization,
@@ -139,6 +153,8 @@ KINDS = {
     "Gemm": _gemm,
     "GlobalAveragePool": _global("average"),
     "GlobalMaxPool": _global("max"),
+    "GroupNormalization": _group_normalization,
+    "InstanceNormalization": _instance_normalization,
     "LayerNormalization": _layer_normalization,
     "LinearClassifier": _linear_classifier,
     "MatMul": _mat_mul,

@@ -20,7 +20,7 @@ INSTEAD = {
     **dict.fromkeys(("Mul", "Concat", "Sub", "Max", "Min"), "sums of two paths (Add) as in residual blocks"),
     **dict.fromkeys(("Erf", "Div"), "GELU as one node: an export with operator set 20 or later"),
     **dict.fromkeys(("ConvTranspose", "Resize", "Upsample"), "images of the size that the network needs"),
-    **dict.fromkeys(("InstanceNormalization", "GroupNormalization"), "BatchNormalization or LayerNormalization"),
+    **dict.fromkeys(("LpNormalization", "RMSNormalization"), "BatchNormalization or LayerNormalization"),
     **dict.fromkeys(("TreeEnsembleClassifier", "SVMClassifier"), "a neural network or a logistic regression"),
     **dict.fromkeys(("QuantizeLinear", "DequantizeLinear", "QLinearConv"), "the model before its quantisation"),
 }

@@ -44,6 +44,22 @@ def _layer_norm(step):
     return translating.layer_norm(axes, factor, shift, step.get("eps", 1e-5), step.shape)
 
 
+def _group_norm(step):
+    return _of_groups(step, step.get("num_groups"))
+
+
+def _instance_norm(step):
+    if step.get("track_running_stats", False) or not step.get("use_input_stats", True):
+        return _batch_norm(step)
+    return _of_groups(step, step.shape[0])
+
+
+def _of_groups(step, groups):
+    factor, shift = step.array("weight"), step.array("bias")
+    factor, shift = 1.0 if factor is None else factor, 0.0 if shift is None else shift
+    return translating.group_norm(groups, factor, shift, step.get("eps", 1e-5), 0, step.shape)
+
+
 def _prelu(step):
     slopes = step.array("weight")
     return (PReLU(slopes[0] if slopes.size == 1 else translating.along(slopes, 0, step.shape)),)
@@ -107,6 +123,8 @@ MODULES = {
     "avgpool": _pool(AveragePool),
     "batchnorm": _batch_norm,
     "conv": _conv,
+    "groupnorm": _group_norm,
+    "instancenorm": _instance_norm,
     "layernorm": _layer_norm,
     "linear": _linear,
     "maxpool": _pool(MaxPool),
@@ -120,6 +138,8 @@ FUNCTIONS = {
     **dict.fromkeys(("maxpool1d", "maxpool2d"), _pool(MaxPool)),
     "amax": _mean("max"),
     "batchnorm": _batch_norm,
+    "groupnorm": _group_norm,
+    "instancenorm": _instance_norm,
     "layernorm": _layer_norm,
     "linear": _linear,
     "mean": _mean("average"),
@@ -135,9 +155,15 @@ ARGUMENTS = {
     **dict.fromkeys(("maxpool1d", "maxpool2d"), (*WINDOW, "dilation", "ceil_mode", "return_indices")),
     **dict.fromkeys(("amax", "mean"), ("dim", "keepdim")),
     "batchnorm": ("running_mean", "running_var", "weight", "bias", "training", "momentum", "eps"),
+    "groupnorm": ("num_groups", "weight", "bias", "eps"),
+    "instancenorm": ("running_mean", "running_var", "weight", "bias", "use_input_stats", "momentum", "eps"),
     "layernorm": ("normalized_shape", "weight", "bias", "eps"),
     "linear": ("weight", "bias"),
     "prelu": ("weight",),
 }
 # In exported programmes some stand in another order.
-EXPORTED = {"batchnorm": ("weight", "bias", "running_mean", "running_var", "training", "momentum", "eps")}
+AVERAGES = ("weight", "bias", "running_mean", "running_var")
+EXPORTED = {
+    "batchnorm": (*AVERAGES, "training", "momentum", "eps"),
+    "instancenorm": (*AVERAGES, "use_input_stats", "momentum", "eps"),
+}

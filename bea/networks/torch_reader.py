@@ -20,7 +20,7 @@ INSTEAD = {
         "a network of dense or convolution layers that takes numbers",
     ),
     **dict.fromkeys(("cat", "concat", "stack", "mul", "sub"), "sums of two paths (+) as in residual blocks"),
-    **dict.fromkeys(("groupnorm", "instancenorm", "rmsnorm"), "BatchNorm or LayerNorm"),
+    "rmsnorm": "BatchNorm, GroupNorm or LayerNorm",
     **dict.fromkeys(("convtranspose", "upsample", "interpolate"), "images of the size that the network needs"),
 }
 
