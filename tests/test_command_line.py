@@ -128,6 +128,21 @@ def test_a_converged_attack_is_locally_optimal(deep, tmp_path):
     assert "class_in_model" not in said
 
 
+def test_clipped_changes_stay_in_the_range_of_the_pixels(deep, tmp_path):
+    """Which may be that of the model, or be said."""
+    net, x, model, images = deep
+    target = (net.classify(x) + 1) % 5
+    np.save(tmp_path / "t.npy", target)
+    run("attack", model, images, "--target", tmp_path / "t.npy", "--on", "input", "--range", -0.05, 1.0, "--clip",
+        "--method", "converged", "--out", tmp_path / "found")  # fmt: skip
+    wider = replace(net, input_range=(-0.05, 1.0))
+    expected = attack(wider, x, target, "input", method="converged", clip=True)
+    np.testing.assert_array_equal(column(tmp_path / "found", "relative_norm"), np.sqrt(expected.objective))
+    with np.load(tmp_path / "found" / "arrays.npz") as arrays:
+        assert -0.05 <= (x + arrays["dx"]).min() <= -0.05 + 1e-15
+        assert (x + arrays["dx"]).max() <= 1.0
+
+
 def test_a_bound_is_proven_unless_it_is_printed(deep, tmp_path):
     """With the label's zero for a misclassified image."""
     net, x, model, images = deep
@@ -372,7 +387,8 @@ def refused(*arguments):
 @pytest.fixture
 def files(affine, tmp_path):
     """Name → path of files with which something is wrong, and of those with which nothing is."""
-    _, x, model, images = affine
+    net, x, model, images = affine
+    replace(net, input_range=None).save(tmp_path / "free.npz")
     for name, array in {"wide": x[:, :, :3], "bright": 2 * x, "text": np.array(["a"]), "none": x[:0]}.items():
         np.save(tmp_path / f"{name}.npy", array)
     np.savez(tmp_path / "two.npz", a=x, b=x)
@@ -417,6 +433,12 @@ def files(affine, tmp_path):
         ("attack net.npz x.npy --target 7", "target: expected classes from 0 to 4"),
         ("attack net.npz x.npy --target 3 --on 2", "on: expected one of"),
         ("attack net.npz x.npy --target 3 --margin -1", "margin: expected a positive number"),
+        ("attack net.npz x.npy --target 3 --on weights --clip", 'on: expected "input", which clip is about'),
+        (
+            "attack free.npz x.npy --target 3 --on input --clip",
+            "--clip: expected a range of the pixels (--range LOW HIGH)",
+        ),
+        ("epsilon free.npz x.npy --clip", "--clip: expected a range of the pixels (--range LOW HIGH), received none"),
         ("epsilon net.npz x.npy --largest 0", "largest: expected a positive number"),
         ("backward-error net.npz x.npy --outputs x.npy", "y_hat: expected shape (6, 5)"),
         ("bound net.npz x.npy --out x.npy", "x.npy"),

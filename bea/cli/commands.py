@@ -14,7 +14,7 @@ from bea.bounds.methods import METHODS as BOUND_METHODS
 from bea.bounds.methods import lower_bound
 from bea.cli.images import read_array, read_classes, read_images
 from bea.cli.models import read_model
-from bea.cli.options import LABEL, MODEL, ON, PATH, RANGE, OneLine, choices, reading
+from bea.cli.options import CLIP, LABEL, MODEL, ON, PATH, RANGE, OneLine, check_limits, choices, reading
 from bea.cli.reports import EXACT, LINEARISED, NOT_FOUND, OPTIMAL, PROVEN, show, write
 from bea.networks.layers import Dense, Flatten, Weighted
 from bea.networks.perturbation import Perturbation
@@ -33,7 +33,7 @@ def bea():
 
     \b
     bea info model.keras
-    bea attack model.keras images.npy --target 3 --on input --method converged --out found
+    bea attack model.keras images.npy --target 3 --on input --range 0 1 --clip --out found
     bea bound model.keras images.npy --method local
 
     Each row that is printed says what its number is: exact, the smallest there is; proven, by a bound that holds in
@@ -73,8 +73,9 @@ def info(model, input_range):
 @click.option(
     "--margin", type=float, default=1e-3, show_default=True, help="By how much the target's logit shall lead."
 )
+@CLIP
 @click.option("--starts", type=click.IntRange(min=1), help="How many searches for each image (converged).")
-def attack(model, images, input_range, divide, array, first, out, target, on, method, margin, starts):
+def attack(model, images, input_range, divide, array, first, out, target, on, method, margin, clip, starts):
     """Find the smallest change to another class.
 
     Of the weights, the input or both, each measured by its own norm. Images that are of this class already are left
@@ -82,6 +83,7 @@ def attack(model, images, input_range, divide, array, first, out, target, on, me
     """
     model = read_model(model, input_range)
     net = model.net
+    check_limits(net, clip)
     names, x = read_images(images, net, array, divide, first)
     target = net.check_classes(read_classes(target, len(x), "target"), len(x), "target")
     some = np.flatnonzero(net.classify(x) != target)
@@ -90,7 +92,7 @@ def attack(model, images, input_range, divide, array, first, out, target, on, me
     if not len(some):
         return
     names, x, target = [names[i] for i in some], x[some], target[some]
-    found = smallest_attack(net, x, target, on, method=method, margin=margin, starts=starts)
+    found = smallest_attack(net, x, target, on, method=method, margin=margin, clip=clip, starts=starts)
     change = found.perturbation
     best = EXACT if _is_affine(net, on) else OPTIMAL if method == "converged" else LINEARISED
     table = {
@@ -172,7 +174,7 @@ def bound(model, images, input_range, divide, array, first, out, label, method):
 @click.option("--largest", type=float, default=1.0, show_default=True, help="Longest step tried.")
 @click.option("--step", type=float, default=0.001, show_default=True, help="Step of the scan.")
 @click.option("--tolerance", type=float, default=1e-6, show_default=True, help="Accuracy of the other methods.")
-@click.option("--clip", is_flag=True, help="Keep pixels in the range of the model.")
+@CLIP
 def epsilon(
     model, images, input_range, divide, array, first, out, label, target, method, largest, step, tolerance, clip
 ):
@@ -183,6 +185,7 @@ def epsilon(
     """
     model = read_model(model, input_range)
     net = model.net
+    check_limits(net, clip)
     names, x = read_images(images, net, array, divide, first)
     before = net.classify(x)
     label = before if label is None else read_classes(label, len(x), "label")

@@ -57,6 +57,7 @@ ON = click.option(
 LABEL = click.option(
     "--label", metavar="CLASS", help="True class, or a .npy file with one an image. [default: its own]"
 )
+CLIP = click.option("--clip", is_flag=True, help="Keep pixels in the range of the model, for changes of the input.")
 OUT = click.option(
     "--out", type=PATH, metavar="FOLDER", help="Where arrays.npz, table.csv and picture.png are written."
 )
@@ -77,6 +78,12 @@ def reading(command):
     for part in reversed((MODEL, *READING)):
         command = part(command)
     return command
+
+
+def check_limits(net, clip) -> None:
+    """Raise ``click.UsageError`` where pixels are to be kept in a range that nobody has said."""
+    if clip and net.input_range is None:
+        raise click.UsageError("--clip: expected a range of the pixels (--range LOW HIGH), received none")
 
 
 def choices(methods):
