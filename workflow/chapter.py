@@ -38,7 +38,7 @@ def make(name: str, changes: dict[str, str], edition: str, cores: int) -> int:
     if name not in needs:
         raise ValueError(f"NAME: expected one of {', '.join(needs)}, received {name!r}")
     checked(name, {key: parse(value, f"{name}: parameter {key!r}") for key, value in changes.items()})
-    before = needs[name].chapters if changes else (name,)
+    before = () if changes.get("model") else needs[name].chapters if changes else (name,)  # one brought needs none
     with alone() as lock:
         code = build(edition, cores, lock, tuple(f"results/{DONE}/{other}" for other in before)) if before else 0
         made = Path("results")
