@@ -35,7 +35,7 @@ def banner(parameters: dict, numbers: dict, left_out: list[str]) -> NotebookNode
     Parameters
     ----------
     parameters : dict
-        Of the chapter, with ``model``, ``images`` and ``labels``.
+        Of the chapter, with ``model``, ``images``, ``labels`` and ``most``.
     numbers : dict
         What the chapter has found in these files: how many ``images``, their ``shape``, ``classes``, ``weights``.
     left_out : list of str
@@ -48,8 +48,10 @@ def banner(parameters: dict, numbers: dict, left_out: list[str]) -> NotebookNode
         else "no labels were given, so their classes are those that the network itself gives, and none is wrong"
     )
     without = f"\n\nLeft out, as it is about networks of the book: *{'*; *'.join(left_out)}*." if left_out else ""
+    there, most = numbers["images"], parameters["most"]
     text = (
-        f"**{model}** on **{images}**: {numbers['weights']:,} weights, {numbers['images']:,} images of shape "
-        f"{numbers['shape']}, {numbers['classes']} classes; {said}. No claim of the papers is judged."
+        f"**{model}**, {numbers['weights']:,} weights and {numbers['classes']} classes, on **{images}**, "
+        f"{f'at most {most:,} of ' if most < there else ''}{there:,} images of shape {numbers['shape']}; {said}. No "
+        "claim of the papers is judged."
     )
     return new_markdown_cell(f":::{{admonition}} About a network that was brought along\n{text}{without}\n:::", id="brought")
