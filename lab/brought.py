@@ -8,10 +8,10 @@ from lab import chapter
 from lab.claims import UNDECIDED
 from lab.datasets import Dataset
 from lab.rules import Outcome
-from lab.subject import read
+from lab.subject import FILES, read
 
 NAME = "yours-0"  # of the network, a kind and a seed as all networks of chapters have it
-PARAMETERS = ("model", "images", "labels", "low", "high", "divide")  # of all these chapters
+PARAMETERS = (*FILES, "low", "high", "divide")  # of all these chapters
 
 
 class Chapter(chapter.Chapter):

@@ -10,6 +10,9 @@ from bea.cli.models import read_model
 from bea.networks.network import Network
 from lab.parameters import ROOT
 
+FILES = ("model", "images", "labels")  # the parameters of a chapter that name them
+EVERY = 2**62  # labels: all that a file has, so that too many are refused
+
 
 @dataclass(frozen=True, eq=False)
 class Subject:
@@ -19,6 +22,16 @@ class Subject:
     net: Network
     x: np.ndarray
     labels: np.ndarray
+
+
+def check_files(model: str, images: str, labels: str) -> None:
+    """Raise unless a reader brings nothing, or a model and images, and all files are there; see ``read``."""
+    if bool(model) != bool(images) or (labels and not model):
+        given = ", ".join(map(repr, (model, images, labels)))
+        raise ValueError(f"model, images, labels: expected a model and images, or none of the three, received {given}")
+    for name, path in zip(FILES, (model, images, labels), strict=True):
+        if path and not (ROOT / path).exists():
+            raise FileNotFoundError(f"{name}: expected a file, absolute or from the root, found no {path!r}")
 
 
 def read(model: str, images: str, labels: str, low: float, high: float, divide: float) -> Subject | None:
@@ -42,16 +55,13 @@ def read(model: str, images: str, labels: str, low: float, high: float, divide: 
         For a model without images, images or labels without a model, files that cannot be read or do not fit each
         other, and if the network has no image right.
     """
-    if bool(model) != bool(images) or (labels and not model):
-        raise ValueError(f"model, images: expected both or none, received {model!r} and {images!r}")
+    check_files(model, images, labels)
     if not model:
         return None
     net = read_model(ROOT / model, (low, high)).net
     _, x = read_images(ROOT / images, net, divide=divide)
-    more = len(x) + 1  # so that a file with too many is refused
-    own = net.check_classes(
-        read_classes(str(ROOT / labels), more, "labels") if labels else net.classify(x), len(x), "labels"
-    )
+    own = read_classes(str(ROOT / labels), EVERY, "labels") if labels else net.classify(x)
+    own = net.check_classes(own, len(x), "labels")
     if not (net.classify(x) == own).any():
         raise ValueError(f"labels: expected the class that the network gives for some image, found none of {len(x)}")
     return Subject(f"{Path(model).name} on {Path(images).name}", net, x, own)

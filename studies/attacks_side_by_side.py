@@ -65,7 +65,9 @@ def compare(
             pixels = np.sum(np.abs(result.dx).reshape(len(x), -1) > GREY, axis=1)
             norms = {"l0": pixels, "l2": result.l2, "linf": result.linf}
             columns = {"net": title, "attack": name, "success": result.success, "won": won}
-            columns["in_range"] = (changed.min(axis=1) >= net.input_range[0]) & (changed.max(axis=1) <= net.input_range[1])
+            columns["in_range"] = (changed.min(axis=1) >= net.input_range[0]) & (
+                changed.max(axis=1) <= net.input_range[1]
+            )
             columns |= {"pixels": result.l0, "ms": spent}
             frames.append(pd.DataFrame(columns | {norm: np.where(won, size, np.nan) for norm, size in norms.items()}))
     return pd.concat(frames, ignore_index=True)

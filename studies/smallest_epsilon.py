@@ -152,7 +152,7 @@ class OddRay:
         gradient = np.sign(loss_gradient(net, pixels, np.array([self.aim])))
         steps = np.reshape(epsilon, (-1,) + (1,) * (pixels.ndim - 1))
         moved = pixels + steps * (1.0 if self.away else -1.0) * gradient
-        return np.clip(moved, 0, 1) if self.clip else moved
+        return np.clip(moved, *net.input_range) if self.clip else moved
 
     def edges(self) -> list[float]:
         """Return where stretches end, from the beginning of the first without the label, or with the target, on."""

@@ -54,4 +54,6 @@ def banner(parameters: dict, numbers: dict, left_out: list[str]) -> NotebookNode
         f"{f'at most {most:,} of ' if most < there else ''}{there:,} images of shape {numbers['shape']}; {said}. No "
         "claim of the papers is judged."
     )
-    return new_markdown_cell(f":::{{admonition}} About a network that was brought along\n{text}{without}\n:::", id="brought")
+    return new_markdown_cell(
+        f":::{{admonition}} About a network that was brought along\n{text}{without}\n:::", id="brought"
+    )
