@@ -6,6 +6,7 @@ and NaN where no step up to 1 fools. Networks are named by kind and seed, "scrat
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -42,13 +43,13 @@ def smallest_steps(nets: Mapping[str, Network], x, labels, *, tolerance: float, 
 
 
 def by_method(found: Mapping[str, Steps]) -> pd.DataFrame:
-    """Return, for the first network, ``method``, ``gap`` (largest from "exact"), ``largest``, ``success`` (share)."""
-    exact = found["exact"].epsilon[0]
+    """Return, for the first network, ``method``, ``gap`` (largest from "exact"), ``success`` (share), ``largest``."""
+    exact, most = found["exact"].epsilon[0], partial(np.nanmax, initial=0.0)
     rows = [
-        (name, *np.nanmax([np.abs(run.epsilon[0] - exact), run.epsilon[0]], axis=1, initial=0.0), run.success[0].mean())
+        (name, most(np.abs(run.epsilon[0] - exact)), run.success[0].mean(), most(run.epsilon[0]))
         for name, run in found.items()
     ]
-    return pd.DataFrame(rows, columns=["method", "gap", "largest", "success"])
+    return pd.DataFrame(rows, columns=["method", "gap", "success", "largest"])
 
 
 def agreement(found: Mapping[str, Steps], step: float, tolerance: float) -> dict:
