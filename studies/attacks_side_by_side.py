@@ -54,8 +54,8 @@ def compare(
 
     One row an image, attack and network: ``net``, ``attack`` (key of ``TITLES``), ``success`` (says the
     network), ``won`` (says Keras too, where there is a file), ``in_range`` (all pixels), ``pixels`` (that change at
-    all), and, NaN unless won, ``l0`` (pixels that change by more than half a grey level), ``l2`` and ``linf`` (full scale of a pixel = 1);
-    ``ms`` (processor time of the whole batch, in milliseconds an image).
+    all), and, NaN unless won, ``l0`` (pixels that change by more than half a grey level), ``l2`` and ``linf`` (in units
+    of the pixels); ``ms`` (processor time of the whole batch, in milliseconds an image).
     """
     frames = []
     for title, net in nets.items():
