@@ -1,5 +1,7 @@
 """A network that a reader brings to a chapter: what is read, what is refused, and what the page then says."""
 
+import ast
+import builtins
 import json
 
 import nbformat
@@ -124,6 +126,19 @@ def test_no_cell_asks_for_what_is_left_out(name):
         there = {cell.id for cell in cells if cell.cell_type == "code"}
         said = [part for cell in cells if cell.cell_type == "markdown" for part in cell.source.split(f"`{name}#")[1:]]
         assert {part.partition(".")[0] for part in said} <= there
+
+
+@pytest.mark.parametrize("name", TAKES)
+def test_no_cell_uses_a_name_of_one_that_is_left_out(name):
+    """Both ways, every name is assigned or imported in a cell that is there."""
+    for model in ("", "some.npz"):
+        cells = fitted(nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4), model)[0].cells
+        nodes = [node for cell in cells if cell.cell_type == "code" for node in ast.walk(ast.parse(cell.source))]
+        names = [node for node in nodes if isinstance(node, ast.Name)]
+        known = {node.id for node in names if isinstance(node.ctx, ast.Store)} | set(dir(builtins))
+        known |= {alias.asname or alias.name for node in nodes if hasattr(node, "names") for alias in node.names}
+        known |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+        assert {node.id for node in names} <= known
 
 
 def test_a_chapter_has_what_was_brought_in_place_of_its_own(files, tmp_path):
