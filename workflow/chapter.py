@@ -53,7 +53,8 @@ def make(name: str, changes: dict[str, str], edition: str, cores: int) -> int:
                 code = process.wait()
         if code == 0:
             (FOLDER / name).mkdir(parents=True, exist_ok=True)
-            print(f"Open this page in a browser:\n  {render_alone(name, made, FOLDER / name).resolve()}")
+            page = render_alone(name, made, FOLDER / name, None if changes.get("model") else Path("results"))
+            print(f"Open this page in a browser:\n  {page.resolve()}")
     return code
 
 
