@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from bea import Network, attacks
 from bea.attacks.loss import loss_gradient
-from lab.witnesses import keras_classes
+from lab.second_opinion import classes_by
 from lab.wording import by_row
 from studies.duels import by_network
 
@@ -43,7 +43,7 @@ def run(name: str, net: Network, file: Path | None, x, label, target=None, *, ma
     with threadpool_limits(1, "blas"):  # another chapter has the other core
         result = FUNCTIONS[name](net, x, label, target=target, **options)
     spent = 1e3 * (time.process_time() - began) / len(x)
-    found = keras_classes(file, x + np.nan_to_num(result.dx), net)
+    found = classes_by(file, net, x + np.nan_to_num(result.dx))
     return result, result.success & (found != label if target is None else found == target), spent
 
 
@@ -53,18 +53,21 @@ def compare(
     """Run every attack on every network, towards targets or, without, away from the label.
 
     One row an image, attack and network: ``net``, ``attack`` (key of ``TITLES``), ``success`` (says the
-    network), ``won`` (says Keras too), ``in_range`` (all pixels), ``pixels`` (that change at all), and, NaN unless won,
-    ``l0`` (pixels that change by more than half a grey level), ``l2`` and ``linf`` (full scale of a pixel = 1);
-    ``ms`` (processor time of the whole batch, in milliseconds an image).
+    network), ``won`` (says Keras too, where there is a file), ``in_range`` (all pixels), ``pixels`` (that change at
+    all), and, NaN unless won, ``l0`` (pixels that change by more than half a grey level), ``l2`` and ``linf`` (in units
+    of the pixels); ``ms`` (processor time of the whole batch, in milliseconds an image).
     """
     frames = []
     for title, net in nets.items():
         for name in TITLES:
             result, won, spent = run(name, net, files[title], x, label, target, margin=margin)
             changed = (x + np.nan_to_num(result.dx)).reshape(len(x), -1)
-            norms = {"l0": np.sum(np.abs(result.dx) > GREY, axis=(1, 2)), "l2": result.l2, "linf": result.linf}
+            pixels = np.sum(np.abs(result.dx).reshape(len(x), -1) > GREY, axis=1)
+            norms = {"l0": pixels, "l2": result.l2, "linf": result.linf}
             columns = {"net": title, "attack": name, "success": result.success, "won": won}
-            columns["in_range"] = (changed.min(axis=1) >= 0) & (changed.max(axis=1) <= 1)
+            columns["in_range"] = (changed.min(axis=1) >= net.input_range[0]) & (
+                changed.max(axis=1) <= net.input_range[1]
+            )
             columns |= {"pixels": result.l0, "ms": spent}
             frames.append(pd.DataFrame(columns | {norm: np.where(won, size, np.nan) for norm, size in norms.items()}))
     return pd.concat(frames, ignore_index=True)
@@ -153,7 +156,7 @@ def fixed_steps(net: Network, file: Path | None, x, label, target, epsilons, *, 
                 result = function(net, x, label, epsilon, target=goal, clip=True, **options)
                 row[f"{method}_seconds"] += (time.process_time() - began) / 2
                 row[f"{method}_{aim}"] = result.success.mean()
-                agree = keras_classes(file, x + result.dx, net) == result.found
+                agree = classes_by(file, net, x + result.dx) == result.found
                 row["agree"] += np.sum(agree & result.success)
                 row["asked"] += np.sum(result.success)
         rows.append(row)
@@ -169,7 +172,7 @@ def linear_programmes(net: Network, x, label, *, epsilon: float) -> np.ndarray:
         for g, step, image in zip(slopes, steps, pixels, strict=True):
             low, high = np.full_like(g, -epsilon), np.full_like(g, epsilon)
             if clip:
-                low, high = np.maximum(low, -image), np.minimum(high, 1 - image)
+                low, high = np.maximum(low, net.input_range[0] - image), np.minimum(high, net.input_range[1] - image)
             size = np.abs(g).max()  # the solver's tolerances are absolute
             best = -linprog(-g / size, bounds=np.column_stack([low, high])).fun * size
             excess.append(best / (g @ step) - 1)

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from bea import Activation, Dense, Network, lower_bound
 from bea.attacks import backward_error_attack, smallest_epsilon
 from bea.bounds.minorants import minorant
-from lab.witnesses import keras_classes
+from lab.second_opinion import classes_by
 from lab.wording import spans
 
 BOUNDS = {"published": "peck", "repaired": "lipschitz", "tight": "local"}
@@ -20,15 +20,15 @@ ROUNDING = 1e-9  # relative: proven bounds are rounded down
 
 
 def five_lengths(
-    net: Network, file: Path, x, labels, *, margin: float, firm: float, candidates: int, largest: float
+    net: Network, file: Path | None, x, labels, *, margin: float, firm: float, candidates: int, largest: float
 ) -> pd.DataFrame:
     """Enclose the shortest change of every image that alters its class, right or wrong; Euclidean, pixels from 0 to 1.
 
     Parameters
     ----------
     net : Network
-    file : Path
-        Its original Keras model, through which every witness goes again.
+    file : Path or None
+        Its original Keras model, through which every witness goes again; without one the network is asked.
     x : array (n, *input_shape), labels : int array (n,)
         Images, and what they show.
     margin, firm : float
@@ -71,12 +71,12 @@ def _tries(net, candidates):
 def _confirmed(net, file, x, own, attack, firm):
     """Ask Keras for the class of every witness; search those again, with a larger lead, that it does not confirm."""
     dx = np.nan_to_num(attack.dx)
-    keras = attack.success & (keras_classes(file, x + dx, net) == attack.found)
+    keras = attack.success & (classes_by(file, net, x + dx) == attack.found)
     again, longer = np.zeros(len(x), bool), np.zeros(len(x))
     rest = np.flatnonzero(attack.success & ~keras)
     if len(rest):
         second = backward_error_attack(net, x[rest], own[rest], target=attack.found[rest], margin=firm)
-        classes = keras_classes(file, x[rest] + np.nan_to_num(second.dx), net)
+        classes = classes_by(file, net, x[rest] + np.nan_to_num(second.dx))
         again[rest] = second.success & (classes == attack.found[rest])
         longer[rest] = np.where(again[rest], second.l2 - attack.l2[rest], 0.0)
     return keras, again, longer

@@ -1,7 +1,6 @@
 """A reader's own network: its model and images from files, and what is known of every image, one row each."""
 
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,19 +9,7 @@ from sklearn.neural_network import MLPClassifier
 
 from bea import Activation, Dense, Flatten, Network, attack, backward_error, lower_bound
 from bea.attacks import smallest_epsilon
-from bea.cli.images import read_classes, read_images
-from bea.cli.models import read_model
-from lab.parameters import ROOT
-
-
-@dataclass(frozen=True, eq=False)
-class Subject:
-    """A network, images that it has right, and their labels; ``name`` says whose they are."""
-
-    name: str
-    net: Network
-    x: np.ndarray
-    labels: np.ndarray
+from lab.subject import Subject
 
 
 def as_network(model: MLPClassifier, input_shape, input_range=None) -> Network:
@@ -43,43 +30,10 @@ def small_network(units=16, seed=0) -> Subject:
     return Subject("a small network for scikit-learn's digits", net, x[learnt:].reshape(-1, 8, 8), labels[learnt:])
 
 
-def opened(model: str, images: str, labels: str, *, low: float, high: float, divide: float, first: int) -> Subject:
-    """Read what a reader brings; without a model, ``small_network``. Images that the network has wrong are left out.
-
-    Parameters
-    ----------
-    model, images, labels : str
-        Files as the command line takes them, their paths absolute or from the root of the repository; without labels
-        the classes are the network's own.
-    low, high : float
-        Smallest and largest value of a pixel.
-    divide : float
-        What all pixels are divided by, 255 for bytes.
-    first : int
-        How many images, at most.
-
-    Raises
-    ------
-    FileNotFoundError
-        If a file is not there.
-    ValueError
-        For a model without images or images without a model, for files that cannot be read, and if no image is right.
-    """
-    if bool(model) != bool(images):
-        raise ValueError(f"model, images: expected both or none, received {model!r} and {images!r}")
-    if not model:
-        found = small_network()
-    else:
-        net = read_model(ROOT / model, (low, high)).net
-        _, x = read_images(ROOT / images, net, divide=divide)
-        own = read_classes(str(ROOT / labels), len(x), "labels") if labels else net.classify(x)
-        found = Subject(f"{Path(model).name} on {Path(images).name}", net, x, net.check_classes(own, len(x), "labels"))
-    right = np.flatnonzero(found.net.classify(found.x) == found.labels)[:first]
-    if not len(right):
-        raise ValueError(
-            f"labels: expected the class that the network gives for some image, found none of {len(found.x)}"
-        )
-    return Subject(found.name, found.net, found.x[right], found.labels[right])
+def right(subject: Subject, most: int) -> Subject:
+    """Return the first images that the network has right, ``most`` at most."""
+    chosen = np.flatnonzero(subject.net.classify(subject.x) == subject.labels)[:most]
+    return replace(subject, x=subject.x[chosen], labels=subject.labels[chosen])
 
 
 def rivals(net: Network, x) -> np.ndarray:
@@ -120,3 +74,21 @@ def distances(subject: Subject, found: dict, *, method: str, longest: float) -> 
             "half": np.sqrt(backward_error(net, x, rounded, on="weights").objective),
         }
     )
+
+
+def searches(subject: Subject, *, margin: float, starts: int) -> pd.DataFrame:
+    """Attack every image towards its rival, to first order, converged, and with several searches.
+
+    Columns, a row an image and what may change: ``on``, ``image``, ``label``, ``rival``; the relative norms (root of
+    the objective (5)) ``first``, ``converged`` and ``several``, NaN where the rival does not win by the margin; the
+    ``residual`` of the conditions of optimality, of the converged attack.
+    """
+    net, x, target = subject.net, subject.x, rivals(subject.net, subject.x)
+    ways = {"first": {}, "converged": {"method": "converged"}, "several": {"method": "converged", "starts": starts}}
+    frames = []
+    for on in ("input", "weights"):
+        found = {name: attack(net, x, target, on=on, margin=margin, **chosen) for name, chosen in ways.items()}
+        norms = {name: np.where(run.success, np.sqrt(run.objective), np.nan) for name, run in found.items()}
+        known = {"on": on, "image": np.arange(len(x)), "label": subject.labels, "rival": target}
+        frames.append(pd.DataFrame(known | norms | {"residual": found["converged"].kkt_residual}))
+    return pd.concat(frames, ignore_index=True)

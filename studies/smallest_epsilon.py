@@ -6,6 +6,7 @@ and NaN where no step up to 1 fools. Networks are named by kind and seed, "scrat
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -43,9 +44,9 @@ def smallest_steps(nets: Mapping[str, Network], x, labels, *, tolerance: float, 
 
 def by_method(found: Mapping[str, Steps]) -> pd.DataFrame:
     """Return, for the first network, ``method``, ``gap`` (largest from "exact"), ``success`` (share), ``largest``."""
-    exact = found["exact"].epsilon[0]
+    exact, most = found["exact"].epsilon[0], partial(np.nanmax, initial=0.0)
     rows = [
-        (name, np.abs(run.epsilon[0] - exact).max(), run.success[0].mean(), run.epsilon[0].max())
+        (name, most(np.abs(run.epsilon[0] - exact)), run.success[0].mean(), most(run.epsilon[0]))
         for name, run in found.items()
     ]
     return pd.DataFrame(rows, columns=["method", "gap", "success", "largest"])
@@ -59,12 +60,12 @@ def agreement(found: Mapping[str, Steps], step: float, tolerance: float) -> dict
     """
     exact, halved = found["exact"], found["bisection"].epsilon
     late = found["scan"].epsilon[0] - exact.epsilon[0]
-    in_time = (late > -tolerance) & (late < step + tolerance)
-    distance = np.abs(halved - exact.epsilon)
-    apart = (distance > tolerance) | (np.isnan(halved) != np.isnan(exact.epsilon))
+    never = np.isnan(exact.epsilon)
+    in_time = (late > -tolerance) & (late < step + tolerance) | never[0] & np.isnan(found["scan"].epsilon[0])
+    apart = (np.abs(halved - exact.epsilon) > tolerance) | (np.isnan(halved) != never)
     return {
-        "agree": np.sum((distance[0] <= tolerance) & in_time), "earliest": late.min(), "in_time": bool(in_time.all()),
-        "apart": apart.sum(), "never": np.isnan(exact.epsilon).sum(), "unproved": np.sum(~exact.proved),
+        "agree": np.sum(~apart[0] & in_time), "earliest": late.min(), "in_time": bool(in_time.all()),
+        "apart": apart.sum(), "never": never.sum(), "unproved": np.sum(~exact.proved),
         "pairs": exact.proved.size,
     }  # fmt: skip
 
@@ -152,16 +153,16 @@ class OddRay:
         gradient = np.sign(loss_gradient(net, pixels, np.array([self.aim])))
         steps = np.reshape(epsilon, (-1,) + (1,) * (pixels.ndim - 1))
         moved = pixels + steps * (1.0 if self.away else -1.0) * gradient
-        return np.clip(moved, 0, 1) if self.clip else moved
+        return np.clip(moved, *net.input_range) if self.clip else moved
 
     def edges(self) -> list[float]:
         """Return where stretches end, from the beginning of the first without the label, or with the target, on."""
         return [*self.places, 1.0] if self.begins == self.away else [0.0, *self.places, 1.0]
 
 
-def targets_of(labels) -> np.ndarray:
-    """Return a target for every image, another class than its label, all nine in turn."""
-    return (labels + 1 + np.arange(len(labels)) % 9) % 10
+def targets_of(labels, classes: int = 10) -> np.ndarray:
+    """Return a target for every image, another class than its label, all of these in turn."""
+    return (labels + 1 + np.arange(len(labels)) % (classes - 1)) % classes
 
 
 def changes_along(name: str, net: Network, x, aim, *, clip: bool, away: bool) -> tuple[list[OddRay], int]:
@@ -190,7 +191,7 @@ def interval_hypothesis(nets, x, labels, *, others: int, clipped: int, slow: int
     and ``slow`` if they are LeNets or radial basis networks. Returns a frame, a row a network and kind of ray (``net``,
     ``clip``, ``away``, ``rays``, ``odd``, ``unresolved``), and the odd rays.
     """
-    rows, found, target = [], [], targets_of(labels)
+    rows, found, target = [], [], targets_of(labels, next(iter(nets.values())).classes)
     for number, (name, net) in enumerate(nets.items()):
         most = slow if name.startswith(("lenet", "rbf")) else others if number else len(x)
         for clip in (False, True):
@@ -231,7 +232,8 @@ def first_stretches(nets: Mapping[str, Network], odd: Sequence[OddRay], x, label
         image, label = ray.at(net, x, [np.mean([start, end])]), labels[ray.image]
         images[k] = image.reshape(x.shape[1:])
         back = f"→{label}" if ray.away else ""
-        titles.append(f"{label}→{net.classify(image)[0]}{back}\n{start:.2f}–{end:.2f}")
+        stretch = "–".join(dict.fromkeys([f"{start:.2f}", f"{end:.2f}"]))  # one number for a short one
+        titles.append(f"{label}→{net.classify(image)[0]}{back}\n{stretch}")
     return images, titles
 
 

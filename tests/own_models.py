@@ -153,6 +153,9 @@ CONVERTED = {
         lambda: head(layers.ReLU(), layers.BatchNormalization(center=False), layers.Conv2D(2, 3, padding="same")),
     ),
     "BatchNormalization(axis)": (IMAGE, lambda: head(layers.ReLU(), layers.BatchNormalization(axis=1))),
+    "GroupNormalization": (IMAGE, lambda: head(layers.Conv2D(6, 3), layers.GroupNormalization(3), layers.ReLU())),
+    "GroupNormalization(axis)": (IMAGE, lambda: head(layers.GroupNormalization(2, axis=1, epsilon=0.1, scale=False))),
+    "GroupNormalization(-1)": (LINE, lambda: head(layers.GroupNormalization(-1, center=False), layers.Conv1D(2, 3))),
     "LayerNormalization": (IMAGE, lambda: head(layers.LayerNormalization())),
     "LayerNormalization(axis)": (IMAGE, lambda: head(layers.LayerNormalization((1, 2), center=False))),
     "Rescaling": (IMAGE, lambda: [layers.Rescaling(1 / 127.5, -1.0), *head(layers.Conv2D(2, 3))]),
@@ -281,10 +284,10 @@ REFUSED = {
     ),
     "UpSampling2D": (IMAGE, lambda: head(layers.UpSampling2D(name="u")), "layer 'u' of type UpSampling2D"),
     "Conv3D": ((4, 4, 4, 1), lambda: head(layers.Conv3D(2, 2, name="c")), "layer 'c' of type Conv3D .*2D, 1D"),
-    "GroupNormalization": (
+    "RMSNormalization": (
         IMAGE,
-        lambda: head(layers.GroupNormalization(2, name="g")),
-        "layer 'g' of type GroupNormalization .*LayerNormalization",
+        lambda: head(layers.RMSNormalization(name="r")),
+        "layer 'r' of type RMSNormalization .*GroupNormalization or LayerNormalization",
     ),
     "AdaptiveAveragePooling2D": (
         IMAGE,

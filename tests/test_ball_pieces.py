@@ -12,12 +12,15 @@ from bea import (
     Dense,
     Flatten,
     GlobalAveragePool,
+    GlobalMaxPool,
     LayerNormalization,
     MaxPool,
     Network,
     Pad,
     Permute,
     PReLU,
+    Quantise,
+    RadialBasis,
     Readout,
     Residual,
     Scale,
@@ -529,6 +532,8 @@ REFUSED = {
         Flatten(), LayerNormalization(np.ones(36), np.zeros(36), 1e-3), RELU
     ),
     "the activation gelu as layers\\[1\\]": refused(CONVOLUTION, Activation("gelu"), Flatten()),
+    "a GlobalMaxPool as layers\\[2\\]": refused(CONVOLUTION, RELU, GlobalMaxPool()),
+    "a RadialBasis as layers\\[0\\]": refused(RadialBasis(np.ones((4, 3)), np.ones(4)), shape=(3,)),
     "a MaxPool behind a Permute": refused(CONVOLUTION, Permute((1, 0, 2)), MaxPool(5), Flatten()),
 }
 
@@ -537,11 +542,31 @@ REFUSED = {
 def test_other_networks_are_refused_by_the_method_that_works(name):
     """Before any work, whatever the images are; "lipschitz" does work."""
     net = REFUSED[name]
-    with pytest.raises(ValueError, match=f"'local', received {name}; the method 'lipschitz' covers more layers"):
+    message = f"'local', received {name}; the method 'lipschitz' covers it$"
+    with pytest.raises(ValueError, match=message):
         pieces_bound(net, None)
-    with pytest.raises(ValueError, match=f"received {name}"):
+    with pytest.raises(ValueError, match=message):
         lower_bound(net, np.zeros((1, *net.input_shape)), method="local")
     lower_bound(net, np.zeros((1, *net.input_shape)))
+
+
+HOPELESS = {
+    "a Quantise as layers\\[0\\]": Quantise(4),
+    "the activation exponential as layers\\[0\\]": Activation("exponential"),
+    "the activation threshold as layers\\[0\\]": Activation("threshold", (0.0, 1.0)),
+    "a Residual as layers\\[0\\]": Residual((Activation("hard_shrink", 0.5),)),
+}
+
+
+@pytest.mark.parametrize("name", HOPELESS)
+def test_networks_that_no_method_covers_are_not_sent_to_another(name):
+    """Which would refuse them too."""
+    net = refused(HOPELESS[name], Flatten())
+    x = np.zeros((1, *net.input_shape))
+    with pytest.raises(ValueError, match=f"'local', received {name}; no other method covers it, as it has a layer"):
+        lower_bound(net, x, method="local")
+    with pytest.raises(ValueError, match="expected one with a Lipschitz constant"):
+        lower_bound(net, x)
 
 
 def test_a_readout_behind_the_layers_is_covered():

@@ -2,8 +2,11 @@
 
 import csv
 import importlib.util
+import pickle
 import sys
 from dataclasses import replace
+from io import BytesIO
+from zipfile import ZipFile
 
 import click
 import numpy as np
@@ -125,6 +128,21 @@ def test_a_converged_attack_is_locally_optimal(deep, tmp_path):
     assert "class_in_model" not in said
 
 
+def test_clipped_changes_stay_in_the_range_of_the_pixels(deep, tmp_path):
+    """Which may be that of the model, or be said."""
+    net, x, model, images = deep
+    target = (net.classify(x) + 1) % 5
+    np.save(tmp_path / "t.npy", target)
+    run("attack", model, images, "--target", tmp_path / "t.npy", "--on", "input", "--range", -0.05, 1.0, "--clip",
+        "--method", "converged", "--out", tmp_path / "found")  # fmt: skip
+    wider = replace(net, input_range=(-0.05, 1.0))
+    expected = attack(wider, x, target, "input", method="converged", clip=True)
+    np.testing.assert_array_equal(column(tmp_path / "found", "relative_norm"), np.sqrt(expected.objective))
+    with np.load(tmp_path / "found" / "arrays.npz") as arrays:
+        assert -0.05 <= (x + arrays["dx"]).min() <= -0.05 + 1e-15
+        assert (x + arrays["dx"]).max() <= 1.0
+
+
 def test_a_bound_is_proven_unless_it_is_printed(deep, tmp_path):
     """With the label's zero for a misclassified image."""
     net, x, model, images = deep
@@ -220,6 +238,54 @@ def test_a_keras_model_has_its_own_word(tmp_path):
         put_weights(model, net)
         assert table(tmp_path / on)["class_in_model"] == own
         assert own == [str(c) for c in net.perturbed_logits(change).argmax(axis=1)]
+
+
+def kept_in_onnx(folder):
+    """A convolution, a ReLU and a dense layer in an ONNX file: its path and the network."""
+    onnx = pytest.importorskip("onnx", reason="no onnx here, so no ONNX model was read")
+    rng = RNG(5)
+    arrays = {"k": rng.standard_normal((2, 1, 2, 3)), "w": rng.standard_normal((3, 18)), "b": rng.standard_normal(3)}
+    model = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["": 17]> g (float[N, 1, 4, 5] x) => (float[N, 3] y) '
+        "{ c = Conv (x, k) r = Relu (c) f = Flatten (r) y = Gemm <transB: int = 1> (f, w, b) }"
+    )
+    for name, array in arrays.items():
+        model.graph.initializer.append(onnx.numpy_helper.from_array(array.astype(np.float32), name))
+    onnx.save(model, folder / "model.onnx")
+    return folder / "model.onnx", Network.from_onnx(model)
+
+
+def kept_in_torch(folder):
+    """The same as an exported programme of PyTorch."""
+    torch = pytest.importorskip("torch", reason="no PyTorch here, so no programme was read")
+    for name in ("networkx", "sympy"):
+        pytest.importorskip(name, reason=f"PyTorch exports nothing without {name}")
+    from torch import export, nn
+
+    torch.manual_seed(5)
+    module = nn.Sequential(nn.Conv2d(1, 2, (2, 3)), nn.ReLU(), nn.Flatten(), nn.Linear(18, 3)).eval()
+    export.save(export.export(module, (torch.zeros(2, 1, 4, 5),)), folder / "model.pt2")
+    return folder / "model.pt2", Network.from_torch(module, (1, 4, 5))
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("kept", [kept_in_onnx, kept_in_torch])
+def test_models_of_other_frameworks_are_read(kept, tmp_path):
+    """What is said of them is the package's word on the network that they are."""
+    model, net = kept(tmp_path)
+    x = RNG(5).random((4, 1, 4, 5))
+    np.save(tmp_path / "x.npy", x)
+    assert f"{net.weight_norms[1]:.4g}" in run("info", model)
+    target = (net.classify(x) + 1) % 3
+    np.save(tmp_path / "t.npy", target)
+    run("attack", model, tmp_path / "x.npy", "--target", tmp_path / "t.npy", "--on", "both", "--out", tmp_path / "a")
+    expected = attack(net, x, target, "both")
+    np.testing.assert_allclose(column(tmp_path / "a", "relative_norm"), np.sqrt(expected.objective), rtol=1e-12)
+    after = net.perturbed_logits(expected.perturbation).argmax(axis=1)
+    np.testing.assert_array_equal(column(tmp_path / "a", "class_after"), after)
+    assert table(tmp_path / "a")["class_in_model"] == [""] * 4
+    run("bound", model, tmp_path / "x.npy", "--method", "local", "--out", tmp_path / "b")
+    np.testing.assert_allclose(column(tmp_path / "b", "norm"), lower_bound(net, x, method="local").radius, rtol=1e-12)
 
 
 # ---- images -----------------------------------------------------------------------
@@ -330,7 +396,8 @@ def refused(*arguments):
 @pytest.fixture
 def files(affine, tmp_path):
     """Name → path of files with which something is wrong, and of those with which nothing is."""
-    _, x, model, images = affine
+    net, x, model, images = affine
+    replace(net, input_range=None).save(tmp_path / "free.npz")
     for name, array in {"wide": x[:, :, :3], "bright": 2 * x, "text": np.array(["a"]), "none": x[:0]}.items():
         np.save(tmp_path / f"{name}.npy", array)
     np.savez(tmp_path / "two.npz", a=x, b=x)
@@ -340,6 +407,8 @@ def files(affine, tmp_path):
     (tmp_path / "short.csv").write_text("1,2\n3,4\n")
     (tmp_path / "empty").mkdir()
     (tmp_path / "images.tiff").write_bytes(b"")
+    for name in ("damaged.onnx", "damaged.pt2", "pickled.pt"):
+        (tmp_path / name).write_bytes(b"PK")
     return tmp_path
 
 
@@ -354,6 +423,8 @@ def files(affine, tmp_path):
         ("bound none.npz x.npy", "none.npz: expected a model, found no such file"),
         ("bound x.npy x.npy", "expected a model that ends in one of .npz, .keras"),
         ("bound damaged.npz x.npy", "damaged.npz: expected a complete network file"),
+        ("info damaged.onnx", "damaged.onnx: expected an ONNX model, found none"),
+        ("bound pickled.pt x.npy", "pickled.pt: expected a model that is no pickle"),
         ("bound net.npz none-there.npy", "none-there.npy: expected arrays, found no such file"),
         ("bound net.npz none.csv", "none.csv: expected a table, found no such file"),
         ("bound net.npz images.tiff", "expected a folder of .png files or a file that ends in"),
@@ -371,6 +442,12 @@ def files(affine, tmp_path):
         ("attack net.npz x.npy --target 7", "target: expected classes from 0 to 4"),
         ("attack net.npz x.npy --target 3 --on 2", "on: expected one of"),
         ("attack net.npz x.npy --target 3 --margin -1", "margin: expected a positive number"),
+        ("attack net.npz x.npy --target 3 --on weights --clip", 'on: expected "input", which clip is about'),
+        (
+            "attack free.npz x.npy --target 3 --on input --clip",
+            "--clip: expected a range of the pixels (--range LOW HIGH)",
+        ),
+        ("epsilon free.npz x.npy --clip", "--clip: expected a range of the pixels (--range LOW HIGH), received none"),
         ("epsilon net.npz x.npy --largest 0", "largest: expected a positive number"),
         ("backward-error net.npz x.npy --outputs x.npy", "y_hat: expected shape (6, 5)"),
         ("bound net.npz x.npy --out x.npy", "x.npy"),
@@ -380,6 +457,40 @@ def test_what_is_wrong_is_one_line(files, arguments, message, monkeypatch):
     """With the exit code 2, and no trace of the program."""
     monkeypatch.chdir(files)
     assert message in refused(*arguments.split())
+
+
+class Touch:
+    """An object that leaves a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+@pytest.mark.parametrize("part", ["data.pkl", "data/constants/opaque_obj_0", "data/sample_inputs/model.pt", None])
+def test_an_exported_programme_runs_no_code_when_it_is_read(part, tmp_path):
+    """A pickle in its archive, wherever PyTorch would unpickle it, is refused in one line and left unread."""
+    model, _ = kept_in_torch(tmp_path)
+    if part is None:
+        model.write_bytes(model.read_bytes()[:3000])
+        assert "expected a complete exported programme, found File is not a zip file" in refused("info", model)
+        return
+    import torch
+
+    pickled = BytesIO()
+    torch.save((Touch(tmp_path / "touched"),), pickled)
+    with ZipFile(model) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with ZipFile(model, "w") as archive:
+        for name, content in (parts | {f"model/{part}": pickled.getvalue()}).items():
+            archive.writestr(name, content)
+    said = refused("info", model)
+    assert "found objects other than arrays" in said or f"found 'model/{part}', which may run when it is read" in said
+    assert not (tmp_path / "touched").exists()
+    pickle.loads(pickle.dumps(Touch(tmp_path / "touched"))).close()
+    assert (tmp_path / "touched").exists()  # so that the test can fail
 
 
 def test_a_package_that_is_missing_is_named_with_its_extra():

@@ -29,6 +29,20 @@ OPERATORS = {
         IMAGE,
         "a = Conv (x, w[4x2x3x3]) y = BatchNormalization <epsilon: float = 0.01> (a, g[4], b[4], m[4], v[4])",
     ),
+    "GroupNormalization": (
+        IMAGE,
+        "c = Conv (x, k[4x2x1x1]) y = GroupNormalization <num_groups: int = 2, epsilon: float = 0.1> (c, s[2], b[2])",
+    ),
+    "GroupNormalization, 21": (
+        IMAGE,
+        "c = Conv (x, k[4x2x1x1]) y = GroupNormalization <num_groups: int = 2> (c, s[4], b[4])",
+    ),
+    "GroupNormalization of PyTorch": (
+        IMAGE,
+        "i = Constant <value_ints: ints = [0, 1, -1]> () a = Reshape (x, i) n = InstanceNormalization (a, o[1], z[1]) "
+        "s = Shape (x) r = Reshape (n, s) m = Mul (r, g[2x1x1]) y = Add (m, b[2x1x1])",
+    ),
+    "InstanceNormalization": (IMAGE, "y = InstanceNormalization <epsilon: float = 0.1> (x, s[2], b[2])"),
     "LayerNormalization": (IMAGE, "y = LayerNormalization <axis: int = 2> (x, w[6x6], b[6x6])"),
     "MaxPool": (IMAGE, "y = MaxPool <kernel_shape: ints = [3, 2], pads: ints = [1, 1, 1, 1]> (x)"),
     "MaxPool, ceil": (
@@ -136,11 +150,7 @@ REFUSED = {
         "e = Constant <value_floats: floats = [1.0, 1.0, 2.0, 2.0]> () y = Resize (x, , e)",
         "'y' of type Resize .*images of the size",
     ),
-    "InstanceNormalization": (
-        IMAGE,
-        "y = InstanceNormalization (x, s[2], b[2])",
-        "'y' of type InstanceNormalization .*BatchNormalization or LayerNormalization",
-    ),
+    "LpNormalization": (IMAGE, "y = LpNormalization (x)", "'y' of type LpNormalization .*or LayerNormalization"),
     "Concat": (VECTOR, "a = Relu (x) y = Concat <axis: int = 1> (x, a)", "'y' of type Concat .*sums of two paths"),
     "Mul of paths": (VECTOR, "a = Relu (x) y = Mul (x, a)", "'y' of type Mul .*sums of two paths"),
     "softmax within": (VECTOR, "a = Softmax (x) y = Relu (a)", "'a' of type Softmax: expected a softmax at the end"),
@@ -164,7 +174,7 @@ REFUSED = {
 }
 
 
-def parsed(shape, text, batch="N"):
+def parsed(shape, text, batch="N", version=20):
     """Return the model of the nodes of a text, its output flattened."""
     rng, arrays = np.random.default_rng(0), []
 
@@ -179,7 +189,7 @@ def parsed(shape, text, batch="N"):
     sizes = ", ".join(map(str, (batch, *shape)))
     graph = onnx.parser.parse_graph(f"g (float[{sizes}] x) => (float[{batch}, K] out) {{ {text} out = Flatten (y) }}")
     graph.initializer.extend(arrays)
-    opsets = [onnx.helper.make_opsetid("", 20), onnx.helper.make_opsetid("ai.onnx.ml", 1)]
+    opsets = [onnx.helper.make_opsetid("", version), onnx.helper.make_opsetid("ai.onnx.ml", 1)]
     return onnx.helper.make_model(graph, opset_imports=opsets, ir_version=9)
 
 
@@ -187,7 +197,7 @@ def parsed(shape, text, batch="N"):
 def test_an_operator_computes_what_the_reference_of_onnx_computes(name):
     """To single precision, on inputs that no reader has seen."""
     shape, text = OPERATORS[name]
-    model = parsed(shape, text)
+    model = parsed(shape, text, version=21 if name.endswith("21") else 20)
     net = Network.from_onnx(model)
     x = np.random.default_rng(5).uniform(-3.0, 3.0, (3, *shape))
     (expected,) = onnx.reference.ReferenceEvaluator(model).run(None, {"x": x.astype(np.float32)})

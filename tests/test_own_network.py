@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from bea import Dense, Flatten, Network, lower_bound
 from bea.cli.commands import bea
+from lab.subject import Subject
 from studies import own_network as study
 from three_frameworks import SHAPE, grown, in_onnx
 
@@ -63,7 +64,7 @@ def test_what_the_page_says_of_a_result_is_there(own):
     """Of changes of the weights, the Keras model is fooled in its own precision."""
     model, images = own
     names = {"model": model, "images": images}
-    exec(blocks("from_keras")[0].replace('"input"', '"weights"'), names)
+    exec(blocks("from_keras")[0].replace('"input"', '"weights"').replace(", clip=True", ""), names)
     fooled = np.asarray(names["found"].keras_model(model, 0)(images[:1].astype(np.float32)))
     assert fooled.argmax() == names["target"][0]
     assert {"sample", "success", "layer_1"} <= set(names["found"].to_frame().columns)
@@ -145,51 +146,15 @@ def kinds(*nodes):
 # ---- the chapter ----------------------------------------------------------------
 
 
-@pytest.fixture
-def files(tmp_path):
-    """A network of one layer and eight images in files; the second label is wrong."""
+def test_images_that_the_network_has_wrong_are_left_out():
+    """And no more than asked for are taken, the first ones."""
     rng = RNG(1)
-    net = Network((Flatten(), Dense(rng.standard_normal((3, 7)))), (2, 3), input_range=(0.0, 1.0))
-    x = rng.random((8, 2, 3))
+    net, x = Network((Flatten(), Dense(rng.standard_normal((3, 7)))), (2, 3)), rng.random((8, 2, 3))
     labels = net.classify(x)
     labels[1] = (labels[1] + 1) % 3
-    net.save(tmp_path / "net.npz")
-    np.save(tmp_path / "x.npy", 255.0 * x)
-    np.save(tmp_path / "y.npy", labels)
-    return [str(tmp_path / name) for name in ("net.npz", "x.npy", "y.npy")]
-
-
-WAYS = {"low": 0.0, "high": 1.0, "divide": 255.0, "first": 5}
-
-
-def test_a_readers_files_are_what_the_chapter_is_about(files):
-    """Images that the network has wrong are left out, and no more than asked for are taken."""
-    found = study.opened(*files, **WAYS)
-    assert found.name == "net.npz on x.npy"
-    np.testing.assert_allclose(found.x, np.load(files[1])[[0, 2, 3, 4, 5]] / 255.0)
+    found = study.right(Subject("some", net, x, labels), 5)
+    np.testing.assert_array_equal(found.x, x[[0, 2, 3, 4, 5]])
     assert (found.net.classify(found.x) == found.labels).all()
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({0: ""}, "model, images: expected both or none, received ''"),
-        ({1: ""}, "model, images: expected both or none"),
-        ({2: "2"}, "labels: expected a class"),
-    ],
-)
-def test_files_that_do_not_fit_are_refused(files, change, message):
-    """In one line, before any work."""
-    given = [change.get(number, name) for number, name in enumerate(files)]
-    with pytest.raises(ValueError, match=message):
-        study.opened(*given, **WAYS)
-
-
-def test_images_of_which_none_is_right_are_refused(files):
-    """It is said how many there were."""
-    np.save(files[2], (study.opened(files[0], files[1], "", **WAYS | {"first": 8}).labels + 1) % 3)
-    with pytest.raises(ValueError, match="found none of 8"):
-        study.opened(*files, **WAYS)
 
 
 def test_for_one_layer_proof_and_attack_meet():
@@ -197,7 +162,7 @@ def test_for_one_layer_proof_and_attack_meet():
     rng = RNG(2)
     net = Network((Flatten(), Dense(rng.standard_normal((2, 7)))), (2, 3))
     x = rng.random((6, 2, 3))
-    subject = study.Subject("two classes", net, x, net.classify(x))
+    subject = Subject("two classes", net, x, net.classify(x))
     table = study.distances(subject, study.changes(subject, margin=1e-9), method="local", longest=100.0)
     matrix, logits = net.layers[-1].matrix, net(x)
     expected = np.abs(logits[:, 0] - logits[:, 1]) / np.linalg.norm(matrix[0, :-1] - matrix[1, :-1])
@@ -208,9 +173,24 @@ def test_for_one_layer_proof_and_attack_meet():
     np.testing.assert_array_equal(table.proven, lower_bound(net, x, method="local").radius)
 
 
+def test_searches_are_held_against_the_distance_to_a_plane():
+    """For one layer with two classes all three find the same change of the input, up to the margin."""
+    rng = RNG(2)
+    net = Network((Flatten(), Dense(rng.standard_normal((2, 7)))), (2, 3))
+    x = rng.random((6, 2, 3))
+    table = study.searches(Subject("two classes", net, x, net.classify(x)), margin=1e-9, starts=2)
+    own = table[table.on == "input"]
+    matrix, logits = net.layers[-1].matrix, net(x)
+    expected = np.abs(logits[:, 0] - logits[:, 1]) / np.linalg.norm(matrix[0, :-1] - matrix[1, :-1])
+    expected /= np.linalg.norm(x.reshape(6, -1), axis=1)
+    for way in ("first", "converged", "several"):
+        np.testing.assert_allclose(own[way], expected, rtol=1e-6)
+    assert (table.several <= table.converged * (1 + 1e-9)).all()
+    assert (own.rival == 1 - own.label).all()
+
+
 def test_the_small_network_knows_its_digits():
     """Without files, the chapter has something to show."""
-    found = study.opened("", "", "", **WAYS | {"divide": 1.0})
-    assert found.net.input_shape == (8, 8)
     whole = study.small_network()
+    assert whole.net.input_shape == (8, 8)
     assert np.mean(whole.net.classify(whole.x) == whole.labels) > 0.9

@@ -8,7 +8,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bea import Activation, AveragePool, Convolution, Dense, Flatten, MaxPool, Network, RadialBasis
+from bea import (
+    Activation,
+    AveragePool,
+    Convolution,
+    Dense,
+    Flatten,
+    GlobalMaxPool,
+    LayerNormalization,
+    MaxPool,
+    Network,
+    Quantise,
+    RadialBasis,
+    Residual,
+)
 from bea.attacks import ray_segments, rays
 from bea.attacks.epsilon_search import smallest_epsilon
 from bea.attacks.loss import loss_gradient
@@ -28,7 +41,7 @@ def dense(rng, rows, inputs, size=1.0):
 
 def network(name, rng):
     """A small network that bends a lot, so that rays change class more than once."""
-    shape = (5, 5, 2) if name in ("max pool", "average pool") else (6,)
+    shape = (5, 5, 2) if name in ("max pool", "average pool", "residual and global maximum") else (6,)
     if name in ("max pool", "average pool"):
         pool = MaxPool(2, 1) if name == "max pool" else AveragePool(2)
         layers = [Convolution(2.0 * rng.standard_normal((3, 9)), 2, bias=True), pool, Activation("tanh"), Flatten()]
@@ -39,6 +52,14 @@ def network(name, rng):
     elif name == "radial behind tanh":
         layers = [dense(rng, 5, 6, 4.0), Activation("tanh"), RadialBasis(rng.uniform(-1, 1, (12, 5)), np.full(12, 2.0))]
         inputs = 12
+    elif name == "residual and global maximum":
+        first, branch = (Convolution(2.0 * rng.standard_normal((4, columns)), 2) for columns in (9, 17))
+        block = Residual((Activation("tanh"), branch), (MaxPool(2, 1),))
+        layers, inputs = [first, block, GlobalMaxPool()], 4
+    elif name == "layer normalisation":
+        norms = (LayerNormalization(rng.random(8) + 0.5, rng.standard_normal(8), 0.01) for _ in range(2))
+        block = Residual((next(norms), Activation("tanh"), dense(rng, 8, 8, 3.0)))
+        layers, inputs = [dense(rng, 8, 6, 4.0), block, next(norms)], 8
     elif name == "one layer":
         layers, inputs = [], 6
     else:
@@ -64,6 +85,8 @@ NAMES = (
     "average pool",
     "radial",
     "radial behind tanh",
+    "residual and global maximum",
+    "layer normalisation",
 )
 
 
@@ -215,6 +238,28 @@ def test_a_layer_whose_slopes_are_unknown_is_refused():
     """Not taken for an affine one."""
     with pytest.raises(TypeError, match="net: expected layers whose slopes are known here, received a Layer"):
         along_ray.slope_bounds(Layer(), *np.zeros((5, 1, 1)), np.ones(1))
+
+
+@pytest.mark.parametrize(
+    ("layer", "words"), [(Quantise(4), "a Quantise"), (Activation("hard_shrink", 0.5), "the activation hard_shrink")]
+)
+def test_what_jumps_is_refused_before_any_work_by_a_line_that_names_what_works(layer, words):
+    """And the methods that are named do work."""
+    rng = RNG(3)
+    net = Network((dense(rng, 5, 6), Residual((layer,)), dense(rng, 3, 5)), (6,))
+    x = rng.random((4, 6))
+    label = net.classify(x)
+    message = f"^method: expected 'bisection' or 'scan' for a network with {words}, .* received 'exact'$"
+    with pytest.raises(ValueError, match=message):
+        smallest_epsilon(net, x, label)
+    for method in ("bisection", "scan"):
+        found = smallest_epsilon(net, x, label, method=method, largest=8.0)
+        assert found.success.any()
+        assert not found.proved.any()
+    with pytest.raises(
+        ValueError, match=f"^net: expected layers whose slopes are known, received {words}: sampled_cha"
+    ):
+        rays.changes(net, x, x, label)
 
 
 @pytest.mark.parametrize("name", [*ACTIVATIONS, *PARAMETRIC])

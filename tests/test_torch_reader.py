@@ -1,5 +1,7 @@
 """`Network.from_torch`: modules, functions and methods compute what PyTorch computes, and others are refused."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -51,6 +53,18 @@ def by_functions(self, x):
     return functional.log_softmax(x, dim=1)
 
 
+def with_weights(self, x):
+    x = functional.conv2d(x, self.kernel, self.bias, padding="same", groups=2)
+    x = functional.conv2d(functional.prelu(x, self.slopes), self.other, stride=(2, 1), dilation=2)
+    x = functional.batch_norm(x, self.mean, self.variance, self.slopes, self.bias, False, 0.1, 0.01)
+    return functional.linear(functional.layer_norm(x, (1, 2), self.gain), self.matrix)
+
+
+def normalised(self, x):
+    x = functional.group_norm(functional.instance_norm(x, weight=self.mean), 1, self.mean, eps=0.1)
+    return functional.instance_norm(x, self.mean, self.mean, None, self.mean, False, 0.1, 0.2)
+
+
 def by_methods(self, x):
     x = (x - self.mean) / 0.5
     x = self.conv(x).permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2).tanh()
@@ -79,6 +93,7 @@ ACTIVATIONS += [nn.Tanhshrink(), nn.Threshold(0.2, 0.1), nn.PReLU(), nn.PReLU(5)
 MODULES = {
     **{str(module): (VECTOR, lambda module=module: [module, nn.Linear(5, 3)]) for module in ACTIVATIONS},
     "Linear": (VECTOR, lambda: [nn.Linear(5, 3, bias=False)]),
+    "Linear, weights made of others": (VECTOR, lambda: [nn.utils.parametrizations.weight_norm(nn.Linear(5, 3))]),
     "Linear on lines": (LINE, lambda: [nn.Linear(8, 2), nn.Flatten()]),
     "Conv2d": (IMAGE, lambda: [nn.Conv2d(2, 4, (3, 2), (2, 1), (1, 0)), nn.Flatten()]),
     "Conv2d, same": (IMAGE, lambda: [nn.Conv2d(2, 4, (3, 2), padding="same", dilation=(1, 2)), nn.Flatten()]),
@@ -86,6 +101,15 @@ MODULES = {
     "Conv1d": (LINE, lambda: [nn.Conv1d(3, 4, 3, 2, 1), nn.BatchNorm1d(4), nn.ReLU(), nn.MaxPool1d(2), nn.Flatten()]),
     "BatchNorm1d": (VECTOR, lambda: [nn.Linear(5, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 3)]),
     "LayerNorm": (IMAGE, lambda: [nn.LayerNorm((6, 6)), nn.Flatten(), nn.LayerNorm(72, bias=False)]),
+    "GroupNorm": (IMAGE, lambda: [nn.Conv2d(2, 6, 3), nn.GroupNorm(3, 6), nn.ReLU(), nn.Flatten()]),
+    "GroupNorm of a vector": (VECTOR, lambda: [nn.Linear(5, 6), nn.GroupNorm(2, 6, affine=False)]),
+    "InstanceNorm2d": (IMAGE, lambda: [nn.InstanceNorm2d(2, affine=True), nn.Flatten()]),
+    "InstanceNorm1d": (LINE, lambda: [nn.InstanceNorm1d(3, 0.1), nn.ReLU(), nn.Conv1d(3, 2, 3), nn.Flatten()]),
+    "InstanceNorm2d, running statistics": (
+        IMAGE,
+        lambda: [nn.Conv2d(2, 3, 3), nn.InstanceNorm2d(3, affine=True, track_running_stats=True), nn.Flatten()],
+    ),
+    "normalising functions": (IMAGE, lambda: [Own(normalised, mean=nn.Buffer(torch.ones(2))), nn.Flatten()]),
     "PReLU of channels": (IMAGE, lambda: [nn.Conv2d(2, 3, 3), nn.PReLU(3), nn.Flatten()]),
     "MaxPool2d": (IMAGE, lambda: [nn.MaxPool2d(3, 2, 1), nn.Flatten()]),
     "MaxPool2d, ceil": (IMAGE, lambda: [nn.MaxPool2d(3, 2, ceil_mode=True), nn.Flatten()]),
@@ -108,11 +132,35 @@ MODULES = {
         IMAGE,
         lambda: [Own(by_methods, conv=nn.Conv2d(2, 3, 3), dense=nn.Linear(3, 3), mean=nn.Buffer(torch.rand(2, 1, 1)))],
     ),
+    "functions with weights": (
+        IMAGE,
+        lambda: [
+            Own(
+                with_weights,
+                **{name: parameter(4) for name in ("bias", "slopes")},
+                **{name: nn.Buffer(torch.ones(4)) for name in ("mean", "variance")},
+                kernel=parameter(4, 1, 3, 3),
+                other=parameter(4, 4, 3, 3),
+                gain=parameter(1, 2),
+                matrix=parameter(3, 2),
+            ),
+            nn.Flatten(),
+        ],
+    ),
     **{
         name: (IMAGE, lambda way=way: [nn.Conv2d(2, 2, 1), Own(lambda self, x: way(x)), nn.Linear(72, 3)])
         for name, way in WAYS_TO_FLATTEN.items()
     },
 }
+
+
+def parameter(*shape):
+    return nn.Parameter(torch.ones(shape))
+
+
+def sharing(one, other):
+    other.weight = one.weight
+    return nn.Sequential(one, other)
 
 
 def twice(module):
@@ -126,17 +174,22 @@ REFUSED = {
         "'part' of type LSTM .*recurrence",
     ),
     "Embedding": (VECTOR, lambda: nn.Embedding(5, 2), "'0' of type Embedding .*that takes numbers"),
-    "GroupNorm": (IMAGE, lambda: nn.GroupNorm(1, 2), "of type GroupNorm .*expected BatchNorm or LayerNorm"),
+    "RMSNorm": (VECTOR, lambda: nn.RMSNorm(5), "of type RMSNorm .*expected BatchNorm, GroupNorm or LayerNorm"),
     "Upsample": (IMAGE, lambda: nn.Upsample(scale_factor=2), "of type Upsample .*images of the size"),
     "Conv3d": (IMAGE, lambda: nn.Conv3d(2, 2, 1), "of type Conv3d has no counterpart here"),
     "one output": (VECTOR, lambda: nn.Linear(5, 1), "expected at least two outputs.*regression"),
     "torch.cat": (VECTOR, lambda: Own(lambda self, x: torch.cat([x, x + 1], 1)), "function cat .*sums of two paths"),
     "product of paths": (VECTOR, lambda: Own(lambda self, x: x * x.tanh()), "function mul .*sums of two paths"),
     "a module used twice": (VECTOR, lambda: twice(nn.Linear(5, 5)), "'part' of type Linear is used twice"),
-    "weights of its own": (
+    "weights used twice": (
         VECTOR,
-        lambda: Own(lambda self, x: functional.linear(x, self.w), w=nn.Parameter(torch.ones(2, 5))),
-        "function linear .*expected a module of torch.nn in place of the function",
+        lambda: Own(lambda self, x: functional.linear(functional.linear(x, self.w), self.w), w=parameter(5, 5)),
+        r"function linear \(linear_1\): expected weights of its own, received those of another layer",
+    ),
+    "weights of two modules": (
+        VECTOR,
+        lambda: sharing(nn.Linear(5, 5), nn.Linear(5, 5)),
+        "module '1' of type Linear: expected weights of its own, received those of another layer",
     ),
     "branches of control": (
         VECTOR,
@@ -152,6 +205,13 @@ REFUSED = {
         IMAGE,
         lambda: nn.BatchNorm2d(2, track_running_stats=False),
         "of type BatchNorm2d: expected running statistics",
+    ),
+    "average that trains": (
+        IMAGE,
+        lambda: Own(
+            lambda self, x: functional.batch_norm(x, self.m, self.m, training=True), m=nn.Buffer(torch.ones(2))
+        ),
+        "function batch_norm .*: expected running statistics, received .* one that trains",
     ),
     "the samples reshaped": (
         IMAGE,
@@ -188,6 +248,42 @@ def test_a_module_computes_what_pytorch_computes(name):
     assert relative_error(found, expected) <= 1e-14
 
 
+EXPORTED = [
+    "functions",
+    "functions with weights",
+    "methods",
+    "residual blocks",
+    "Conv1d",
+    "AvgPool2d",
+    "PReLU of channels",
+]
+EXPORTED += ["GroupNorm", "InstanceNorm2d, running statistics", "normalising functions"]
+EXPORTED += ["x.view(x.size(0), -1)", "LayerNorm", "Hardtanh(min_val=-0.5, max_val=0.7)", "GELU(approximate='tanh')"]
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("name", EXPORTED)
+def test_an_exported_programme_is_the_module_it_was_exported_from(name):
+    """Layer by layer, whether it takes any number of samples or that of its example only."""
+    for needed in ("networkx", "sympy"):
+        pytest.importorskip(needed, reason=f"PyTorch exports nothing without {needed}")
+    from torch import export
+
+    shape, make = MODULES[name]
+    module = with_random_weights(nn.Sequential(*make())).eval()
+    x = np.random.default_rng(5).uniform(-3.0, 3.0, (3, *shape))
+    expected = Network.from_torch(module, shape)
+    for sizes in (None, ({0: export.Dim("n", min=2)},)):
+        program = export.export(module, (torch.zeros(2, *shape),), dynamic_shapes=sizes)
+        net = Network.from_torch(program)
+        assert net.input_shape == shape
+        assert [str(layer) for layer in net.layers] == [str(layer) for layer in expected.layers]
+        assert relative_error(net(x), expected(x)) <= 1e-14
+    assert all(array.dtype == torch.float32 for array in module.parameters())
+    with pytest.raises(ValueError, match=r"input_shape: expected that of the programme, .* received \(7,\)"):
+        Network.from_torch(program, (7,))
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_module_without_counterpart_is_refused_in_one_line(name):
     """It names the module, its kind, and what would work."""
@@ -199,10 +295,14 @@ def test_a_module_without_counterpart_is_refused_in_one_line(name):
 
 def test_what_is_no_module_or_no_shape_is_refused():
     """One error that names the argument."""
-    with pytest.raises(TypeError, match=r"module: expected a torch.nn.Module, received a function"):
+    with pytest.raises(
+        TypeError, match=r"module: expected a torch.nn.Module or an exported programme, received a function"
+    ):
         Network.from_torch(lambda x: x, VECTOR)
-    with pytest.raises(ValueError, match=r"input_shape: expected the sizes of one input, received \(None, 5\)"):
-        Network.from_torch(nn.Linear(5, 2), (None, 5))
+    for shape in ((None, 5), None):
+        message = re.escape(f"input_shape: expected the sizes of one input, received {shape}")
+        with pytest.raises(ValueError, match=message):
+            Network.from_torch(nn.Linear(5, 2), shape)
 
 
 def test_weights_are_those_of_the_module():

@@ -320,14 +320,16 @@ def test_rounding_stays_within_its_bound():
 
 
 def test_slopes_along_a_segment_lie_within_their_bounds():
-    """Of every layer's output, at 200 points between the ends: sums of paths, padded maxima, scales, groups."""
+    """Of every layer's output, at 200 points between the ends: sums of paths, maxima, normalisation, scales, groups."""
     rng = RNG(16)
     layers = [
+        LayerNormalization(rng.standard_normal((5, 2)), rng.random((5, 2)), 0.01),
         Scale(rng.standard_normal(2), 1.0),
         random_convolution(rng, 4, 2, 3, padding=1),
         Residual((grouped(rng, 4, 4, 3, 2, padding=1), Activation("tanh")), (Activation("relu"),)),
         MaxPool(3, 2, 1),
-        GlobalAveragePool(),
+        Residual((LayerNormalization(rng.standard_normal(4), rng.random(4), 0.01),), (Activation("softsign"),)),
+        Residual((GlobalMaxPool(),), (GlobalAveragePool(),)),
     ]
     x, d, width = rng.random((1, 5, 5, 2)), rng.standard_normal((1, 5, 5, 2)), 0.05
     steps = np.linspace(0.0, width, 201)[:, None, None, None]

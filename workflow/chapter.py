@@ -9,7 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lab.parameters import checked, parse
+from lab.parameters import checked, declared, parse
+from lab.subject import FILES, check_files
 from workflow.build import alone, build, command_line, ended_with, interruptible
 from workflow.dependencies import all_needs
 from workflow.plan import DONE
@@ -37,8 +38,10 @@ def make(name: str, changes: dict[str, str], edition: str, cores: int) -> int:
     needs = all_needs()
     if name not in needs:
         raise ValueError(f"NAME: expected one of {', '.join(needs)}, received {name!r}")
-    checked(name, {key: parse(value, f"{name}: parameter {key!r}") for key, value in changes.items()})
-    before = needs[name].chapters if changes else (name,)
+    given = checked(name, {key: parse(value, f"{name}: parameter {key!r}") for key, value in changes.items()})
+    if "model" in declared(name):
+        check_files(*(given.get(key, "") for key in FILES))
+    before = () if changes.get("model") else needs[name].chapters if changes else (name,)  # one brought needs none
     with alone() as lock:
         code = build(edition, cores, lock, tuple(f"results/{DONE}/{other}" for other in before)) if before else 0
         made = Path("results")
@@ -50,7 +53,8 @@ def make(name: str, changes: dict[str, str], edition: str, cores: int) -> int:
                 code = process.wait()
         if code == 0:
             (FOLDER / name).mkdir(parents=True, exist_ok=True)
-            print(f"Open this page in a browser:\n  {render_alone(name, made, FOLDER / name).resolve()}")
+            page = render_alone(name, made, FOLDER / name, None if changes.get("model") else Path("results"))
+            print(f"Open this page in a browser:\n  {page.resolve()}")
     return code
 
 

@@ -20,6 +20,7 @@ from papermill.exceptions import PapermillExecutionError
 from bea.files import write_text
 from lab.parameters import EDITIONS, assigned, checked, parse, values
 from lab.trained import names_of, results_of
+from workflow.brought import banner, fitted
 from workflow.dataset import decide
 from workflow.dependencies import all_needs, said_by
 from workflow.kernels import AsyncFileKernelManager
@@ -48,9 +49,11 @@ def execute(name: str, parameters: dict, provenance: dict, to=Path("results")) -
     logging.getLogger("papermill").setLevel(logging.ERROR)
     os.environ["PYTHONPATH"] = str(Path.cwd())  # the kernel runs in another folder and shall find this very bea
     executed = running / f"{name}.ipynb"
+    notebook, left_out = fitted(nbformat.read(f"notebooks/{name}.ipynb", as_version=4), parameters.get("model", ""))
+    nbformat.write(notebook, executed)
     try:
         papermill.execute_notebook(
-            f"notebooks/{name}.ipynb",
+            str(executed),
             str(executed),
             parameters,
             kernel_name="python3",
@@ -83,11 +86,13 @@ def execute(name: str, parameters: dict, provenance: dict, to=Path("results")) -
     for cell in content.cells:
         cell.metadata.pop("papermill", None)
         cell.metadata.pop("execution", None)
-    nbformat.write(content, executed)
     results = running / f"{name}.json"
     if results.is_file():
         written = json.loads(results.read_text(encoding="utf-8")) | {"provenance": provenance}
+        if "brought" in written:
+            content.cells.insert(1, banner(parameters, written["brought"], left_out))
         write_text(results, json.dumps(written, indent=1, ensure_ascii=False))
+    nbformat.write(content, executed)
     move_into_place(made, running, to, name)
 
 
@@ -131,12 +136,12 @@ def chosen_values(name: str, edition: str, changes: list[tuple[str, str]]) -> di
         For a change that is not YAML, has no such parameter, or is outside its range.
     """
     chosen = values(name, edition)
-    if "dataset" in assigned(Path(f"notebooks/{name}.ipynb")):
+    changed = {key: parse(value, f"{name}: parameter {key!r}") for key, value in changes}
+    if "dataset" in assigned(Path(f"notebooks/{name}.ipynb")) and not changed.get("model"):
         if not Path("results/dataset.json").is_file():
             decide(edition)
         chosen["dataset"] = json.loads(Path("results/dataset.json").read_text(encoding="utf-8"))["name"]
-    chosen |= {key: parse(value, f"{name}: parameter {key!r}") for key, value in changes}
-    return checked(name, chosen)
+    return checked(name, chosen | changed)
 
 
 def main() -> None:
@@ -150,8 +155,10 @@ def main() -> None:
     resolve_data_folder()
     try:
         chosen = chosen_values(arguments.notebook, arguments.edition, arguments.changes)
-        check_inputs(arguments.notebook, Path("notebooks") / chosen.get("inputs", "../results"))
-        provenance = {"edition": arguments.edition, "dataset": chosen.get("dataset")}
+        data = Path(chosen["images"]).name if chosen.get("model") else chosen.get("dataset")
+        if not chosen.get("model"):  # a network that is brought needs no other chapter
+            check_inputs(arguments.notebook, Path("notebooks") / chosen.get("inputs", "../results"))
+        provenance = {"edition": arguments.edition, "dataset": data}
         execute(arguments.notebook, chosen, provenance, arguments.to)
     except (OSError, RuntimeError, TypeError, ValueError) as error:
         fail(str(error))

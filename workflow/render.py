@@ -19,21 +19,23 @@ def render(folder: Path, *options: str, log: Path | None = None) -> tuple[int, P
         return subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False).returncode, log
 
 
-def render_alone(chapter: str, made: Path, folder: Path) -> Path:
+def render_alone(chapter: str, made: Path, folder: Path, quoted: Path | None = Path("results")) -> Path:
     """Render one chapter as a book of its own, and return its page.
 
     Parameters
     ----------
     chapter : str
     made : Path
-        Folder of results with this chapter's; what it quotes of others is taken from ``results``.
+        Folder of results with this chapter's.
     folder : Path
         Of the book.
+    quoted : Path, optional
+        Folder of results that it quotes of others; None for a chapter about a network that a reader has brought.
     """
     results = folder / "results"
     shutil.rmtree(results, ignore_errors=True)
     (folder / "book").unlink(missing_ok=True)
-    for source in (Path("results"), made):
+    for source in filter(None, (quoted, made)):
         for path in source.rglob("*"):
             place = path.relative_to(source)
             if path.is_file() and place.parts[0] not in ("networks", ".done", ".running"):

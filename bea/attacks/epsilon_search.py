@@ -8,6 +8,7 @@ import numpy as np
 from bea.attacks.common import StepResult, check_aim, in_image_blocks
 from bea.attacks.gradient_signs import step_direction, take_step
 from bea.attacks.ray_segments import BLOCK_NUMBERS, NARROWEST, Rays, isolate, locate
+from bea.bounds.along_ray import unknown_slopes
 from bea.networks.network import Network
 from bea.numerics.checks import check_positive
 from bea.numerics.progress import showing
@@ -85,8 +86,8 @@ def smallest_epsilon(
     Raises
     ------
     ValueError
-        As ``fgsm``, for an unknown method, and for ``largest``, ``step`` or ``tolerance`` that are not positive, or a
-        scan whose step is beyond ``largest``.
+        As ``fgsm``, for an unknown method, for ``largest``, ``step`` or ``tolerance`` that are not positive, a scan
+        whose step is beyond ``largest``, and "exact" for a network whose function jumps, as that of ``Quantise`` does.
     TypeError
         For classes that are not integers.
     """
@@ -95,6 +96,11 @@ def smallest_epsilon(
         raise ValueError(f"method: expected one of {METHODS}, received {method!r}")
     for name, value in (("largest", largest), ("step", step), ("tolerance", tolerance)):
         check_positive(name, value)
+    if method == "exact" and (unknown := unknown_slopes(net.layers)):
+        raise ValueError(
+            f"method: expected 'bisection' or 'scan' for a network with {unknown}, whose slopes along a ray have no "
+            "bounds here, received 'exact'"
+        )
     if method == "scan" and step > largest:
         raise ValueError(f"step: expected at most the largest step tried, {largest:g}, received {step:g}")
     search = {

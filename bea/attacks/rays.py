@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bea.attacks.ray_segments import BLOCK_NUMBERS, NARROWEST, Rays, isolate, locate
+from bea.bounds.along_ray import unknown_slopes
 from bea.networks.network import Network
 from bea.networks.pixels import check_clip
 from bea.numerics.arrays import column
@@ -58,7 +59,7 @@ def changes(net: Network, x, direction, aim, *, largest=1.0, clip=False, toleran
     Parameters
     ----------
     net : Network
-        Of layers that ``slope_bounds`` knows: all of ``bea``.
+        Of layers that ``slope_bounds`` knows: all of ``bea`` but those that jump.
     x : array (n, *input_shape)
         Images, pixels within ``net.input_range``.
     direction : array (n, *input_shape)
@@ -76,7 +77,8 @@ def changes(net: Network, x, direction, aim, *, largest=1.0, clip=False, toleran
     ------
     ValueError
         For images or directions of wrong shape or range or not finite, classes of wrong shape or out of range,
-        ``largest`` or ``tolerance`` that are not positive, or ``clip`` for a network without range.
+        ``largest`` or ``tolerance`` that are not positive, ``clip`` for a network without range, or a network that
+        jumps.
     TypeError
         For classes that are not integers.
     """
@@ -85,6 +87,8 @@ def changes(net: Network, x, direction, aim, *, largest=1.0, clip=False, toleran
     check_positive("largest", largest)
     check_positive("tolerance", tolerance)
     check_clip(net, clip)
+    if unknown := unknown_slopes(net.layers):
+        raise ValueError(f"net: expected layers whose slopes are known, received {unknown}: sampled_changes needs none")
 
     def part(block):
         rays = Rays(net, x[block], direction[block], aim[block], clip)

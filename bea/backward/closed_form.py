@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bea.networks.network import Linearisation, Network
+from bea.networks.linearisation import Linearisation
+from bea.networks.network import Network
 from bea.networks.perturbation import Perturbation
 from bea.networks.positions import derivatives, products
 from bea.numerics.arrays import flat, image_norms

@@ -7,7 +7,8 @@ import numpy as np
 from bea.backward.closed_form import Changing, first_order
 from bea.backward.result import AttackResult, judge
 from bea.networks.leads import lead_over_others
-from bea.networks.network import Linearisation, Network
+from bea.networks.linearisation import Linearisation
+from bea.networks.network import Network
 from bea.numerics.quadratic import smallest_feasible
 
 

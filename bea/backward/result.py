@@ -69,6 +69,10 @@ class AttackResult(Report):
         """Return a copy of the Keras model that was read, with the weights of sample ``i``; see ``Perturbation``."""
         return self.perturbation.keras_model(model, i)
 
+    def torch_model(self, module, i: int):
+        """Return a copy of the PyTorch module that was read, with the weights of sample ``i``; see ``Perturbation``."""
+        return self.perturbation.torch_model(module, i)
+
     def columns(self) -> dict[str, np.ndarray]:
         """Return the arrays of the result with an entry a sample, ``already``, and the columns of the perturbation."""
         own = {name: getattr(self, name) for name in ("target", "success", "already", *EACH[2:])}

@@ -3,12 +3,12 @@
 import numpy as np
 
 from bea.networks.activations import BELL_SHAPED
-from bea.networks.global_pooling import GlobalAveragePool
+from bea.networks.global_pooling import GlobalAveragePool, GlobalMaxPool, lines
 from bea.networks.layers import Activation, Flatten, Readout, Weighted
-from bea.networks.normalisation import PReLU, Scale
+from bea.networks.normalisation import LayerNormalization, PReLU, Scale
 from bea.networks.radial import RadialBasis
 from bea.networks.reshaping import Crop, Pad, Permute, Reshape
-from bea.networks.sequence import trace
+from bea.networks.sequence import leaves, trace
 from bea.networks.sliding import put_around
 from bea.networks.windows import AveragePool, MaxPool
 from bea.numerics.arrays import column
@@ -66,9 +66,14 @@ def slope_bounds(layer, y, z, v, low, high, width) -> tuple[np.ndarray, np.ndarr
         flat, steep = np.minimum(at_least, at_most), np.maximum(np.maximum(at_least, at_most), steepest)
         return np.where(low < 0.0, low * steep, low * flat), np.where(high > 0.0, high * steep, high * flat)
     if isinstance(layer, PReLU) or (isinstance(layer, Activation) and not layer.jumps):
-        flat, steep = _slope_range(layer, *value_bounds(y, z, low, high, width))
-        products = [slope * bound for slope in (flat, steep) for bound in (low, high)]
-        return np.minimum.reduce(products), np.maximum.reduce(products)
+        return _products(_slope_range(layer, *value_bounds(y, z, low, high, width)), (low, high))
+    if isinstance(layer, GlobalMaxPool):
+        least, most = value_bounds(y, z, low, high, width)
+        least, most, low, high = (lines(bound) for bound in (least, most, low, high))
+        may_lead = most >= least.max(axis=1, keepdims=True)
+        return np.where(may_lead, low, np.inf).min(axis=1), np.where(may_lead, high, -np.inf).max(axis=1)
+    if isinstance(layer, LayerNormalization):
+        return _normalised_slopes(layer, *value_bounds(y, z, low, high, width), low, high)
     if isinstance(layer, MaxPool):
         least, most = value_bounds(y, z, low, high, width)
         bar = layer.forward(least)
@@ -96,8 +101,7 @@ def slope_bounds(layer, y, z, v, low, high, width) -> tuple[np.ndarray, np.ndarr
         least, most = np.exp(least), np.exp(most)
         return np.where(low < 0.0, low * most, low * least), np.where(high > 0.0, high * most, high * least)
     if not isinstance(layer, AFFINE):
-        name = f"the activation {layer.name}" if isinstance(layer, Activation) else f"a {type(layer).__name__}"
-        raise TypeError(f"net: expected layers whose slopes are known here, received {name}")
+        raise TypeError(f"net: expected layers whose slopes are known here, received {unknown_slopes([layer])}")
     larger = layer
     if isinstance(layer, Weighted):
         larger = layer.with_matrix(np.abs(layer.matrix))
@@ -105,6 +109,50 @@ def slope_bounds(layer, y, z, v, low, high, width) -> tuple[np.ndarray, np.ndarr
         larger = Scale(np.abs(layer.factor))
     centre, radius = layer.push_forward(centre, y, v), larger.push_forward(radius, y, v)
     return centre - radius, centre + radius
+
+
+def unknown_slopes(layers) -> str | None:
+    """Return the first layer that ``slope_bounds`` does not know, in words; None where it knows them all."""
+    known = (*AFFINE, Activation, PReLU, MaxPool, GlobalMaxPool, LayerNormalization, RadialBasis)
+    for layer in leaves(layers):
+        if isinstance(layer, Activation) and layer.jumps:
+            return f"the activation {layer.name}"
+        if not isinstance(layer, known):
+            return f"a {type(layer).__name__}"
+    return None
+
+
+def _normalised_slopes(layer, least, most, low, high) -> tuple[np.ndarray, np.ndarray]:
+    """Return bounds of the slope of a layer normalisation, given those of its input and of the slope of that.
+
+    With c = y - m, s = √(mean c² + ε) and z = c/s it is ``factor (c' - z mean(z c'))/s``. What c' loses is a projection
+    shortened, so that no entry is larger than ``‖c'‖/s``.
+    """
+    axes, n = tuple(range(-layer.factor.ndim, 0)), layer.factor.size
+
+    def mean(y):
+        return y.mean(axis=axes, keepdims=True)
+
+    def centred(low, high):
+        # Of the mean, an entry's own share moves with the entry.
+        return low - low / n - (mean(high) - high / n), high - high / n - (mean(low) - low / n)
+
+    c, slope = centred(least, most), centred(low, high)
+    squares = [bound**2 for bound in c]
+    nearest = np.where((c[0] < 0.0) & (c[1] > 0.0), 0.0, np.minimum(*squares))
+    s = [np.sqrt(mean(square) + layer.epsilon) for square in (nearest, np.maximum(*squares))]
+    inverse = 1.0 / s[1], 1.0 / s[0]
+    z = _products(c, inverse)
+    lost = _products(z, [mean(bound) for bound in _products(z, slope)])
+    found = _products((slope[0] - lost[1], slope[1] - lost[0]), inverse)
+    limit = np.sqrt(n * mean(np.maximum(*map(np.abs, slope)) ** 2)) * inverse[1]
+    return _products([np.clip(bound, -limit, limit) for bound in found], (layer.factor, layer.factor))
+
+
+def _products(one, other) -> tuple[np.ndarray, np.ndarray]:
+    """Return the least and the largest product of numbers from two intervals."""
+    products = [first * second for first in one for second in other]
+    return np.minimum.reduce(products), np.maximum.reduce(products)
 
 
 def _parts(layers, values, others):

@@ -111,7 +111,11 @@ def bounded(ball: Ball, nodes: Nodes, v, d, constant, r) -> Nodes:
     empty |= np.any(low > high, axis=1)
     low, high = np.where(empty[:, None], nodes.low, low), np.where(empty[:, None], nodes.high, high)
     reach, best = np.where(empty, np.inf, nodes.reach), np.full(len(r), -np.inf)
-    half_spaces, about, point = _half_spaces(ball, nodes, v, parts, known, centre), nodes.point.copy(), nodes.point.copy()
+    half_spaces, about, point = (
+        _half_spaces(ball, nodes, v, parts, known, centre),
+        nodes.point.copy(),
+        nodes.point.copy(),
+    )
     bent = any(stage.activation.name in BENT for stage in ball.stages)
     worst = []
     for push in PUSHES[bent]:

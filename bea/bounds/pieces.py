@@ -58,12 +58,12 @@ def linear_pieces(net: Network) -> Pieces:
     """Return the parts of the network and their constants, or raise ``ValueError``; remembered for each network."""
     for number, layer in enumerate(net.layers[:-1]):
         if not (isinstance(layer, (*POSITIVE, Convolution, Dense, MaxPool, Scale)) or has_only_kinks(layer)):
-            raise _refusal(f"received {_named(layer)} as layers[{number}]")
+            raise _refusal(net, f"received {_named(layer)} as layers[{number}]")
     layers = _maxima_first(net.layers)
     window, span = _seen(layers, net.input_shape)
     for number, layer in enumerate(layers):
         if isinstance(layer, MaxPool) and number not in window:
-            raise _refusal(f"received a MaxPool behind {_named(layers[window.stop])}")
+            raise _refusal(net, f"received a MaxPool behind {_named(layers[window.stop])}")
     norms, reached, apart, shapes = [], [1.0], [], [net.input_shape]
     for number, layer in enumerate(layers[:-1]):
         norms.append(lipschitz_constant(layer, shapes[-1]))
@@ -80,11 +80,18 @@ def has_only_kinks(layer) -> bool:
     return isinstance(layer, Activation) and layer.function.bend is None and layer.steepest is not None
 
 
-def _refusal(received):
+def _refusal(net, received):
+    shape, instead = net.input_shape, "the method 'lipschitz' covers it"
+    try:
+        for layer in net.layers:
+            lipschitz_constant(layer, shape)
+            shape = layer.output_shape(shape)
+    except ValueError:
+        instead = "no other method covers it, as it has a layer without Lipschitz constant"
     return ValueError(
         "net: expected dense layers, each with one activation at most, or convolutions, max and average pooling, fixed "
         "scales, dense layers and activations made of straight lines (relu, leaky_relu, clip, …), for the method "
-        f"'local', {received}; the method 'lipschitz' covers more layers"
+        f"'local', {received}; {instead}"
     )
 
 

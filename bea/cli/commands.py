@@ -1,8 +1,6 @@
 """The commands of ``bea``: each reads a model and images, asks the package, and says and keeps what came of it."""
 
 import math
-import sys
-from pathlib import Path
 
 import click
 import numpy as np
@@ -16,93 +14,12 @@ from bea.bounds.methods import METHODS as BOUND_METHODS
 from bea.bounds.methods import lower_bound
 from bea.cli.images import read_array, read_classes, read_images
 from bea.cli.models import read_model
+from bea.cli.options import CLIP, LABEL, MODEL, PATH, RANGE, OneLine, changing_option, check_limits, choices, reading
 from bea.cli.reports import EXACT, LINEARISED, NOT_FOUND, OPTIMAL, PROVEN, show, write
 from bea.networks.layers import Dense, Flatten, Weighted
 from bea.networks.perturbation import Perturbation
 from bea.networks.sequence import shapes_of
 from bea.numerics.arrays import flat, image_norms
-
-
-class OneLine(click.Group):
-    """A group of commands whose errors are one line each, with the exit code 2, whoever raises them."""
-
-    def main(self, *arguments, standalone_mode=True, **options):
-        """Run a command and leave Python."""
-        try:
-            code = super().main(*arguments, standalone_mode=False, **options)
-        except click.exceptions.NoArgsIsHelpError as error:
-            error.show()
-            sys.exit(2)
-        except click.Abort:
-            sys.exit(130)
-        except (click.ClickException, ValueError, TypeError, OSError, MemoryError, RuntimeError) as error:
-            message = error.format_message() if isinstance(error, click.ClickException) else str(error)
-            click.echo(f"bea: {' '.join(message.split())}", err=True)
-            sys.exit(2)
-        sys.exit(code if isinstance(code, int) else 0)
-
-
-class On(click.ParamType):
-    """What may change: a word, or numbers of layers and "input"."""
-
-    name = "on"
-
-    def convert(self, value, param, ctx):
-        """Return it as ``bea.attack`` takes it."""
-        if value in ("weights", "input", "both"):
-            return value
-        return tuple(int(part) if part.isdecimal() else part for part in value.split(","))
-
-
-PATH = click.Path(path_type=Path)
-MODEL = click.argument("model", type=PATH)
-RANGE = click.option(
-    "--range",
-    "input_range",
-    type=(float, float),
-    metavar="LOW HIGH",
-    help="Smallest and largest value that a pixel may have. Only network files know it themselves.",
-)
-LABEL = click.option(
-    "--label", metavar="CLASS", help="True class, or a .npy file with one an image. [default: its own]"
-)
-OUT = click.option(
-    "--out", type=PATH, metavar="FOLDER", help="Where arrays.npz, table.csv and picture.png are written."
-)
-READING = (
-    click.argument("images", type=PATH),
-    RANGE,
-    click.option(
-        "--divide", type=float, default=1.0, metavar="NUMBER", help="Divide all pixels by this, 255 for bytes."
-    ),
-    click.option("--array", metavar="NAME", help="Which array of an .npz file with several ones."),
-    click.option("--first", type=click.IntRange(min=1), metavar="N", help="Read no more than so many images."),
-    OUT,
-)
-
-
-def changing_option(default):
-    """Return the option ``--on``."""
-    return click.option(
-        "--on",
-        type=On(),
-        default=default,
-        show_default=True,
-        metavar="weights|input|both|LAYERS",
-        help='What may change; LAYERS are numbers of layers with weights, from 1, and "input": 1,3,input.',
-    )
-
-
-def reading(command):
-    """Let a command have a model, images, and how both are read."""
-    for part in reversed((MODEL, *READING)):
-        command = part(command)
-    return command
-
-
-def choices(methods):
-    """Return the option ``--method``, the first one the default."""
-    return click.option("--method", type=click.Choice(methods), default=methods[0], show_default=True)
 
 
 @click.group(cls=OneLine, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -116,7 +33,7 @@ def bea():
 
     \b
     bea info model.keras
-    bea attack model.keras images.npy --target 3 --on input --method converged --out found
+    bea attack model.keras images.npy --target 3 --on input --range 0 1 --clip --out found
     bea bound model.keras images.npy --method local
 
     Each row that is printed says what its number is: exact, the smallest there is; proven, by a bound that holds in
@@ -156,8 +73,9 @@ def info(model, input_range):
 @click.option(
     "--margin", type=float, default=1e-3, show_default=True, help="By how much the target's logit shall lead."
 )
+@CLIP
 @click.option("--starts", type=click.IntRange(min=1), help="How many searches for each image (converged).")
-def attack(model, images, input_range, divide, array, first, out, target, on, method, margin, starts):
+def attack(model, images, input_range, divide, array, first, out, target, on, method, margin, clip, starts):
     """Find the smallest change to another class.
 
     Of the weights, the input or both, each measured by its own norm. Images that are of this class already are left
@@ -165,6 +83,7 @@ def attack(model, images, input_range, divide, array, first, out, target, on, me
     """
     model = read_model(model, input_range)
     net = model.net
+    check_limits(net, clip)
     names, x = read_images(images, net, array, divide, first)
     target = net.check_classes(read_classes(target, len(x), "target"), len(x), "target")
     some = np.flatnonzero(net.classify(x) != target)
@@ -173,7 +92,7 @@ def attack(model, images, input_range, divide, array, first, out, target, on, me
     if not len(some):
         return
     names, x, target = [names[i] for i in some], x[some], target[some]
-    found = smallest_attack(net, x, target, on, method=method, margin=margin, starts=starts)
+    found = smallest_attack(net, x, target, on, method=method, margin=margin, clip=clip, starts=starts)
     change = found.perturbation
     best = EXACT if _is_affine(net, on) else OPTIMAL if method == "converged" else LINEARISED
     table = {
@@ -257,7 +176,7 @@ def bound(model, images, input_range, divide, array, first, out, label, on, meth
 @click.option("--largest", type=float, default=1.0, show_default=True, help="Longest step tried.")
 @click.option("--step", type=float, default=0.001, show_default=True, help="Step of the scan.")
 @click.option("--tolerance", type=float, default=1e-6, show_default=True, help="Accuracy of the other methods.")
-@click.option("--clip", is_flag=True, help="Keep pixels in the range of the model.")
+@CLIP
 def epsilon(
     model, images, input_range, divide, array, first, out, label, target, method, largest, step, tolerance, clip
 ):
@@ -268,6 +187,7 @@ def epsilon(
     """
     model = read_model(model, input_range)
     net = model.net
+    check_limits(net, clip)
     names, x = read_images(images, net, array, divide, first)
     before = net.classify(x)
     label = before if label is None else read_classes(label, len(x), "label")

@@ -1,10 +1,15 @@
 """Models of any kind of file as networks."""
 
 import os
+import re
 import textwrap
+import warnings
+import zipfile
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from pickle import UnpicklingError
 
 import numpy as np
 
@@ -66,9 +71,15 @@ def read_model(path: Path, input_range: tuple[float, float] | None = None) -> Mo
     FileNotFoundError
         If there is no such file.
     ValueError
-        For another ending, a damaged file, layers without counterpart, and a package that is needed but not installed.
+        For another ending, a damaged file, one that may run code when it is read, layers without counterpart, and a
+        package that is needed but not installed.
     """
     reader = READERS.get(path.suffix)
+    if path.suffix in PICKLES:
+        raise ValueError(
+            f"{path}: expected a model that is no pickle, which may do anything when it is read; in Python, "
+            'torch.export.save(torch.export.export(module.eval(), (images,)), "model.pt2") writes one'
+        )
     if reader is None:
         raise ValueError(f"{path}: expected a model that ends in one of {', '.join(READERS)}")
     if not path.is_file():
@@ -117,13 +128,46 @@ def _from_onnx(path, input_range) -> Model:
 
 
 def _from_torch(path, input_range) -> Model:
-    torch = bring("torch", "torch")
+    export = bring("torch.export", "torch")
+    _check_programme(path)
+    with _plain_arrays_only(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of PyTorch about itself
+        try:
+            program = export.load(path)
+        except Exception as error:  # a damaged file may fail in any way
+            found = "objects other than arrays" if isinstance(error, UnpicklingError) else _short(error)
+            raise ValueError(f"{path}: expected a complete exported programme, found {found}") from None
+        return Model(Network.from_torch(program, input_range=input_range))
+
+
+def _check_programme(path) -> None:
+    """Raise ``ValueError`` unless the archive has the parts of an exported programme, and none that holds code."""
     try:
-        program = torch.export.load(path)
-        shape = tuple(program.example_inputs[0][0].shape[1:])
-    except Exception as error:  # a damaged file may fail in any way
-        raise ValueError(f"{path}: expected a complete exported programme, found {_short(error)}") from None
-    return Model(Network.from_torch(program.module(), shape, input_range))
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"{path}: expected a complete exported programme, found {error}") from None
+    for name in names:
+        if not PARTS.fullmatch(name):
+            raise ValueError(
+                f"{path}: expected a programme written by torch.export.save, of PyTorch 2.8 or newer, found {name!r}, "
+                "which may run when it is read"
+            )
+
+
+@contextmanager
+def _plain_arrays_only():
+    """Let PyTorch read arrays and nothing else, where it would unpickle: the inputs of an example, say."""
+    name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def _short(error) -> str:
@@ -131,4 +175,10 @@ def _short(error) -> str:
     return textwrap.shorten(str(error).rpartition("Exception encountered: ")[2], 300, placeholder=" …")
 
 
+# Of the archive of an exported programme, behind the name of the archive: no objects of one's own, no libraries.
+PARTS = re.compile(
+    r"[^/]+/(archive_format|archive_version|byteorder|\.data/[^/]+|models/[^/]+\.json|data/weights/weight_\d+"
+    r"|data/constants/tensor_\d+|data/(weights|constants)/[^/]+_config\.json|data/sample_inputs/[^/]+\.pt|extra/.+)"
+)
+PICKLES = (".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth")
 READERS = {".npz": _from_network, ".keras": _from_keras, ".h5": _from_keras, ".onnx": _from_onnx, ".pt2": _from_torch}

@@ -22,7 +22,7 @@ class GlobalAveragePool(GlobalPool):
     """The mean of every channel over all positions."""
 
     def forward(self, y):
-        return _lines(y).mean(axis=1)
+        return lines(y).mean(axis=1)
 
     def pull_back(self, rows, y, output):
         share = rows / math.prod(y.shape[1:-1])
@@ -37,17 +37,17 @@ class GlobalMaxPool(GlobalPool):
     """The largest entry of every channel over all positions; of equal ones the first counts, as in ``MaxPool``."""
 
     def forward(self, y):
-        return _lines(y).max(axis=1)
+        return lines(y).max(axis=1)
 
     def pull_back(self, rows, y, output):
-        lines = _lines(y)
-        first = np.arange(lines.shape[1])[:, None] == lines.argmax(axis=1)[:, None]
+        entries = lines(y)
+        first = np.arange(entries.shape[1])[:, None] == entries.argmax(axis=1)[:, None]
         return (rows[:, :, None] * first[:, None]).reshape(len(y), rows.shape[1], *y.shape[1:])
 
     def push_forward(self, dy, y, output):
-        return np.take_along_axis(_lines(dy), _lines(y).argmax(axis=1)[:, None], 1)[:, 0]
+        return np.take_along_axis(lines(dy), lines(y).argmax(axis=1)[:, None], 1)[:, 0]
 
 
-def _lines(y):
+def lines(y):
     """Return a batch (n, …, channels) as (n, positions, channels)."""
     return y.reshape(len(y), math.prod(y.shape[1:-1]), y.shape[-1])

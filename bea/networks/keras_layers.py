@@ -166,6 +166,15 @@ def _layer_normalization(layer, config, shape, where):
     return translating.layer_norm(axes, factor, shift, config["epsilon"], shape)
 
 
+def _group_normalization(layer, config, shape, where):
+    (axis,) = _axes(config["axis"], shape)
+    found = _arrays(layer, config["scale"] + config["center"])
+    factor = found.pop(0) if config["scale"] else 1.0
+    shift = found.pop(0) if config["center"] else 0.0
+    groups = shape[axis] if config["groups"] == -1 else config["groups"]
+    return translating.group_norm(groups, factor, shift, config["epsilon"], axis, shape)
+
+
 def _normalization(layer, config, shape, where):
     mean, variance = (
         np.asarray(array.detach().cpu() if hasattr(array, "detach") else array, dtype=float)
@@ -226,6 +235,7 @@ KINDS = {
     "GlobalAveragePooling2D": _global_pool,
     "GlobalMaxPooling1D": _global_pool,
     "GlobalMaxPooling2D": _global_pool,
+    "GroupNormalization": _group_normalization,
     "LayerNormalization": _layer_normalization,
     "LeakyReLU": lambda layer, config, shape, where: translating.leaky(config["negative_slope"]),
     "MaxPooling1D": _pool,

@@ -17,7 +17,7 @@ INSTEAD = {
     r"Concatenate|Multiply|Maximum|Minimum|Average|Dot|Subtract": "sums of two paths (Add) as in residual blocks",
     r"(UpSampling|Conv\dDTranspose|Resizing|CenterCrop|RandomCrop)\w*": "images of the size that the network needs",
     r"\w*3D": "layers for images or lines (2D, 1D)",
-    r"(Group|Unit|RMS|Spectral)Normalization": "BatchNormalization or LayerNormalization",
+    r"(Unit|RMS|Spectral)Normalization": "BatchNormalization, GroupNormalization or LayerNormalization",
     r"Adaptive\w*": "GlobalAveragePooling2D, or AveragePooling2D with a window of fixed size",
 }
 

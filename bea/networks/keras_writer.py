@@ -3,9 +3,8 @@
 import numpy as np
 
 from bea.networks.keras_reader import reading_of
-from bea.networks.layers import Weighted
-from bea.networks.sequence import leaves
 from bea.networks.windows import Convolution
+from bea.networks.writing import changed_layers, weighted_layers
 
 
 def put_weights(model, net) -> None:
@@ -22,13 +21,8 @@ def perturbed_copy(model, perturbation, i: int):
         For a model with other weights than those that were perturbed, or with weights that are not those of its dense
         layers and convolutions one by one, and for a sample that has no perturbation.
     """
-    weighted = [layer for layer in leaves(reading_of(model).layers) if isinstance(layer, Weighted)]
-    norms = np.array([np.linalg.norm(layer.matrix) for layer in weighted])
-    if not np.array_equal(norms, perturbation.weight_norms):
-        raise ValueError(
-            f"model: expected the one that was read, with weights of the norms {perturbation.weight_norms}, "
-            f"received norms {norms}"
-        )
+    weighted = weighted_layers(reading_of(model))
+    changed = changed_layers(weighted, perturbation, i)
     here, wanted = ([array.shape for array in arrays] for arrays in (model.get_weights(), _weights(weighted)))
     if here != wanted:
         raise ValueError(f"model: expected weights of the shapes {wanted} and no others, received {here}")
@@ -37,9 +31,6 @@ def perturbed_copy(model, perturbation, i: int):
             "model: expected weights that stand in the order and form of those of the network, received others of the "
             "same shapes"
         )
-    if not perturbation.attained[i]:
-        raise ValueError(f"i: expected a sample with a perturbation, received {i}, which has none")
-    changed = [layer.with_matrix(layer.matrix + perturbation.matrix(k, i)) for k, layer in enumerate(weighted)]
     copy = type(model).from_config(model.get_config())
     copy.set_weights(_weights(changed))
     return copy

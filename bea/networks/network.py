@@ -12,44 +12,16 @@ from functools import cached_property
 import numpy as np
 
 from bea.networks.activations import ACTIVATIONS, softmax
+from bea.networks.inputs import check_classes, check_images
 from bea.networks.layers import Dense, Readout, Weighted
+from bea.networks.linearisation import Linearisation
 from bea.networks.perturbation import Perturbation
 from bea.networks.sequence import expand, forward_changed, leaves, pull_back, replaced, shapes_of, trace
 from bea.numerics.arrays import flat
-from bea.reports.texts import listed, outlined, wrapped
+from bea.reports.texts import listed
 
 # Maps after the logits that leave the order of the classes as it is, so that attacks may work on the logits.
 OUTPUT_ACTIVATIONS = ("linear", "sigmoid", "softmax", "tanh")
-
-
-@dataclass(frozen=True, eq=False)
-class Linearisation:
-    """First-order expansion of the logits of a batch in weights and input (section 2.4).
-
-    ``logits(A + ΔA, x + Δx) ≈ logits + Σ_i S_i ΔA_i h_{i-1} + J Δx``, one sample at a time. Quantities that are the
-    same for every sample have a first axis of length one. A convolution meets one h_{i-1} at every position and adds
-    up ``S_i ΔA_i h_{i-1}`` over the positions; there h and S_i have one more axis, and h another one for its groups if
-    it has several (see ``bea.networks.positions``).
-
-    Attributes
-    ----------
-    logits : array (n, classes)
-        Or the activated outputs, when these were asked for.
-    inputs : list of arrays (n, columns_i), for convolutions (n, positions_i, columns_i)
-        h_{i-1}, what each weighted layer multiplies.
-    sensitivities : list of arrays (n or 1, classes, rows_i), for convolutions (n, classes, positions_i, rows_i)
-        S_i, the derivative of the logits with respect to A_i h_{i-1}.
-    jacobian : array (n or 1, classes, pixels)
-        J, the derivative of the logits with respect to the input, flattened.
-    """
-
-    logits: np.ndarray
-    inputs: list[np.ndarray]
-    sensitivities: list[np.ndarray]
-    jacobian: np.ndarray
-
-    def __repr__(self) -> str:
-        return wrapped(outlined(self))
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,36 +121,11 @@ class Network:
 
     def check_images(self, x, name="x") -> np.ndarray:
         """Return ``x`` as a float64 batch ``(n, *input_shape)``, or raise ``ValueError``."""
-        if np.iscomplexobj(x):
-            raise ValueError(f"{name}: expected real pixels, received complex ones")
-        x = np.asarray(x, dtype=float)
-        if x.shape[1:] != self.input_shape or x.ndim != len(self.input_shape) + 1:
-            raise ValueError(f"{name}: expected a batch of shape (n, {str(self.input_shape)[1:]}, received {x.shape}")
-        if not x.size:
-            return x
-        smallest, largest = x.min(), x.max()  # NaN if there is one
-        if not np.isfinite([smallest, largest]).all():
-            raise ValueError(f"{name}: expected finite pixels, received NaN or Inf in image {_first(~np.isfinite(x))}")
-        low, high = self.input_range or (-np.inf, np.inf)
-        if smallest < low or largest > high:
-            raise ValueError(
-                f"{name}: expected pixels between {low:g} and {high:g}, "
-                f"received values from {smallest:g} to {largest:g} (first in image {_first((x < low) | (x > high))})"
-            )
-        return x
+        return check_images(x, self.input_shape, self.input_range, name)
 
     def check_classes(self, values, n, name) -> np.ndarray:
         """Return ``values`` as n classes, one an image; or raise ``TypeError`` or ``ValueError``."""
-        values = np.asarray(values)
-        if not np.issubdtype(values.dtype, np.integer):
-            raise TypeError(f"{name}: expected integers, received {values.dtype}")
-        if values.shape != (n,):
-            raise ValueError(f"{name}: expected shape {(n,)}, one class an image, received {values.shape}")
-        if values.size and not (values.min() >= 0 and values.max() < self.classes):
-            raise ValueError(
-                f"{name}: expected classes from 0 to {self.classes - 1}, received {values.min()} to {values.max()}"
-            )
-        return values.astype(np.intp)
+        return check_classes(values, n, self.classes, name)
 
     def __call__(self, x) -> np.ndarray:
         """Return the logits (n, classes): the output of the last weighted layer, before any output activation."""
@@ -262,7 +209,7 @@ class Network:
         return cls._copied(reading_of(model), input_range)
 
     @classmethod
-    def from_torch(cls, module, input_shape, input_range=None) -> "Network":
+    def from_torch(cls, module, input_shape=None, input_range=None) -> "Network":
         """Convert a PyTorch module as it is in ``eval`` mode, and compare the copy with it on random inputs.
 
         Images are as the module takes them, (channels, height, width), and the columns of a dense layer are in its
@@ -270,10 +217,10 @@ class Network:
 
         Parameters
         ----------
-        module : torch.nn.Module
+        module : torch.nn.Module or torch.export.ExportedProgram
             One that ``torch.fx`` can trace: its ``forward`` does the same for every input.
-        input_shape : tuple of int
-            Shape of one input, without the axis of the samples; PyTorch does not store it.
+        input_shape : tuple of int, optional
+            Shape of one input, without the axis of the samples; only a programme stores it.
         input_range : pair of float, optional
             Smallest and largest pixel value.
 
@@ -352,8 +299,3 @@ class Network:
         if y.shape[1:] != self.input_shape or y.ndim != len(self.input_shape) + 1:
             raise ValueError(f"x: expected a batch of shape (n, {str(self.input_shape)[1:]}, received {y.shape}")
         return trace(self.layers, y)
-
-
-def _first(mask) -> int:
-    """Return the index of the first sample in which ``mask`` is true anywhere."""
-    return int(np.argmax(mask.reshape(len(mask), -1).any(axis=1)))

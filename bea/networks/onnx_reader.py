@@ -8,7 +8,8 @@ from bea.networks import translating
 from bea.networks.graph import Graph
 from bea.networks.layers import Activation, Readout
 from bea.networks.onnx_functions import GRID, Functions
-from bea.networks.onnx_operators import BATCH, KINDS, PLAIN, Model, Settings
+from bea.networks.onnx_node import BATCH, Model, Settings
+from bea.networks.onnx_operators import KINDS, PLAIN
 from bea.networks.reading import Reading, read
 
 INSTEAD = {
@@ -19,7 +20,7 @@ INSTEAD = {
     **dict.fromkeys(("Mul", "Concat", "Sub", "Max", "Min"), "sums of two paths (Add) as in residual blocks"),
     **dict.fromkeys(("Erf", "Div"), "GELU as one node: an export with operator set 20 or later"),
     **dict.fromkeys(("ConvTranspose", "Resize", "Upsample"), "images of the size that the network needs"),
-    **dict.fromkeys(("InstanceNormalization", "GroupNormalization"), "BatchNormalization or LayerNormalization"),
+    **dict.fromkeys(("LpNormalization", "RMSNormalization"), "BatchNormalization or LayerNormalization"),
     **dict.fromkeys(("TreeEnsembleClassifier", "SVMClassifier"), "a neural network or a logistic regression"),
     **dict.fromkeys(("QuantizeLinear", "DequantizeLinear", "QLinearConv"), "the model before its quantisation"),
 }
@@ -85,13 +86,9 @@ def reading_of(model) -> Reading:
     whole = evaluator([part for node in nodes for part in _padded_apart(onnx, node)], inputs, outputs)
 
     def compute(x):
-        size = fixed or len(x)
-        parts = [x[i : i + size] for i in range(0, len(x), size)]
-        parts = [np.resize(part, (size, *part.shape[1:])).astype(dtype) for part in parts]
-        found = [np.asarray(whole.run(None, {source: part})[0], dtype=float).reshape(size, -1) for part in parts]
-        return np.concatenate(found)[: len(x)]
+        return whole.run(None, {source: x.astype(dtype)})[0]
 
-    return read(known.graph, target, compute, 1e-4)  # single precision leaves about 1e-6
+    return read(known.graph, target, compute, 1e-4, fixed)  # single precision leaves about 1e-6
 
 
 def _padded_apart(onnx, node) -> list:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bea.networks.keras_writer import perturbed_copy
+from bea.networks import keras_writer, torch_writer
 from bea.numerics.arrays import image_norms
 from bea.reports.pictures import draw_changes, draw_shares
 from bea.reports.results import Report, first_few
@@ -86,7 +86,22 @@ class Perturbation(Report):
             For a model with other weights than those that were perturbed, or with weights that are not those of its
             dense layers and convolutions one by one, and for a sample that has no perturbation.
         """
-        return perturbed_copy(model, self, i)
+        return keras_writer.perturbed_copy(model, self, i)
+
+    def torch_model(self, module, i: int):
+        """Return a copy of the PyTorch module that was read, with the perturbed weights of sample ``i``.
+
+        In its precision, and in training or ``eval`` mode as it is. The image that goes with it is ``images[i]``.
+
+        Raises
+        ------
+        TypeError
+            For what is no module.
+        ValueError
+            For a module with other weights than those that were perturbed, or with weights that are not those of its
+            linear layers and convolutions one by one, and for a sample that has no perturbation.
+        """
+        return torch_writer.perturbed_copy(module, self, i)
 
     def columns(self) -> dict[str, np.ndarray]:
         """Return ``attained``, ``relative_norm`` = √objective, and the relative norms ``layer_1``, … and ``input``."""

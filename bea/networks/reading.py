@@ -42,6 +42,8 @@ class Reading:
         From a batch of inputs to the outputs of the model, an array.
     tolerance : float
         By how much its arithmetic may make the copy differ, relative to the largest output, or 1 if that is larger.
+    batch : int
+        How many samples the model takes at a time, 0 for any number.
     """
 
     layers: tuple
@@ -50,9 +52,10 @@ class Reading:
     ending: str
     outputs: Callable
     tolerance: float
+    batch: int = 0
 
 
-def read(graph: Graph, target: str, outputs: Callable, tolerance: float) -> Reading:
+def read(graph: Graph, target: str, outputs: Callable, tolerance: float, batch: int = 0) -> Reading:
     """Return the network that leads to a value of a graph.
 
     Raises
@@ -89,7 +92,7 @@ def read(graph: Graph, target: str, outputs: Callable, tolerance: float) -> Read
         activation, ending = "softmax", "one output"
     elif not layers or not isinstance(layers[-1], Dense | Readout):
         layers.append(Readout.identity(max(shape)))
-    return Reading(tuple(layers), graph.shape, activation, ending, outputs, tolerance)
+    return Reading(tuple(layers), graph.shape, activation, ending, outputs, tolerance, batch)
 
 
 def check_copy(net, reading: Reading) -> None:
@@ -101,7 +104,7 @@ def check_copy(net, reading: Reading) -> None:
     probe = _probe(net)
     outputs = 1 if reading.ending == "one output" else net.classes
     with np.errstate(over="ignore", invalid="ignore"):
-        theirs = np.asarray(reading.outputs(probe), dtype=float).reshape(len(probe), -1)
+        theirs = _outputs(reading, probe)
         if theirs.shape[1] != outputs:
             raise ValueError(f"model: expected {outputs} outputs as its copy has, received {theirs.shape[1]}")
         ours, theirs = _comparable(net, net(probe), theirs, reading.ending)
@@ -113,6 +116,14 @@ def check_copy(net, reading: Reading) -> None:
             f"{gap:.1e}, {np.count_nonzero(~finite)} of {finite.size} not finite: it computes something else than its "
             "layers say"
         )
+
+
+def _outputs(reading, x) -> np.ndarray:
+    """Return the outputs (n, …) of the model for x, as many samples at a time as it takes."""
+    size = reading.batch or len(x)
+    parts = [np.resize(x[i : i + size], (size, *x.shape[1:])) for i in range(0, len(x), size)]
+    found = [np.asarray(reading.outputs(part), dtype=float).reshape(size, -1) for part in parts]
+    return np.concatenate(found)[: len(x)]
 
 
 def _probe(net) -> np.ndarray:

@@ -1,20 +1,12 @@
-"""What modules, functions and methods of PyTorch do to a value of some shape, by their names.
+"""The modules, functions and methods of PyTorch that are known, by their names, and what the elementwise ones do.
 
 Names are in small letters, without underscores, and without the 1d or 2d that modules end in.
 """
 
-import math
-from dataclasses import dataclass
-
-import numpy as np
-
-from bea.networks import translating
+from bea.networks import torch_layers, torch_moves, translating
 from bea.networks.layers import Activation
-from bea.networks.normalisation import PReLU
-from bea.networks.reshaping import Permute
-from bea.networks.windows import AveragePool, MaxPool
+from bea.networks.torch_step import axes_of, numbers
 
-BATCH = -1  # what stands for the number of samples in a shape, so that ``x.view(x.size(0), …)`` can be read
 # Elementwise functions without settings, by what they are called in ``Activation``.
 PLAIN = {"abs": "abs", "exp": "exponential", "hardsigmoid": "hard_sigmoid", "hardswish": "hard_silu", "mish": "mish"}
 PLAIN |= {"logsigmoid": "log_sigmoid", "relu": "relu", "relu6": "relu6", "selu": "selu", "sigmoid": "sigmoid"}
@@ -27,223 +19,13 @@ ARITHMETIC = dict.fromkeys(SUMS, "Add") | dict.fromkeys(("sub", "isub"), "Sub") 
 ARITHMETIC |= dict.fromkeys(("div", "truediv", "itruediv"), "Div")
 
 
-@dataclass
-class Step:
-    """One call of a module, function or method.
-
-    Attributes
-    ----------
-    settings : dict
-        By the names that PyTorch gives them.
-    shape : tuple of int
-        Of the value that it acts on, without the axis of the samples.
-    where : str
-        How errors name it.
-    number : int
-        Among the arguments of a function, where the value stands.
-    """
-
-    settings: dict
-    shape: tuple[int, ...]
-    where: str
-    number: int = 0
-
-    def get(self, name, default=None):
-        """Return a setting, or the default where it is not given."""
-        found = self.settings.get(name, default)
-        return default if found is None else found
-
-    def array(self, name) -> np.ndarray | None:
-        """Return a parameter or buffer of a module in float64."""
-        return numbers(self.settings.get(name))
-
-
-def numbers(tensor) -> np.ndarray | None:
-    """Return a tensor as an array in float64; None for None."""
-    if tensor is None:
-        return None
-    return tensor.detach().cpu().double().numpy() if hasattr(tensor, "detach") else np.asarray(tensor, dtype=float)
-
-
-def _each(value, rank) -> list[int]:
-    """Return one number for each axis of a window."""
-    return [int(value)] * rank if np.ndim(value) == 0 else [int(each) for each in value]
-
-
-def _linear(step):
-    return translating.dense(step.array("weight"), step.array("bias"), step.shape)
-
-
-def _conv(step):
-    kernel = step.array("weight")
-    rank = kernel.ndim - 2
-    if step.get("padding_mode", "zeros") != "zeros":
-        raise ValueError(f"expected padding with zeros, received {step.get('padding_mode')}")
-    stride, dilation = (_each(step.get(name), rank) for name in ("stride", "dilation"))
-    padding = step.get("padding")
-    if padding == "same":
-        padding = translating.same_padding(step.shape[1:], kernel.shape[2:], [1] * rank, dilation)
-    else:
-        padding = [(side, side) for side in _each(0 if padding == "valid" else padding, rank)]
-    bias = step.array("bias")
-    return translating.convolution(kernel, bias, stride, padding, dilation, step.get("groups"), step.shape, True)
-
-
-def _batch_norm(step):
-    if step.settings.get("running_mean") is None:
-        raise ValueError("expected running statistics, received a batch normalisation without")
-    mean, variance, gain, offset = (step.array(name) for name in ("running_mean", "running_var", "weight", "bias"))
-    gain, offset = 1.0 if gain is None else gain, 0.0 if offset is None else offset
-    return translating.batch_norm(mean, variance, step.get("eps"), gain, offset, 0, step.shape)
-
-
-def _layer_norm(step):
-    sizes = tuple(step.get("normalized_shape"))
-    factor, shift = step.array("weight"), step.array("bias")
-    axes = list(range(len(step.shape) - len(sizes), len(step.shape)))
-    factor = np.ones(sizes) if factor is None else factor
-    shift = np.zeros(sizes) if shift is None else shift
-    return translating.layer_norm(axes, factor, shift, step.get("eps"), step.shape)
-
-
-def _pool(kind):
-    def convert(step):
-        rank = len(step.shape) - 1
-        size = _each(step.get("kernel_size"), rank)
-        stride = _each(step.get("stride") or size, rank)
-        padding = [(side, side) for side in _each(step.get("padding", 0), rank)]
-        if step.get("return_indices") or step.get("divisor_override") or {*_each(step.get("dilation", 1), rank)} != {1}:
-            raise ValueError("expected a pooling without dilation, indices or a divisor of its own")
-        count = kind is AveragePool and bool(step.get("count_include_pad", True))
-        if step.get("ceil_mode"):
-            found = translating.ceil_padding(step.shape[1:], size, stride, padding)
-            if count and found != padding:
-                raise ValueError("expected windows that fit, received ceil_mode with the padding counted in averages")
-            padding = found
-        options = {"count_padding": count} if kind is AveragePool else {}
-        return translating.pool(kind, size, stride, padding, step.shape, True, **options)
-
-    return convert
-
-
-def _adaptive(kind):
-    def convert(step):
-        lengths = step.shape[1:]
-        asked = step.get("output_size")
-        asked = [asked] * len(lengths) if np.ndim(asked) == 0 else list(asked)
-        sizes = [length if each is None else int(each) for each, length in zip(asked, lengths, strict=True)]
-        if set(sizes) == {1}:
-            name = "average" if kind is AveragePool else "max"
-            return translating.global_pool(name, list(range(1, len(step.shape))), True, step.shape)
-        if any(length % size for length, size in zip(lengths, sizes, strict=True)):
-            raise ValueError(f"expected sizes that divide {lengths}, received {sizes}: windows would differ in size")
-        windows = [length // size for length, size in zip(lengths, sizes, strict=True)]
-        return translating.pool(kind, windows, windows, [(0, 0)] * len(windows), step.shape, True)
-
-    return convert
-
-
-def _axes(given, shape) -> list[int]:
-    """Return axes of a batch as axes of one sample."""
-    rank = len(shape) + 1
-    axes = sorted(int(axis) % rank for axis in np.atleast_1d(given))
-    if 0 in axes:
-        raise ValueError(f"expected axes of one sample, received {given}")
-    return [axis - 1 for axis in axes]
-
-
-def _mean(kind):
-    def convert(step):
-        if step.get("dim") is None:
-            raise ValueError("expected axes to reduce, received none")
-        return translating.global_pool(kind, _axes(step.get("dim"), step.shape), bool(step.get("keepdim")), step.shape)
-
-    return convert
-
-
 def _softmax(logarithm):
     def convert(step):
         axis = step.settings.get("dim")
-        (axis,) = _axes(1 if axis is None else axis, step.shape)
+        (axis,) = axes_of(1 if axis is None else axis, step.shape)
         return translating.softmax(axis, step.shape, step.where, logarithm)
 
     return convert
-
-
-def _flatten(default):
-    """Return the converter; modules and functions of this name start at another axis unless told otherwise."""
-
-    def convert(step):
-        start, end = (int(step.get(name, axis)) for name, axis in (("start_dim", default), ("end_dim", -1)))
-        start, end = (axis % (len(step.shape) + 1) for axis in (start, end))
-        if not start:
-            raise ValueError("expected the samples to stay the first axis, received start_dim = 0")
-        sizes = (*step.shape[: start - 1], math.prod(step.shape[start - 1 : end]), *step.shape[end:])
-        return translating.reshaped(sizes, step.shape)
-
-    return convert
-
-
-def _unflatten(step):
-    (axis,) = _axes(step.get("dim"), step.shape)
-    inside = [int(size) for size in step.get("unflattened_size")]
-    if -1 in inside:
-        inside[inside.index(-1)] = step.shape[axis] // -math.prod(inside)
-    return translating.reshaped((*step.shape[:axis], *inside, *step.shape[axis + 1 :]), step.shape)
-
-
-def _view(step):
-    sizes = step.get("all") or [step.get("shape", step.get("size"))]
-    sizes = sizes[0] if isinstance(sizes[0], tuple | list) else sizes
-    if any(not isinstance(size, int) for size in sizes):
-        raise ValueError(f"expected whole numbers as sizes, received {sizes}")
-    first, *target = sizes
-    whole = -1 not in target and math.prod(target) == math.prod(step.shape)
-    if first != BATCH or not target or not (whole or -1 in target):
-        raise ValueError(
-            f"expected the samples to stay the first axis, as in x.view(x.size(0), …), received {sizes} for samples of "
-            f"shape {step.shape}"
-        )
-    return translating.reshaped(target, step.shape)
-
-
-def _permute(step):
-    order = step.get("all") or step.get("dims")
-    order = order[0] if isinstance(order[0], tuple | list) else order
-    order = [int(axis) % (len(step.shape) + 1) for axis in order]
-    if order[0] != 0:
-        raise ValueError(f"expected the samples to stay the first axis, received {order}")
-    return (Permute([axis - 1 for axis in order[1:]]),)
-
-
-def _transpose(step):
-    one, other = (_axes(step.get(name), step.shape)[0] for name in ("dim0", "dim1"))
-    order = list(range(len(step.shape)))
-    order[one], order[other] = other, one
-    return (Permute(order),)
-
-
-def _squeeze(step):
-    if step.get("dim") is None:
-        raise ValueError("expected the axis to squeeze, received none")
-    axes = [axis for axis in _axes(step.get("dim"), step.shape) if step.shape[axis] == 1]
-    return translating.reshaped([size for axis, size in enumerate(step.shape) if axis not in axes], step.shape)
-
-
-def _unsqueeze(step):
-    (axis,) = _axes(step.get("dim"), range(len(step.shape) + 1))
-    return translating.reshaped((*step.shape[:axis], 1, *step.shape[axis:]), step.shape)
-
-
-def _pad(step):
-    pads, value = step.get("pad", step.get("padding")), step.get("value", 0.0)
-    if step.get("mode", "constant") != "constant" or value:
-        raise ValueError(f"expected padding with zeros, received {step.get('mode', 'constant')} {value}")
-    pads = _each(pads, 2 * (len(step.shape) - 1))
-    if len(pads) % 2 or len(pads) // 2 > len(step.shape):
-        raise ValueError(f"expected pairs of padding, the last axis first, received {pads}")
-    sides = list(zip(pads[::2], pads[1::2], strict=True))[::-1]
-    return translating.padded([(0, 0)] * (len(step.shape) - len(sides)) + sides, step.shape)
 
 
 def _softplus(step):
@@ -267,11 +49,6 @@ def _with(name, setting, default):
 
 def _gelu(step):
     return (Activation("gelu_tanh" if step.get("approximate", "none") == "tanh" else "gelu"),)
-
-
-def _prelu(step):
-    slopes = step.array("weight")
-    return (PReLU(slopes[0] if slopes.size == 1 else translating.along(slopes, 0, step.shape)),)
 
 
 def _affine(name):
@@ -298,28 +75,6 @@ def _clip(low, high):
     return convert
 
 
-# The names of the arguments of functions and methods behind the tensor.
-POOLING = ("kernel_size", "stride", "padding")
-ARGUMENTS = {
-    **dict.fromkeys(("adaptiveavgpool1d", "adaptiveavgpool2d"), ("output_size",)),
-    **dict.fromkeys(("adaptivemaxpool1d", "adaptivemaxpool2d"), ("output_size", "return_indices")),
-    **dict.fromkeys(("avgpool1d", "avgpool2d"), (*POOLING, "ceil_mode", "count_include_pad", "divisor_override")),
-    **dict.fromkeys(("maxpool1d", "maxpool2d"), (*POOLING, "dilation", "ceil_mode", "return_indices")),
-    **dict.fromkeys(("celu", "elu"), ("alpha",)),
-    **dict.fromkeys(("clamp", "clip"), ("min", "max")),
-    **dict.fromkeys(("hardshrink", "softshrink"), ("lambd",)),
-    **dict.fromkeys(("logsoftmax", "softmax", "squeeze", "unsqueeze"), ("dim",)),
-    **dict.fromkeys(("amax", "mean"), ("dim", "keepdim")),
-    "flatten": ("start_dim", "end_dim"),
-    "gelu": ("approximate",),
-    "hardtanh": ("min_val", "max_val"),
-    "leakyrelu": ("negative_slope",),
-    "pad": ("pad", "mode", "value"),
-    "softplus": ("beta", "threshold"),
-    "threshold": ("threshold", "value"),
-    "transpose": ("dim0", "dim1"),
-    "unflatten": ("dim", "unflattened_size"),
-}
 SHARED = {
     "celu": _elu("celu"),
     "elu": _elu("elu"),
@@ -332,37 +87,28 @@ SHARED = {
     "softplus": _softplus,
     "softshrink": _with("soft_shrink", "lambd", 0.5),
     "threshold": lambda step: (Activation("threshold", (float(step.get("threshold")), float(step.get("value")))),),
-    "unflatten": _unflatten,
 }
 # Of modules, whose names have lost the 1d or 2d at their end.
-MODULES = SHARED | {
-    "adaptiveavgpool": _adaptive(AveragePool),
-    "adaptivemaxpool": _adaptive(MaxPool),
-    "avgpool": _pool(AveragePool),
-    "batchnorm": _batch_norm,
-    "constantpad": _pad,
-    "conv": _conv,
-    "flatten": _flatten(1),
-    "layernorm": _layer_norm,
-    "linear": _linear,
-    "maxpool": _pool(MaxPool),
-    "prelu": _prelu,
-    "zeropad": _pad,
-}
-FUNCTIONS = SHARED | {
+MODULES = SHARED | torch_layers.MODULES | torch_moves.MODULES
+FUNCTIONS = {
+    **SHARED,
     **{name: _affine(operation) for name, operation in ARITHMETIC.items()},
-    **dict.fromkeys(("adaptiveavgpool1d", "adaptiveavgpool2d"), _adaptive(AveragePool)),
-    **dict.fromkeys(("adaptivemaxpool1d", "adaptivemaxpool2d"), _adaptive(MaxPool)),
-    **dict.fromkeys(("avgpool1d", "avgpool2d"), _pool(AveragePool)),
-    **dict.fromkeys(("maxpool1d", "maxpool2d"), _pool(MaxPool)),
     **dict.fromkeys(("clamp", "clip"), _clip(("min", None), ("max", None))),
-    **dict.fromkeys(("reshape", "view"), _view),
-    "amax": _mean("max"),
-    "flatten": _flatten(0),
-    "mean": _mean("average"),
-    "pad": _pad,
-    "permute": _permute,
-    "squeeze": _squeeze,
-    "transpose": _transpose,
-    "unsqueeze": _unsqueeze,
+    **torch_layers.FUNCTIONS,
+    **torch_moves.FUNCTIONS,
 }
+# The names of the arguments of functions and methods behind the tensor.
+ARGUMENTS = {
+    **dict.fromkeys(("celu", "elu"), ("alpha",)),
+    **dict.fromkeys(("clamp", "clip"), ("min", "max")),
+    **dict.fromkeys(("hardshrink", "softshrink"), ("lambd",)),
+    **dict.fromkeys(("logsoftmax", "softmax"), ("dim",)),
+    "gelu": ("approximate",),
+    "hardtanh": ("min_val", "max_val"),
+    "leakyrelu": ("negative_slope",),
+    "softplus": ("beta", "threshold"),
+    "threshold": ("threshold", "value"),
+    **torch_layers.ARGUMENTS,
+    **torch_moves.ARGUMENTS,
+}
+EXPORTED = torch_layers.EXPORTED

@@ -8,7 +8,9 @@ import numpy as np
 from bea.networks.graph import Graph
 from bea.networks.layers import Activation
 from bea.networks.reading import Reading, read
-from bea.networks.torch_calls import ARGUMENTS, ARITHMETIC, BATCH, FUNCTIONS, MODULES, NOTHING, PLAIN, SUMS, Step
+from bea.networks.torch_calls import ARGUMENTS, ARITHMETIC, EXPORTED, FUNCTIONS, MODULES, NOTHING, PLAIN, SUMS
+from bea.networks.torch_moves import BATCH
+from bea.networks.torch_step import Step
 
 # What would work instead of what has no counterpart.
 INSTEAD = {
@@ -18,19 +20,18 @@ INSTEAD = {
         "a network of dense or convolution layers that takes numbers",
     ),
     **dict.fromkeys(("cat", "concat", "stack", "mul", "sub"), "sums of two paths (+) as in residual blocks"),
-    **dict.fromkeys(("groupnorm", "instancenorm", "rmsnorm"), "BatchNorm or LayerNorm"),
+    "rmsnorm": "BatchNorm, GroupNorm or LayerNorm",
     **dict.fromkeys(("convtranspose", "upsample", "interpolate"), "images of the size that the network needs"),
-    **dict.fromkeys(("linear", "conv", "batchnorm"), "a module of torch.nn in place of the function"),
 }
 
 
 def reading_of(module, input_shape) -> Reading:
-    """Return what a PyTorch module does in ``eval`` mode to inputs of a shape.
+    """Return what a PyTorch module does in ``eval`` mode to inputs of a shape, or what an exported programme does.
 
     Raises
     ------
     TypeError
-        For what is no module.
+        For what is neither.
     ValueError
         For a module that cannot be traced, for a part that has no counterpart, naming it and what would work, and for a
         graph of another form than a sequence of layers and residual blocks.
@@ -38,12 +39,22 @@ def reading_of(module, input_shape) -> Reading:
     import torch
     from torch import fx
 
-    if not isinstance(module, torch.nn.Module):
-        raise TypeError(f"module: expected a torch.nn.Module, received a {type(module).__name__}")
+    batch = 0
+    if type(module).__name__ == "ExportedProgram":  # a class that takes long to import
+        batch, *shape = module.example_inputs[0][0].shape
+        if input_shape is not None and tuple(input_shape) != tuple(shape):
+            raise ValueError(f"input_shape: expected that of the programme, {tuple(shape)}, received {input_shape!r}")
+        module, input_shape = module.module(), shape
+    elif not isinstance(module, torch.nn.Module):
+        raise TypeError(
+            f"module: expected a torch.nn.Module or an exported programme, received a {type(module).__name__}"
+        )
     if not input_shape or not all(isinstance(size, int | np.integer) and size >= 1 for size in input_shape):
         raise ValueError(f"input_shape: expected the sizes of one input, received {input_shape!r}")
     # A copy in double precision: the comparison can be sharp, and the module stays as it is.
-    module = copy.deepcopy(module).eval().double().cpu()
+    module = copy.deepcopy(module).double().cpu()
+    if not batch:
+        module.eval()  # a programme knows no other mode
     try:
         if fx.Tracer().is_leaf_module(module, ""):
             module = torch.nn.Sequential(module)
@@ -56,21 +67,21 @@ def reading_of(module, input_shape) -> Reading:
             f"one that it cannot trace ({reason})"
         ) from None
     graph = Graph("input", tuple(int(size) for size in input_shape))
-    target = _Trace(module, graph, torch).run(traced.nodes)
+    target = _Trace(module, graph, batch).run(traced.nodes)
 
     def compute(x):
         with torch.no_grad():
             return module(torch.tensor(x, dtype=torch.float64)).numpy()
 
-    return read(graph, target, compute, 1e-6)  # Softplus is linear from 20 on, which makes 2e-9
+    return read(graph, target, compute, 1e-6, batch)  # Softplus is linear from 20 on, which makes 2e-9
 
 
 class _Trace:
     """The nodes of a traced module, one after the other; what each of them stands for is a value or a constant."""
 
-    def __init__(self, module, graph, torch):
-        self.module, self.graph, self.torch = module, graph, torch
-        self.constants, self.used = {}, {}
+    def __init__(self, module, graph, batch):
+        self.module, self.graph, self.batch = module, graph, batch
+        self.constants, self.used, self.weights = {}, {}, {}
 
     def run(self, nodes) -> str:
         """Put all nodes down and return the name of the output."""
@@ -81,6 +92,8 @@ class _Trace:
                 self.used["input"] = node
             elif node.op == "get_attr":
                 self.constants[node] = operator.attrgetter(node.target)(self.module)
+            elif getattr(node.target, "__name__", "") == "_assert":  # what an exported programme asks of its inputs
+                continue
             elif node.op == "output":
                 if not self._is_value(node.args[0]):
                     raise ValueError("model: expected one output, received several or a constant one")
@@ -129,16 +142,16 @@ class _Trace:
         names |= {*vars(module), *dict(module.named_parameters(recurse=False)), *dict(module.named_buffers())}
         names |= {"weight", "bias"} if hasattr(module, "parametrizations") else set()
         settings = {name: getattr(module, name) for name in names if hasattr(module, name)}
-        name = _plain_name(kind.removesuffix("1d").removesuffix("2d"))
+        name = _plain_name(kind.removeprefix("Parametrized").removesuffix("1d").removesuffix("2d"))
         self._convert(node, values, name, settings, where, MODULES)
 
     def _function(self, node, values, arguments) -> None:
-        name = node.target if isinstance(node.target, str) else node.target.__name__
+        name, _, overload = (node.target if isinstance(node.target, str) else node.target.__name__).partition(".")
         where = f"{'method' if node.op == 'call_method' else 'function'} {name} ({node.name})"
         source = values[0]
         shape = (BATCH, *self.graph.values[self._name(source)].shape)
         # What only asks for the shape.
-        if name == "size":
+        if name in ("size", "sym_size"):
             axis = self._constant(node.args[1:])
             self.constants[node] = shape[axis[0]] if axis else shape
             return
@@ -152,14 +165,19 @@ class _Trace:
         if len(values) == 1 and name in ARITHMETIC:
             settings |= {"other": others[0] if others else settings.get("other")}
         else:
-            settings |= dict(zip(ARGUMENTS.get(name, ()), others, strict=False))
+            names = (overload and EXPORTED.get(name)) or ARGUMENTS.get(name, ())
+            settings |= dict(zip(names, others, strict=False))
             settings["all"] = others
+            if overload and name in ("reshape", "view") and others[0][0] == self.batch:
+                settings["all"] = [[BATCH, *others[0][1:]]]  # written with the number of samples of the example
         self._convert(node, values, name, settings, where, FUNCTIONS, first)
 
     def _convert(self, node, values, name, settings, where, kinds, first=0) -> None:
         inputs = [self._name(each) for each in values]
         step = Step(settings, self.graph.values[inputs[0]].shape, where, first)
         try:
+            if name.startswith(("linear", "conv")) and name in kinds:
+                self._use(settings.get("weight"))
             if len(inputs) > 1:
                 if name not in SUMS or settings.get("alpha", 1) != 1 or len(inputs) > 2:
                     raise NotImplementedError
@@ -178,6 +196,12 @@ class _Trace:
         except ValueError as error:
             raise ValueError(f"model: {where}: {error}") from None
         self.graph.put(node.name, inputs, layers, where)
+
+    def _use(self, weight) -> None:
+        """Note the weights of a layer; two layers of a network cannot have the same."""
+        if id(weight) in self.weights:
+            raise ValueError("expected weights of its own, received those of another layer")
+        self.weights[id(weight)] = weight  # kept, so that no other array gets its number
 
 
 def _plain_name(name) -> str:

@@ -122,6 +122,28 @@ def layer_norm(axes, factor, shift, epsilon, shape) -> tuple:
     return Permute(order), layer, Permute(np.argsort(order).tolist())
 
 
+def group_norm(groups, factor, shift, epsilon, axis, shape) -> tuple:
+    """Return group normalisation: of the channels, an axis of ``shape``, each of ``groups`` parts with all its places.
+
+    It is the layer normalisation of each part; then come factor and shift of every channel. As many groups as channels
+    make instance normalisation.
+    """
+    channels = shape[axis]
+    if not 0 < groups <= channels or channels % groups:
+        raise ValueError(f"expected a number of groups that divides {channels} channels, received {groups}")
+    size = math.prod(shape) // groups
+    order = [axis, *(other for other in range(len(shape)) if other != axis)]
+    factor, shift = (along(np.broadcast_to(array, channels), axis, shape) for array in (factor, shift))
+    return (
+        Permute(order),
+        Reshape((groups, size)),
+        LayerNormalization(np.ones(size), np.zeros(size), epsilon),
+        *reshaped([shape[each] for each in order], (groups, size)),
+        Permute(np.argsort(order).tolist()),
+        Scale(factor, shift),
+    )
+
+
 def global_pool(kind, axes, keep, shape) -> tuple:
     """Return the mean or the largest entry over all axes of ``shape`` but one, with ``keep`` as axes of length one."""
     layer = {"average": GlobalAveragePool, "max": GlobalMaxPool}[kind]()

@@ -73,8 +73,8 @@ def one_interval(own: pd.DataFrame, images: int, away: pd.DataFrame) -> Outcome:
     odd, rays = int(own["odd"].sum()), len(own) * images
     return Outcome(
         CONTRADICTED if odd else UNDECIDED if left else CORRECTED if right else REPRODUCED,
-        f"{odd} exceptions among {rays} rays of {len(own)} one-epoch networks, {left} unresolved; {len(away)} on the "
-        f"other networks, {'all' if right == len(away) else right} confirmed in Keras",
+        f"{odd} exceptions among {rays} unclipped rays of {len(own)} one-epoch networks, {left} unresolved; "
+        f"{len(away)} on the other networks, {'all' if right == len(away) else right} confirmed in Keras",
         "sampled",
         f"These are networks of the report's kind; its own is not available. On each of our {rays - left} resolved "
         "rays all changes were found, by bounds that leave room for rounding but are not proved to contain it. "

@@ -143,7 +143,7 @@ def test_an_image_that_returns_is_found_and_confirmed_in_keras():
         Activation("relu"),
         Dense(np.array([[-5.0, 10, 1], [0, 0, 0]])),
     ]
-    net, x, label = Network(layers, (1,), "softmax"), np.zeros((1, 1)), np.array([0])
+    net, x, label = Network(layers, (1,), "softmax", (0.0, 1.0)), np.zeros((1, 1)), np.array([0])
     odd, unresolved = study.changes_along("n", net, x, label, clip=False, away=True)
     assert unresolved == 0
     np.testing.assert_allclose(odd[0].places, [0.1, 0.4], atol=1e-6)
