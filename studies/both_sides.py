@@ -70,6 +70,16 @@ def enclosed(nets: Mapping[str, Network], x, *, margin: float, candidates: int) 
     return pd.concat(frames, ignore_index=True).assign(share=lambda t: t.lower / t.upper)
 
 
+def middles(table: pd.DataFrame) -> pd.DataFrame:
+    """Return, for every network and part of ``enclosed``: ``net``, ``part``, ``key`` ("tanh_all_weights"), quantiles.
+
+    These are ``low`` (5%), ``median`` and ``high`` (95%) of proved over attack.
+    """
+    by = table.groupby(["net", "part"], sort=False).share.quantile([0.05, 0.5, 0.95]).unstack()
+    found = by.set_axis(["low", "median", "high"], axis=1).reset_index()
+    return found.assign(key=(found.net.str.rpartition("-")[0] + "_" + found.part).str.replace("[- ]", "_", regex=True))
+
+
 def weakest(table: pd.DataFrame) -> pd.DataFrame:
     """Say which layer alone is changed least, by the attack, and whether it is proved that no other needs less.
 
@@ -110,6 +120,21 @@ def shortest(nets: Mapping[str, Network], x, labels, gaps: Mapping[str, float], 
             }  # fmt: skip
             frames.append(pd.DataFrame(columns | {"optimal": columns["length"] * (1 - gaps[name]) <= ends.lower}))
     return pd.concat(frames, ignore_index=True).assign(over=lambda t: t.length / t.lower - 1)
+
+
+def settled(table: pd.DataFrame, close: float) -> pd.DataFrame:
+    """Sum up what ``shortest`` says of the attacks by backward error: a row a network.
+
+    Columns: ``kind`` of the network, ``images``, ``optimal``, means of ``lower`` and ``upper``, by how much these are
+    ``apart``, ``most`` nodes, ``shorter`` (changes found that are shorter than the attack's by more than ``close``).
+    """
+    own = table[table.attack == "backward error"]
+    own = own.assign(shorter=own.upper < own.length * (1 - close), kind=own.net.str.rpartition("-")[0])
+    sums = own.groupby("kind", sort=False).agg(
+        images=("image", "size"), optimal=("optimal", "sum"), lower=("lower", "mean"), upper=("upper", "mean"),
+        most=("nodes", "max"), shorter=("shorter", "sum"),
+    ).reset_index()  # fmt: skip
+    return sums.assign(apart=sums.upper / sums.lower - 1)
 
 
 def attacks_measured(table: pd.DataFrame) -> pd.DataFrame:

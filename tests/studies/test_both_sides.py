@@ -82,6 +82,22 @@ def test_attacks_are_measured_by_what_is_proved(nets):
     assert measured.most["L-BFGS"] > measured.most["backward error"]
 
 
+def test_what_is_enclosed_is_summed_up():
+    """Quantiles by part, with a key for prose; means and counts of the one attack that the enclosure starts from."""
+    shares = pd.DataFrame({"net": "tanh-tanh-0", "part": "all weights", "share": np.linspace(0.5, 1.0, 101)})
+    (row,) = study.middles(shares).itertuples()
+    assert (row.key, row.low, row.median, row.high) == (
+        "tanh_tanh_all_weights",
+        *map(pytest.approx, (0.525, 0.75, 0.975)),
+    )
+    rows = [("relu-0", 0, "backward error", 1.0, 0.9, 1.0, 5, False), ("relu-0", 1, "backward error", 2.0, 1.5, 1.6, 9, False),
+            ("relu-0", 0, "L-BFGS", 3.0, 0.9, 1.0, 5, False)]  # fmt: skip
+    columns = ["net", "image", "attack", "length", "lower", "upper", "nodes", "optimal"]
+    (row,) = study.settled(pd.DataFrame(rows, columns=columns), 0.01).itertuples()
+    assert (row.kind, row.images, row.optimal, row.most, row.shorter) == ("relu", 2, 0, 9, 1)
+    assert (row.lower, row.upper, row.apart) == pytest.approx((1.2, 1.3, 1 / 12))
+
+
 def test_lengths_are_of_changes_that_win(nets):
     """The length of every attack is that of a change after which the class is another."""
     net, x = nets["affine-0"], random_images(RNG(6), nets["affine-0"], 4)
