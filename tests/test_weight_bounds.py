@@ -7,7 +7,7 @@ from itertools import accumulate
 import numpy as np
 import pytest
 
-from bea import Activation, Dense, Network, attack, lower_bound
+from bea import Activation, Dense, Network, Residual, attack, lower_bound
 from bea.backward.closed_form import changing
 from bea.bounds import weight_ball, weight_lipschitz, weight_quadratic
 from bea.bounds.ball_dense import local_bound
@@ -300,6 +300,22 @@ def test_constants_bound_networks_for_images(name):
         assert (bound.radius > 0).all()
         known = attack(net, x, bound.rival, on, method="converged", margin=1e-7)
         assert (bound.radius**2 <= known.objective)[known.success].all()
+
+
+def test_constants_bound_paths_that_meet_again():
+    """A change within a path, before it or behind it; the ball does not cover it, and says so."""
+    net = random_network(RNG(16), [(5, "tanh")], 4, (6,))
+    inner = random_network(RNG(17), [(3, "sigmoid")], 5, (5,)).layers
+    net = replace(net, layers=(*net.layers[:2], Residual(inner), *net.layers[2:]))
+    x = random_images(RNG(18), net, 6)
+    for on in [(1,), (2,), (3, "input"), (4,), "both"]:
+        bound = lower_bound(net, x, on=on)
+        known = attack(net, x, bound.rival, on, method="converged", margin=1e-7)
+        ratio = (bound.radius / np.sqrt(known.objective))[known.success]
+        assert ((ratio > 0.05) & (ratio <= 1.0)).all()
+        assert len(ratio) > 1
+    with pytest.raises(ValueError, match=r"expected no other paths .* received a Residual as layers\[2\]"):
+        lower_bound(net, x, on=(2,), method="local")
 
 
 @pytest.mark.parametrize("groups", [1, 2])
