@@ -9,7 +9,7 @@ import pytest
 
 from bea import Activation, Dense, Network, Residual, attack, lower_bound
 from bea.backward.closed_form import changing
-from bea.bounds import weight_ball, weight_lipschitz, weight_quadratic
+from bea.bounds import ball_quadratic, weight_ball, weight_lipschitz, weight_quadratic
 from bea.bounds.ball_dense import local_bound
 from bea.bounds.weight_lipschitz import changed_length
 from oracles import image_network, random_convolution, random_images, random_network
@@ -172,30 +172,30 @@ def test_the_last_layer_takes_no_more_than_its_quadratic_says():
             assert size or np.abs(above).max() < 1e-10
 
 
-@pytest.mark.parametrize("last", [False, True])
-def test_a_quadratic_goes_through_an_activation_and_leaves_other_numbers_alone(last):
+@pytest.mark.parametrize("diagonal", [False, True])
+def test_a_quadratic_goes_through_an_activation_and_leaves_other_numbers_alone(diagonal):
     """D3 with further numbers (W4), at random v' and slopes within their sectors, their ends among them."""
     rng = RNG(5)
     N = rng.standard_normal((500, 7, 3))
-    N = rng.random((500, 7)) if last else N @ N.swapaxes(1, 2)
+    N = rng.random((500, 7)) if diagonal else N @ N.swapaxes(1, 2)
     middle, half = rng.uniform(-1, 1, (500, 4)), rng.uniform(0, 1, (500, 4)) * (rng.random((500, 4)) < 0.7)
-    through = weight_quadratic._through_last if last else weight_quadratic._through
-    Q, least = through(N, middle, half, rng.uniform(0, 3, (500, 4))), np.full(500, np.inf)
+    Q, least = weight_quadratic._through(N, middle, half, rng.uniform(0, 3, (500, 4))), np.full(500, np.inf)
     for _ in range(500):
         v, rest = rng.standard_normal((500, 4)), rng.standard_normal((500, 3))
         y = np.hstack([v * (middle + half * np.clip(2 * rng.standard_normal((500, 4)), -1, 1)), rest])
         v = np.hstack([v, rest])
-        under = np.sum(N * y * y, axis=1) if last else np.vecdot(y, np.matvec(N, y))
-        least = np.minimum(least, (np.vecdot(v, np.matvec(Q, v)) - under) / np.vecdot(v, v))
+        under = np.sum(N * y * y, axis=1) if diagonal else np.vecdot(y, np.matvec(N, y))
+        over = np.sum(Q * v * v, axis=1) if diagonal else np.vecdot(v, np.matvec(Q, v))
+        least = np.minimum(least, (over - under) / np.vecdot(v, v))
     assert least.min() > -1e-9
     assert np.median(least) < 1.0
 
 
-def _ranges_without_new_directions(ball, v, r, added):
+def _ranges_without_new_directions(ball, v, r):
     def none(found):
-        added(found)
+        ball.added(found)
 
-    return inputs_in_ball(ball, v, r, none)
+    return inputs_in_ball(replace(ball, added=none), v, r)
 
 
 def _length_at_the_image(stage, image, inputs, moved):
@@ -208,7 +208,7 @@ def _without_curvature(known, d, h, t):
 
 
 handed_on, inputs_in_ball, scale = weight_ball._handed_on, weight_ball.inputs_in_ball, weight_ball.WeightBall.scale
-last_layer, ball_minimum = weight_quadratic._last_layer, weight_quadratic.ball_minimum
+last_layer, diagonal_minimum = weight_quadratic._last_layer, ball_quadratic.diagonal_minimum
 MUTANTS = {  # what each forgets
     "the bias in the length of the image": (weight_ball, "image_norms", lambda h: np.linalg.norm(h[:, :-1], axis=1)),
     "the bias in the last length": (weight_quadratic, "_length", lambda known, h: np.linalg.norm(h, axis=1)),
@@ -217,7 +217,7 @@ MUTANTS = {  # what each forgets
     "that the image grows in the ball": (weight_ball.WeightBall, "scale", lambda ball, r: scale(ball, 0.0 * r)),
     "that ranges widen by changes behind the first": (weight_ball, "inputs_in_ball", _ranges_without_new_directions),
     "that a length bends": (weight_quadratic, "_last_layer", _without_curvature),
-    "a hundredth of the ball": (weight_quadratic, "ball_minimum", lambda k, g, H, r: ball_minimum(k, g, H, 0.99 * r)),
+    "a hundredth of the ball": (ball_quadratic, "diagonal_minimum", lambda *a: diagonal_minimum(*a[:3], 0.99 * a[3])),
 }
 
 
