@@ -90,23 +90,21 @@ def least_found(net, x, on, r, i, j, rng, steps=25):
     return least
 
 
-def contradictions(seed, found=lower_bound):
+def contradictions(seed):
     """How many changes within the radii of a network change the class, and the ratios of radii to attacks.
 
-    Changes are attacks on two classes, and descent in the network itself.
+    Changes are attacks on both other classes, and descent in the network itself.
     """
     net, x, on = some_network(seed)
-    own, rng = net.classify(x), RNG((2, seed))
-    bound, count, ratios = found(net, x, on=on, method="local"), 0, []
-    for other in (1, 2):
-        rival = (own + other) % 3
-        each = found(net, x, on=on, method="local", rival=rival).radius
-        known = attack(net, x, rival, on, method="converged", margin=1e-7)
-        length = np.sqrt(known.objective)
-        count += np.sum(known.success & (length < np.maximum(bound.radius, each)))
-        count += np.sum(least_found(net, x, on, np.maximum(bound.radius, each), own, rival, rng) < 0.0)
-        ratios.extend((each / length)[known.success & (length > 0.0)])
-    return count, ratios
+    bound, own = lower_bound(net, x, on=on, method="local").radius, net.classify(x)
+    x, bound, own = np.concatenate([x, x]), np.tile(bound, 2), np.tile(own, 2)
+    rival = (own + np.repeat([1, 2], IMAGES)) % 3
+    each = lower_bound(net, x, on=on, method="local", rival=rival).radius
+    known = attack(net, x, rival, on, method="converged", margin=1e-7)
+    length, radius = np.sqrt(known.objective), np.maximum(bound, each)
+    left = least_found(net, x, on, radius, own, rival, RNG((2, seed)))
+    some = known.success & (length > 0.0)
+    return np.sum(known.success & (length < radius)) + np.sum(left < 0.0), (each / length)[some]
 
 
 def test_no_change_within_the_radius_changes_the_class():
