@@ -1,17 +1,18 @@
-"""Proven bounds of changes of the weights against converged attacks, on test images and on random networks.
+"""Proven bounds of changes of the weights against converged attacks, on test images.
 
 Run with ``.venv/bin/python -m benchmarks.weight_bounds`` after ``make book``; name networks to try fewer of them, and
 give ``--images`` for fewer images. For every part that may change it prints how often the attack on the class that
-limits the bound is smaller than the bound, which must be never, the median and the tenth percentile of their ratio, in
-how many cases they are one per cent apart at most, and the time that the bound takes.
+limits the bound is smaller than the bound, which must be never; the ratio of the two, and how often it is above 0.99;
+and the time that a processor spends on the bound of an image.
 """
 
 import argparse
+import time
 
 import numpy as np
 
 from bea import Network, attack, lower_bound
-from benchmarks.shared import NETWORKS, timed
+from benchmarks.shared import NETWORKS
 from lab import datasets
 
 NAMES = ("one_layer-0", "tanh-0", "tanh-tanh-0", "relu-0")
@@ -20,14 +21,15 @@ PARTS = ((1,), "weights", "both")
 
 def compare(net, x, on) -> str:
     """Return a line about the bounds of images and the attacks on them."""
-    bound, seconds = timed(lambda: lower_bound(net, x, on=on, method="local"))
-    found, attacked = timed(lambda: attack(net, x, bound.rival, on, method="converged", margin=1e-7))
+    start = time.process_time()
+    bound = lower_bound(net, x, on=on, method="local")
+    seconds = time.process_time() - start
+    found = attack(net, x, bound.rival, on, method="converged", margin=1e-7)
     ratio = (bound.radius / np.sqrt(found.objective))[found.success]
     return (
-        f"{np.sum(ratio > 1.0)} contradictions in {len(ratio)} of {len(x)}, ratio {np.median(ratio):.4f} in the "
-        f"median, {np.quantile(ratio, 0.1):.4f} at 10 %, {ratio.min():.4f} at least, {np.mean(ratio > 0.99):.1%} above "
-        f"0.99; "
-        f"{1e3 * seconds / len(x):.1f} ms each, the attack {1e3 * attacked / len(x):.1f} ms"
+        f"{np.sum(ratio > 1.0)} contradictions in {len(ratio)} of {len(x)}; ratio {np.median(ratio):.4f} (median), "
+        f"{np.quantile(ratio, 0.1):.4f} (10 %), {ratio.min():.4f} (least), above 0.99 in {np.mean(ratio > 0.99):.1%}; "
+        f"{1e3 * seconds / len(x):.1f} ms"
     )
 
 

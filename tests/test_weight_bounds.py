@@ -7,9 +7,9 @@ from itertools import accumulate
 import numpy as np
 import pytest
 
-from bea import Activation, Dense, Network, attack, lower_bound
+from bea import Activation, Dense, Network, Residual, attack, lower_bound
 from bea.backward.closed_form import changing
-from bea.bounds import weight_ball, weight_lipschitz, weight_quadratic
+from bea.bounds import ball_quadratic, weight_ball, weight_lipschitz, weight_quadratic
 from bea.bounds.ball_dense import local_bound
 from bea.bounds.weight_lipschitz import changed_length
 from oracles import image_network, random_convolution, random_images, random_network
@@ -90,23 +90,21 @@ def least_found(net, x, on, r, i, j, rng, steps=25):
     return least
 
 
-def contradictions(seed, found=lower_bound):
+def contradictions(seed):
     """How many changes within the radii of a network change the class, and the ratios of radii to attacks.
 
-    Changes are attacks on two classes, and descent in the network itself.
+    Changes are attacks on both other classes, and descent in the network itself.
     """
     net, x, on = some_network(seed)
-    own, rng = net.classify(x), RNG((2, seed))
-    bound, count, ratios = found(net, x, on=on, method="local"), 0, []
-    for other in (1, 2):
-        rival = (own + other) % 3
-        each = found(net, x, on=on, method="local", rival=rival).radius
-        known = attack(net, x, rival, on, method="converged", margin=1e-7)
-        length = np.sqrt(known.objective)
-        count += np.sum(known.success & (length < np.maximum(bound.radius, each)))
-        count += np.sum(least_found(net, x, on, np.maximum(bound.radius, each), own, rival, rng) < 0.0)
-        ratios.extend((each / length)[known.success & (length > 0.0)])
-    return count, ratios
+    bound, own = lower_bound(net, x, on=on, method="local").radius, net.classify(x)
+    x, bound, own = np.concatenate([x, x]), np.tile(bound, 2), np.tile(own, 2)
+    rival = (own + np.repeat([1, 2], IMAGES)) % 3
+    each = lower_bound(net, x, on=on, method="local", rival=rival).radius
+    known = attack(net, x, rival, on, method="converged", margin=1e-7)
+    length, radius = np.sqrt(known.objective), np.maximum(bound, each)
+    left = least_found(net, x, on, radius, own, rival, RNG((2, seed)))
+    some = known.success & (length > 0.0)
+    return np.sum(known.success & (length < radius)) + np.sum(left < 0.0), (each / length)[some]
 
 
 def test_no_change_within_the_radius_changes_the_class():
@@ -172,30 +170,30 @@ def test_the_last_layer_takes_no_more_than_its_quadratic_says():
             assert size or np.abs(above).max() < 1e-10
 
 
-@pytest.mark.parametrize("last", [False, True])
-def test_a_quadratic_goes_through_an_activation_and_leaves_other_numbers_alone(last):
+@pytest.mark.parametrize("diagonal", [False, True])
+def test_a_quadratic_goes_through_an_activation_and_leaves_other_numbers_alone(diagonal):
     """D3 with further numbers (W4), at random v' and slopes within their sectors, their ends among them."""
     rng = RNG(5)
     N = rng.standard_normal((500, 7, 3))
-    N = rng.random((500, 7)) if last else N @ N.swapaxes(1, 2)
+    N = rng.random((500, 7)) if diagonal else N @ N.swapaxes(1, 2)
     middle, half = rng.uniform(-1, 1, (500, 4)), rng.uniform(0, 1, (500, 4)) * (rng.random((500, 4)) < 0.7)
-    through = weight_quadratic._through_last if last else weight_quadratic._through
-    Q, least = through(N, middle, half, rng.uniform(0, 3, (500, 4))), np.full(500, np.inf)
+    Q, least = weight_quadratic._through(N, middle, half, rng.uniform(0, 3, (500, 4))), np.full(500, np.inf)
     for _ in range(500):
         v, rest = rng.standard_normal((500, 4)), rng.standard_normal((500, 3))
         y = np.hstack([v * (middle + half * np.clip(2 * rng.standard_normal((500, 4)), -1, 1)), rest])
         v = np.hstack([v, rest])
-        under = np.sum(N * y * y, axis=1) if last else np.vecdot(y, np.matvec(N, y))
-        least = np.minimum(least, (np.vecdot(v, np.matvec(Q, v)) - under) / np.vecdot(v, v))
+        under = np.sum(N * y * y, axis=1) if diagonal else np.vecdot(y, np.matvec(N, y))
+        over = np.sum(Q * v * v, axis=1) if diagonal else np.vecdot(v, np.matvec(Q, v))
+        least = np.minimum(least, (over - under) / np.vecdot(v, v))
     assert least.min() > -1e-9
     assert np.median(least) < 1.0
 
 
-def _ranges_without_new_directions(ball, v, r, added):
+def _ranges_without_new_directions(ball, v, r):
     def none(found):
-        added(found)
+        ball.added(found)
 
-    return inputs_in_ball(ball, v, r, none)
+    return inputs_in_ball(replace(ball, added=none), v, r)
 
 
 def _length_at_the_image(stage, image, inputs, moved):
@@ -208,7 +206,7 @@ def _without_curvature(known, d, h, t):
 
 
 handed_on, inputs_in_ball, scale = weight_ball._handed_on, weight_ball.inputs_in_ball, weight_ball.WeightBall.scale
-last_layer, ball_minimum = weight_quadratic._last_layer, weight_quadratic.ball_minimum
+last_layer, diagonal_minimum = weight_quadratic._last_layer, ball_quadratic.diagonal_minimum
 MUTANTS = {  # what each forgets
     "the bias in the length of the image": (weight_ball, "image_norms", lambda h: np.linalg.norm(h[:, :-1], axis=1)),
     "the bias in the last length": (weight_quadratic, "_length", lambda known, h: np.linalg.norm(h, axis=1)),
@@ -217,7 +215,7 @@ MUTANTS = {  # what each forgets
     "that the image grows in the ball": (weight_ball.WeightBall, "scale", lambda ball, r: scale(ball, 0.0 * r)),
     "that ranges widen by changes behind the first": (weight_ball, "inputs_in_ball", _ranges_without_new_directions),
     "that a length bends": (weight_quadratic, "_last_layer", _without_curvature),
-    "a hundredth of the ball": (weight_quadratic, "ball_minimum", lambda k, g, H, r: ball_minimum(k, g, H, 0.99 * r)),
+    "a hundredth of the ball": (ball_quadratic, "diagonal_minimum", lambda *a: diagonal_minimum(*a[:3], 0.99 * a[3])),
 }
 
 
@@ -300,6 +298,22 @@ def test_constants_bound_networks_for_images(name):
         assert (bound.radius > 0).all()
         known = attack(net, x, bound.rival, on, method="converged", margin=1e-7)
         assert (bound.radius**2 <= known.objective)[known.success].all()
+
+
+def test_constants_bound_paths_that_meet_again():
+    """A change within a path, before it or behind it; the ball does not cover it, and says so."""
+    net = random_network(RNG(16), [(5, "tanh")], 4, (6,))
+    inner = random_network(RNG(17), [(3, "sigmoid")], 5, (5,)).layers
+    net = replace(net, layers=(*net.layers[:2], Residual(inner), *net.layers[2:]))
+    x = random_images(RNG(18), net, 6)
+    for on in [(1,), (2,), (3, "input"), (4,), "both"]:
+        bound = lower_bound(net, x, on=on)
+        known = attack(net, x, bound.rival, on, method="converged", margin=1e-7)
+        ratio = (bound.radius / np.sqrt(known.objective))[known.success]
+        assert ((ratio > 0.05) & (ratio <= 1.0)).all()
+        assert len(ratio) > 1
+    with pytest.raises(ValueError, match=r"expected no other paths .* received a Residual as layers\[2\]"):
+        lower_bound(net, x, on=(2,), method="local")
 
 
 @pytest.mark.parametrize("groups", [1, 2])

@@ -1,5 +1,6 @@
 """What every hidden unit of a dense network can reach while the input stays in a ball: step D1 of the tight bound."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,10 +48,14 @@ class Ball:
     stages : list of Stage
     rows : array (rows of A_1, k)
         A_1 in that basis. For ``inputs_in_ball`` every image may have its own, (n, rows of A_1, k).
+    added : function, optional
+        For ``inputs_in_ball``: takes the inputs known so far and returns a number (n,), by which as many new numbers of
+        the ball as there are next inputs move these, one each; or None for no new ones.
     """
 
     stages: list[Stage]
     rows: np.ndarray
+    added: Callable | None = None
 
     @classmethod
     def of(cls, stages):
@@ -73,17 +78,13 @@ class Inputs:
     box: np.ndarray | None
 
 
-def inputs_in_ball(ball: Ball, v, r, added=None, within=None) -> list[Inputs]:
+def inputs_in_ball(ball: Ball, v, r, within=None) -> list[Inputs]:
     """Return what is known of the inputs of every activation where ‖δ‖ ≤ r (n,); v (n, rows) are the first ones.
 
     Two affine forms are carried along, with the slopes of chords of the ranges and with the slopes at the image.
-    The range is what both leave; the first form is returned.
-
-    With ``added`` the ball has further directions: for the inputs known so far it returns a number (n,), and the next
-    inputs move by as much times as many new numbers of the ball besides; or None for no new ones.
-
-    With ``within``, a range (low, high) for each activation, arrays (n, units), it is known of those δ only whose inputs
-    are in these ranges, too; a range with ends the wrong way round says that there is none.
+    The range is what both leave; the first form is returned. With ``within``, a range (low, high) for each activation,
+    arrays (n, units), it is known of those δ only whose inputs are in these ranges, too; a range with ends the wrong
+    way round says that there is none.
     """
     norms = np.linalg.norm(ball.rows, axis=-1)
     low, high = _widened(v, v, norms * r[:, None])
@@ -94,7 +95,7 @@ def inputs_in_ball(ball: Ball, v, r, added=None, within=None) -> list[Inputs]:
     for before, stage in zip(ball.stages, ball.stages[1:], strict=False):
         slopes = chord_slope(before.activation, low, high), slope_at(before.activation, image)
         image = before.activation.forward(image) @ stage.kernel.T + stage.bias
-        own = None if added is None else added(found)
+        own = None if ball.added is None else ball.added(found)
         boxes, passed = [], []
         for (centre, linear, spread), slope in zip(forms, slopes, strict=True):
             offset, half = band(before.activation, low, high, slope)

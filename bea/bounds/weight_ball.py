@@ -71,6 +71,11 @@ class WeightBall:
         return [self.basis.shape[1], *(a * b for a, b in zip([*units, 1], changing, strict=True))]
 
     @property
+    def plain(self) -> bool:
+        """Whether z is in the basis of the units."""
+        return self.values is None
+
+    @property
     def loss(self) -> float:
         """√2 α_p: times ‖h‖ t_p this is what the own class loses to the rival by ΔA_p, two rows of which change."""
         return np.sqrt(2.0) * self.alphas[-1]
@@ -189,7 +194,7 @@ def reach(ball: WeightBall, r) -> Reach:
         moved.append(np.hypot(ball.norms[number] * passed, own * r) * UP)
         return own if ball.alphas[number] else None
 
-    inputs = inputs_in_ball(Ball(ball.stages, ball.basis * scale[:, None]), ball.image[0], r, added)
+    inputs = inputs_in_ball(Ball(ball.stages, ball.basis * scale[:, None], added), ball.image[0], r)
     added(inputs)
     return Reach(ball, r, scale, inputs, lengths, moved[-1])
 

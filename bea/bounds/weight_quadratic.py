@@ -12,12 +12,12 @@ See ``bea.bounds.weight_ball`` for W1 and W2, and book/tight_bound.md for the pr
 
 import numpy as np
 
-from bea.bounds.ball_quadratic import BENT_TRIES, ball_minimum
+from bea.bounds.ball_quadratic import BENT_TRIES, ball_minimum, diagonal_minimum
 from bea.bounds.minorants import BENT, ROUNDING, minorant, sector
 from bea.bounds.weight_ball import Reach
 
-SMOOTH_TRIES = ((0.0, 1.0), (0.0, 0.6))
-EPSILON = 2.0  # ε, in units of what h moves by at most for each unit of the radius
+SMOOTH_TRIES = ((0.0, 1.0), (0.0, 0.8), (0.0, 0.6))
+EPSILON = 4.0  # ε, in units of what h moves by at most for each unit of the radius
 
 
 def lead_and_gradient(known: Reach, d, point) -> tuple[np.ndarray, np.ndarray]:
@@ -79,35 +79,27 @@ def _one_bound(known, d, constant, point, push):
     inputs, outputs = _values(known, parts)
     terms, weight, linear, Q = _last_layer(known, d, outputs[-1], t)
     for number in range(len(ball.stages) - 1, -1, -1):
-        stage, at, range_ = ball.stages[number], inputs[number], known.inputs[number]
-        ends, units = (range_.low, range_.high), at.shape[1]
-        t, value, slope, c = minorant(stage.activation, weight, at, *ends, push)
-        off = at - t
+        stage, at, ends = ball.stages[number], inputs[number], (known.inputs[number].low, known.inputs[number].high)
+        touching, value, slope, c = minorant(stage.activation, weight, at, *ends, push)
+        off, units = at - touching, at.shape[1]
         terms += [-weight * outputs[number], value, slope * off, -c * off * off]
-        through = _through_last if number == len(ball.stages) - 1 else _through
-        Q = through(Q, *sector(stage.activation, at, *ends), range_.high - range_.low)
-        _diagonal(Q)[:, :units] += c
-        # To v' = matrix (h', t') of the layer before and of this one, or v' = rows z'.
-        matrix, new = known.rows, 0
-        if number:
-            new = ball.sizes[number]
-            own = known.entering(number)[:, :, None] * np.eye(units)[:, :new]
-            matrix = np.concatenate([np.broadcast_to(stage.kernel, (len(d), *stage.kernel.shape)), own], axis=2)
-        weight = np.vecmat(slope - 2.0 * c * off, matrix)
-        weight, own = np.split(weight, [matrix.shape[2] - new], axis=1)
-        linear, Q = np.concatenate([own, linear], axis=1), _before(Q, matrix)
+        Q = _through(Q, *sector(stage.activation, at, *ends), ends[1] - ends[0])
+        _diagonal(Q)[..., :units] += c
+        weight, own, Q = _before(known, number, slope - 2.0 * c * off, Q)
+        linear = np.concatenate([own, linear], axis=1)
     linear = np.concatenate([weight, linear], axis=1)
-    turned = np.matvec(Q, point)
+    turned = Q * point if Q.ndim == 2 else np.matvec(Q, point)
     k, size = constant, np.abs(constant)
     for term in (*terms, -linear * point, -turned * point):
         k, size = k + term.sum(axis=1), size + np.abs(term).sum(axis=1)
-    return ball_minimum(k - ROUNDING * size, linear + 2.0 * turned, Q, known.r)
+    minimum = diagonal_minimum if Q.ndim == 2 else ball_minimum
+    return minimum(k - ROUNDING * size, linear + 2.0 * turned, Q, known.r)
 
 
 def _last_layer(known, d, h, t):
     """Return (terms, weight, linear, Q) of W3, h (n, units) and t (n, 1 or 0) at the point.
 
-    The lead is ``Σ terms + weight·h' + linear t' - (h', t')ᵀQ(h', t')`` or more. Q is diagonal.
+    The lead is ``Σ terms + weight·h' + linear t' - (h', t')ᵀQ(h', t')`` or more. Q is diagonal, and (n, numbers).
     """
     loss, now, length = known.ball.loss, t.sum(axis=1), _length(known, h)
     epsilon = EPSILON * known.moved / known.r + 1e-9
@@ -142,20 +134,15 @@ def _unit(rows):
     return rows / np.maximum(np.sqrt(np.vecdot(rows, rows)), 1e-300)[:, None]
 
 
-def _through_last(squares, middle, half, width):
-    """Return Q as ``_through`` does where it was diagonal: the steepest chord counts."""
-    Q, units = np.zeros((*squares.shape, squares.shape[1])), middle.shape[1]
-    _diagonal(Q)[:] = squares
-    _diagonal(Q)[:, :units] *= (np.abs(middle) + half) ** 2
-    return Q
-
-
 def _through(N, middle, half, width):
     """Return Q with ``(h', t')ᵀN(h', t') ≤ (v', t')ᵀQ(v', t')``, h' being v' times slopes off the middle by half (D3).
 
-    As in ``bea.bounds.ball_quadratic``, with an ε for the entries of h' alone.
+    As in ``bea.bounds.ball_quadratic``, with an ε for the entries of h' alone. Of a diagonal N, (n, numbers), the
+    steepest slope counts, and Q is diagonal, too.
     """
     units, size = middle.shape[1], half * width + 1e-300
+    if N.ndim == 2:
+        return np.concatenate([N[:, :units] * (np.abs(middle) + half) ** 2, N[:, units:]], axis=1)
     own = N[:, :units, :units]
     T = 2.0 * np.matvec(np.abs(own), size) / size + 1e-300
     rest = -own
@@ -167,14 +154,29 @@ def _through(N, middle, half, width):
     return Q
 
 
-def _before(Q, matrix):
-    """Return what becomes of Q when its first numbers are ``matrix`` (n, units, …) times new ones."""
-    units = matrix.shape[1]
+def _before(known, number, g, Q):
+    """Return (weight, own, Q) for the numbers in front of a stage, from g and Q for its inputs v' and those behind.
+
+    ``v' = W h' + α H t'``, weight for h' and own for t' (W4); at the first stage ``v' = basis (scale z')``, weight for
+    z', and Q stays diagonal if it is and the basis is that of the inputs.
+    """
+    ball, units = known.ball, g.shape[1]
+    if number == 0 and Q.ndim == 2 and ball.plain:
+        return g * known.scale, g[:, :0], np.concatenate([Q[:, :units] * known.scale**2, Q[:, units:]], axis=1)
+    matrix, new = known.rows, 0
+    if number:
+        new, kernel = ball.sizes[number], ball.stages[number].kernel
+        own = known.entering(number)[:, :, None] * np.eye(units)[:, :new]
+        matrix = np.concatenate([np.broadcast_to(kernel, (len(g), *kernel.shape)), own], axis=2)
+    if Q.ndim == 2:
+        Q = Q[:, :, None] * np.eye(Q.shape[1])
+    weight = np.vecmat(g, matrix)
     inner = matrix.swapaxes(1, 2) @ Q[:, :units]
     across = inner[:, :, units:]
-    return np.block([[inner[:, :, :units] @ matrix, across], [across.swapaxes(1, 2), Q[:, units:, units:]]])
+    Q = np.block([[inner[:, :, :units] @ matrix, across], [across.swapaxes(1, 2), Q[:, units:, units:]]])
+    return *np.split(weight, [matrix.shape[2] - new], axis=1), Q
 
 
 def _diagonal(matrices):
-    """Return a view of the diagonals of matrices (n, m, m)."""
-    return np.einsum("nii->ni", matrices)
+    """Return a view of the diagonals of matrices (n, m, m); what holds the diagonals alone, (n, m), itself."""
+    return matrices if matrices.ndim == 2 else np.einsum("nii->ni", matrices)
