@@ -15,6 +15,7 @@ from bea.bounds.minorants import ROUNDING
 from bea.numerics.quadratic import smallest_feasible
 
 TRIALS = 7  # of μ
+RIDGE = 1e-10  # of the diagonal of a quadratic programme
 BEYOND = 1e-5  # relative, of the last one beyond the best
 
 
@@ -87,10 +88,15 @@ def least_distance(k, lin, H, A, s, doubt, r):
 
 
 def _multipliers(K, c, guess=None):
-    """Return λ ≥ 0 with the least ``½ λᵀKλ - cᵀλ``, zeros where none was found, and which are not zero."""
+    """Return λ ≥ 0 with the least ``½ λᵀKλ - cᵀλ``, zeros where none was found, and which are not zero.
+
+    K is made a little larger: otherwise there would be no least value where half-spaces contradict each other, and
+    just there a large λ proves that nothing is in all of them.
+    """
     if not c.shape[1]:
         return c, None
-    λ, solved, _ = smallest_feasible(K, c, guess)
+    diagonal = np.einsum("nii->ni", K)
+    λ, solved, _ = smallest_feasible(K + RIDGE * diagonal[:, None] * np.eye(c.shape[1]), c, guess)
     λ = np.where(solved[:, None], λ, 0.0)
     return λ, λ > 0.0
 
