@@ -19,6 +19,7 @@ PUSHES = {True: (0.25, 0.25, 0.25), False: (0.0,)}
 STEP = 0.5  # of the way from the point about which a bound was made to that where it vanishes: the next point
 ALONG = 1.6  # radii, how far away along the steepest direction a smooth bound is looked at
 WIDTH = 0.03  # what the width of a band counts beside what a bound loses
+THIN = 1e-12  # a range is no thinner, relative to what is in it or 1
 MIDDLE = 0.1  # of its range: no end is nearer to where a smooth unit is halved
 
 
@@ -113,6 +114,7 @@ def bounded(ball: Ball, nodes: Nodes, v, d, constant, r) -> Nodes:
     low, high = (np.concatenate([getattr(here, side) for here in known], axis=1) for side in ("low", "high"))
     empty |= np.any(low > high, axis=1)
     low, high = np.where(empty[:, None], nodes.low, low), np.where(empty[:, None], nodes.high, high)
+    high = np.maximum(high, low + THIN * (1.0 + np.abs(low)))  # D3 divides by widths
     reach, best = np.where(empty, np.inf, nodes.reach), np.full(len(r), -np.inf)
     half_spaces, about = _half_spaces(ball, nodes, v, parts, known, centre), nodes.point.copy()
     bent, ends = any(stage.activation.name in BENT for stage in ball.stages), []
@@ -188,13 +190,10 @@ def where_to_halve(ball, known, d, push, about, *first):
             u = np.clip(point[number], here.low, here.high)
             loss += (weight * f.forward(u) - value - slope * (u - t) + c * (u - t) ** 2) / len(inputs)
         if f.name == "relu":
-            place = np.zeros_like(t)
             loss = np.where((here.low < 0.0) & (here.high > 0.0), loss, 0.0)
-        else:
-            room = MIDDLE * (here.high - here.low)
-            place = np.clip(t, here.low + room, here.high - room)
+        room = 0.0 if f.name == "relu" else MIDDLE * (here.high - here.low)
         losses.append(loss)
-        places.append(place)
+        places.append(np.clip(np.where(f.name in BENT, 0.0, t), here.low + room, here.high - room))
         if number > 0:
             weight = (slope - 2.0 * c * (reached[number] - t)) @ stage.kernel
     losses, places = (np.concatenate(arrays[::-1], axis=1) for arrays in (losses, places))

@@ -141,7 +141,11 @@ def prove(net: Network, x, label=None, *, dx=None, gap=1e-3, nodes=1000, progres
         if len(rest) and stages and nodes:
             ball = Ball.of(stages)
             found = in_blocks(
-                lambda *part: _search(net, ball, gap, nodes, *part), images_at_once(ball), x[rest], dx[rest], lower[rest]
+                lambda *part: _search(net, ball, gap, nodes, *part),
+                images_at_once(ball),
+                x[rest],
+                dx[rest],
+                lower[rest],
             )
             dx[rest], lower[rest], used[rest] = found
             dx, upper, rival = _judged(net, x, own, dx)
@@ -167,15 +171,15 @@ def _search(net, ball, gap, budget, x, dx, lower):
         used += np.bincount(image[new.pair], minlength=n)
         new = _bounded(pairs, image, rival, new, goal)
         some = np.flatnonzero(new.reach < goal[image[new.pair]])
-        found = _downhill(net, pairs, basis, x, goal, lower, image[new.pair[some]], rival[new.pair[some]], new.take(some))
+        found = _downhill(
+            net, pairs, basis, x, goal, lower, image[new.pair[some]], rival[new.pair[some]], new.take(some)
+        )
         for i, change in zip(*found, strict=True):
             dx[i], upper[i] = change, np.linalg.norm(change)
         goal = upper * (1.0 - gap) * (1.0 + ROOM)
         nodes = Nodes.joined([nodes, new])
         nodes = nodes.take(nodes.reach < goal[image[nodes.pair]])
         of = image[nodes.pair]
-        if _Log.write:
-            _Log.write(0, nodes, of, goal, used, upper)
         order = np.lexsort((nodes.reach, of))
         order = order[used[of[order]] < budget]
         if not len(order):
@@ -186,10 +190,6 @@ def _search(net, ball, gap, budget, x, dx, lower):
     least = goal.copy()
     np.minimum.at(least, of, nodes.reach)
     return dx, np.maximum(lower, least * (1.0 - 1e-9)), used
-
-
-class _Log:
-    write = None
 
 
 def _roots(pairs, image, rival, goal):
@@ -240,7 +240,9 @@ def _downhill(net, pairs, basis, x, goal, lower, i, j, nodes):
 def _shortest(net, x, own):
     """Return the shortest change of class that an attack finds (n, *input_shape), NaN where it finds none."""
     others = other_classes(own, net.classes)
-    found = attack(net, np.repeat(x, net.classes - 1, axis=0), others.ravel(), "input", method="converged", margin=MARGIN)
+    found = attack(
+        net, np.repeat(x, net.classes - 1, axis=0), others.ravel(), "input", method="converged", margin=MARGIN
+    )
     changes = found.perturbation.dx.reshape(*others.shape, *x.shape[1:])
     length = np.where(found.success, image_norms(found.perturbation.dx), np.inf).reshape(others.shape)
     best = length.argmin(axis=1)
