@@ -19,6 +19,7 @@ PUSHES = {True: (0.25, 0.25, 0.25), False: (0.0,)}
 STEP = 0.5  # of the way from the point about which a bound was made to that where it vanishes: the next point
 ALONG = 1.6  # radii, how far away along the steepest direction a smooth bound is looked at
 WIDTH = 0.03  # what the width of a band counts beside what a bound loses
+THIN = 1e-12  # a range is no thinner, relative to what is in it or 1
 MIDDLE = 0.1  # of its range: no end is nearer to where a smooth unit is halved
 
 
@@ -36,8 +37,9 @@ class Nodes:
         Whether low, and whether high, is where a node was halved.
     reach : array (N,)
         No point of the node that is nearer to the image has the rival's class; infinite for an empty node.
-    point : array (N, k)
-        Where the bound says that it may be so near, in the basis of the ball.
+    point, worst : arrays (N, k)
+        The point about which it was bounded, and where the bound says that the rival may be so near; both in the
+        basis of the ball.
     unit, at : arrays (N,)
         Where to halve it: the unit, and its input.
     """
@@ -48,6 +50,7 @@ class Nodes:
     split: np.ndarray
     reach: np.ndarray
     point: np.ndarray
+    worst: np.ndarray
     unit: np.ndarray
     at: np.ndarray
 
@@ -65,7 +68,8 @@ class Nodes:
         n = len(self.pair)
         every = np.arange(n)
         both = self.take(np.tile(every, 2))
-        both.high[every, self.unit], both.low[n + every, self.unit] = self.at, self.at
+        both.high[every, self.unit] = np.minimum(self.high[every, self.unit], self.at)
+        both.low[n + every, self.unit] = np.maximum(self.low[every, self.unit], self.at)
         both.split[every, 1, self.unit] = both.split[n + every, 0, self.unit] = True
         return both
 
@@ -110,7 +114,9 @@ def bounded(ball: Ball, nodes: Nodes, v, d, constant, r) -> Nodes:
     low, high = (np.concatenate([getattr(here, side) for here in known], axis=1) for side in ("low", "high"))
     empty |= np.any(low > high, axis=1)
     low, high = np.where(empty[:, None], nodes.low, low), np.where(empty[:, None], nodes.high, high)
+    high = np.maximum(high, low + THIN * (1.0 + np.abs(low)))  # D3 divides by widths
     reach, best = np.where(empty, np.inf, nodes.reach), np.full(len(r), -np.inf)
+<<<<<<< HEAD
     half_spaces, about, point = (
         _half_spaces(ball, nodes, v, parts, known, centre),
         nodes.point.copy(),
@@ -118,6 +124,11 @@ def bounded(ball: Ball, nodes: Nodes, v, d, constant, r) -> Nodes:
     )
     bent = any(stage.activation.name in BENT for stage in ball.stages)
     worst = []
+=======
+    half_spaces, about = _half_spaces(ball, nodes, v, parts, known, centre), nodes.point.copy()
+    bent, ends = any(stage.activation.name in BENT for stage in ball.stages), []
+    point, worst = nodes.point.copy(), nodes.worst.copy()
+>>>>>>> branching
     for push in PUSHES[bent]:
         some = np.flatnonzero(reach < r)
         here = [Inputs(low[some, part], high[some, part], None, None, None) for part in parts]
@@ -126,17 +137,18 @@ def bounded(ball: Ball, nodes: Nodes, v, d, constant, r) -> Nodes:
         quadratic = about_image(constant[some], *below, ball, about[some])
         found, z, axis = least_distance(*quadratic, *(array[some] for array in half_spaces), r[some])
         better = found > best[some]
-        best[some[better]], point[some[better]] = found[better], about[some[better]]
+        new = some[better]
+        best[new], point[new], worst[new] = found[better], about[new], z[better]
         reach[some] = np.maximum(reach[some], found)
         for end in (z,) if bent else (about[some] + ALONG * r[some, None] * sign * axis for sign in (1.0, -1.0)):
-            worst.append(np.zeros_like(about))
-            worst[-1][some] = end
+            ends.append(np.zeros_like(about))
+            ends[-1][some] = end
         about[some] += STEP * (z - about[some])
     unit, at, some = nodes.unit.copy(), nodes.at.copy(), np.flatnonzero(reach < r)
     here = [Inputs(low[some, part], high[some, part], None, None, None) for part in parts]
-    inputs = [v[some] + z[some] @ ball.rows.T for z in (point, *worst)]
+    inputs = [v[some] + z[some] @ ball.rows.T for z in (point, *ends)]
     unit[some], at[some] = where_to_halve(ball, here, d[some], PUSHES[bent][-1], *inputs)
-    return Nodes(nodes.pair, low, high, nodes.split, reach, point, unit, at)
+    return Nodes(nodes.pair, low, high, nodes.split, reach, point, worst, unit, at)
 
 
 def _half_spaces(ball, nodes, v, parts, known=None, centre=None):
@@ -188,13 +200,10 @@ def where_to_halve(ball, known, d, push, about, *first):
             u = np.clip(point[number], here.low, here.high)
             loss += (weight * f.forward(u) - value - slope * (u - t) + c * (u - t) ** 2) / len(inputs)
         if f.name == "relu":
-            place = np.zeros_like(t)
             loss = np.where((here.low < 0.0) & (here.high > 0.0), loss, 0.0)
-        else:
-            room = MIDDLE * (here.high - here.low)
-            place = np.clip(t, here.low + room, here.high - room)
+        room = 0.0 if f.name == "relu" else MIDDLE * (here.high - here.low)
         losses.append(loss)
-        places.append(place)
+        places.append(np.clip(np.where(f.name in BENT, 0.0, t), here.low + room, here.high - room))
         if number > 0:
             weight = (slope - 2.0 * c * (reached[number] - t)) @ stage.kernel
     losses, places = (np.concatenate(arrays[::-1], axis=1) for arrays in (losses, places))

@@ -172,7 +172,11 @@ def _search(net, ball, gap, budget, x, dx, lower):
         new = _bounded(pairs, image, rival, new, goal)
         some = np.flatnonzero(new.reach < goal[image[new.pair]])
         found = _downhill(
+<<<<<<< HEAD
             net, pairs, basis, x, goal, lower, image[new.pair[some]], rival[new.pair[some]], new.point[some]
+=======
+            net, pairs, basis, x, goal, lower, image[new.pair[some]], rival[new.pair[some]], new.take(some)
+>>>>>>> branching
         )
         for i, change in zip(*found, strict=True):
             dx[i], upper[i] = change, np.linalg.norm(change)
@@ -180,8 +184,6 @@ def _search(net, ball, gap, budget, x, dx, lower):
         nodes = Nodes.joined([nodes, new])
         nodes = nodes.take(nodes.reach < goal[image[nodes.pair]])
         of = image[nodes.pair]
-        if _Log.write:
-            _Log.write(0, nodes, of, goal, used, upper)
         order = np.lexsort((nodes.reach, of))
         order = order[used[of[order]] < budget]
         if not len(order):
@@ -194,10 +196,6 @@ def _search(net, ball, gap, budget, x, dx, lower):
     return dx, np.maximum(lower, least * (1.0 - 1e-9)), used
 
 
-class _Log:
-    write = None
-
-
 def _roots(pairs, image, rival, goal):
     """Return the whole ball as one node for each pair."""
     images, which = np.unique(image, return_inverse=True)
@@ -206,7 +204,7 @@ def _roots(pairs, image, rival, goal):
     point = descend(pairs.ball, pairs.v[image], pairs.d[image, rival], goal[image], start)
     none, units = np.zeros(n, dtype=int), low.shape[1]
     split = np.zeros((n, 2, units), dtype=bool)
-    return Nodes(np.arange(n), low[which], high[which], split, np.zeros(n), point, none, np.zeros(n))
+    return Nodes(np.arange(n), low[which], high[which], split, np.zeros(n), point, point, none, np.zeros(n))
 
 
 def _bounded(pairs, image, rival, nodes, goal):
@@ -219,12 +217,14 @@ def _bounded(pairs, image, rival, nodes, goal):
     return Nodes.joined(parts)
 
 
-def _downhill(net, pairs, basis, x, goal, lower, i, j, point):
+def _downhill(net, pairs, basis, x, goal, lower, i, j, nodes):
     """Return images and changes of their class shorter than the goal, found downhill from the points of pairs (i, j).
 
-    From a point that leads to the rival the radius is halved again and again between the goal and the lower bound.
+    The first trials are at the goal, and where the bound says that a rival may be. If that leads to one, the radius is halved again and again between there and the lower bound.
     """
-    inner, outer, r = lower[i], goal[i], goal[i]
+    just = np.minimum(np.sqrt(np.vecdot(nodes.worst, nodes.worst)), goal[i])
+    i, j, r = np.tile(i, 2), np.tile(j, 2), np.concatenate([goal[i], just])
+    inner, outer, point = lower[i], r, np.concatenate([nodes.point, nodes.worst])
     for step in range(STEPS):
         found = descend(pairs.ball, pairs.v[i], pairs.d[i, j], r, point)
         other = net.classify(x[i] + (found @ basis.T).reshape(-1, *x.shape[1:])) != pairs.own[i]

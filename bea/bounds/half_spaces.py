@@ -15,6 +15,8 @@ from bea.bounds.minorants import ROUNDING
 from bea.numerics.quadratic import smallest_feasible
 
 TRIALS = 7  # of μ
+RIDGE = 1e-10  # of the diagonal of a quadratic programme
+BEYOND = 1e-5  # relative, of the last one beyond the best
 
 
 def ball_around(A, s, doubt, r):
@@ -37,7 +39,8 @@ def ball_around(A, s, doubt, r):
 def least_distance(k, lin, H, A, s, doubt, r):
     """Return a lower bound, at most r, of ‖z‖ where ``k + linᵀz - zᵀHz ≤ 0`` and ``A z ≥ s`` (B3).
 
-    And a z where that is so to little, and the direction (n, k) in which the quadratic falls most.
+    Also a z that is hardly longer than it may be, with the quadratic just below zero, and the direction (n, k) in
+    which the quadratic falls most.
 
     For every μ ≥ 0 above the largest eigenvalue of H and every λ ≥ 0
 
@@ -52,13 +55,15 @@ def least_distance(k, lin, H, A, s, doubt, r):
     sizes = np.abs(s) + doubt + np.sqrt(np.vecdot(A, A)) * r[:, None]
     length = np.sqrt(np.vecdot(plain, plain))
     largest = np.maximum(eigenvalues[:, -1], 0.0)
-    least = np.maximum(largest * (1.0 + GAP), largest + GAP * length / (2.0 * r)) + 1e-300
+    least = largest + GAP * np.maximum.reduce([largest, length / (2.0 * r), np.abs(k) / (r * r)]) + 1e-300
     last = 1.0 / least
     ν = 1.0 / np.maximum(largest + length / (2.0 * r), least)
     below, above = np.zeros(len(k)), last.copy()
     at_below, at_above, side = np.abs(k) + 1e-300, np.full(len(k), -np.inf), np.zeros(len(k))
-    best, point, active = np.zeros(len(k)), np.zeros_like(lin), None
-    for _ in range(TRIALS):
+    best, chosen, active = np.zeros(len(k)), ν, None
+    for trial in range(TRIALS + 1):
+        if trial == TRIALS:
+            ν = np.minimum(chosen * (1.0 + BEYOND), last)
         inverse = 1.0 / (1.0 / ν[:, None] - eigenvalues)
         scaled = rows * inverse[:, None]
         λ, active = _multipliers(0.5 * scaled @ rows.swapaxes(1, 2), s + 0.5 * _products(scaled, plain), active)
@@ -66,10 +71,9 @@ def least_distance(k, lin, H, A, s, doubt, r):
         z = -0.5 * inverse * turned
         start, rest = k + np.vecdot(λ, s), 0.25 * np.vecdot(inverse * turned, turned)
         square = (start - ROUNDING * np.vecdot(λ, sizes) - rest * (1.0 + SOLVED)) * ν * (1.0 - SOLVED)
-        better = square > best
-        best, point = np.where(better, square, best), np.where(better[:, None], z, point)
         left = start - rest - np.vecdot(z, z) / ν
         further = left > 0.0
+        best, chosen = np.maximum(square, best), np.where(square > best, ν, chosen)
         # A side that stays twice counts for less, so that the secant does not creep towards the other one.
         at_above = np.where(further & (side > 0.0), 0.5 * at_above, at_above)
         at_below = np.where(~further & (side < 0.0), 0.5 * at_below, at_below)
@@ -79,15 +83,20 @@ def least_distance(k, lin, H, A, s, doubt, r):
         bounded = np.isfinite(at_above)
         secant = below + (above - below) * at_below / (at_below - np.where(bounded, at_above, -1.0))
         ν = np.where(bounded, secant, np.minimum(2.0 * below, last))
-    shrink = np.minimum(1.0, r / np.maximum(np.sqrt(np.vecdot(point, point)), 1e-300))
-    return np.minimum(np.sqrt(best), r), _products(vectors, point) * shrink[:, None], vectors[:, :, -1]
+    shrink = np.minimum(1.0, r / np.maximum(np.sqrt(np.vecdot(z, z)), 1e-300))
+    return np.minimum(np.sqrt(best), r), _products(vectors, z) * shrink[:, None], vectors[:, :, -1]
 
 
 def _multipliers(K, c, guess=None):
-    """Return λ ≥ 0 with the least ``½ λᵀKλ - cᵀλ``, zeros where none was found, and which are not zero."""
+    """Return λ ≥ 0 with the least ``½ λᵀKλ - cᵀλ``, zeros where none was found, and which are not zero.
+
+    K is made a little larger: otherwise there would be no least value where half-spaces contradict each other, and
+    just there a large λ proves that nothing is in all of them.
+    """
     if not c.shape[1]:
         return c, None
-    λ, solved, _ = smallest_feasible(K, c, guess)
+    diagonal = np.einsum("nii->ni", K)
+    λ, solved, _ = smallest_feasible(K + RIDGE * diagonal[:, None] * np.eye(c.shape[1]), c, guess)
     λ = np.where(solved[:, None], λ, 0.0)
     return λ, λ > 0.0
 

@@ -90,8 +90,11 @@ def test_what_is_enclosed_is_summed_up():
         "tanh_tanh_all_weights",
         *map(pytest.approx, (0.525, 0.75, 0.975)),
     )
-    rows = [("relu-0", 0, "backward error", 1.0, 0.9, 1.0, 5, False),
-            ("relu-0", 1, "backward error", 2.0, 1.5, 1.6, 9, False), ("relu-0", 0, "L-BFGS", 3.0, 0.9, 1.0, 5, False)]  # fmt: skip
+    rows = [
+        ("relu-0", 0, "backward error", 1.0, 0.9, 1.0, 5, False),
+        ("relu-0", 1, "backward error", 2.0, 1.5, 1.6, 9, False),
+        ("relu-0", 0, "L-BFGS", 3.0, 0.9, 1.0, 5, False),
+    ]
     columns = ["net", "image", "attack", "length", "lower", "upper", "nodes", "optimal"]
     (row,) = study.settled(pd.DataFrame(rows, columns=columns), 0.01).itertuples()
     assert (row.kind, row.images, row.optimal, row.most, row.shorter) == ("relu", 2, 0, 9, 1)
