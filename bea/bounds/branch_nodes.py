@@ -110,25 +110,15 @@ def bounded(ball: Ball, nodes: Nodes, v, d, constant, r) -> Nodes:
     centre, radius = ball_around(*_half_spaces(ball, nodes, v, parts[:1]), r)
     empty = np.isnan(radius)
     within = [(nodes.low[:, part], nodes.high[:, part]) for part in parts]
-    known = inputs_in_ball(ball, v + centre @ ball.rows.T, np.where(empty, r, radius), within=within)
+    known = inputs_in_ball(ball, v + centre @ ball.rows.T, np.where(empty, r, radius), within)
     low, high = (np.concatenate([getattr(here, side) for here in known], axis=1) for side in ("low", "high"))
     empty |= np.any(low > high, axis=1)
     low, high = np.where(empty[:, None], nodes.low, low), np.where(empty[:, None], nodes.high, high)
     high = np.maximum(high, low + THIN * (1.0 + np.abs(low)))  # D3 divides by widths
     reach, best = np.where(empty, np.inf, nodes.reach), np.full(len(r), -np.inf)
-<<<<<<< HEAD
-    half_spaces, about, point = (
-        _half_spaces(ball, nodes, v, parts, known, centre),
-        nodes.point.copy(),
-        nodes.point.copy(),
-    )
-    bent = any(stage.activation.name in BENT for stage in ball.stages)
-    worst = []
-=======
     half_spaces, about = _half_spaces(ball, nodes, v, parts, known, centre), nodes.point.copy()
     bent, ends = any(stage.activation.name in BENT for stage in ball.stages), []
     point, worst = nodes.point.copy(), nodes.worst.copy()
->>>>>>> branching
     for push in PUSHES[bent]:
         some = np.flatnonzero(reach < r)
         here = [Inputs(low[some, part], high[some, part], None, None, None) for part in parts]

@@ -172,11 +172,7 @@ def _search(net, ball, gap, budget, x, dx, lower):
         new = _bounded(pairs, image, rival, new, goal)
         some = np.flatnonzero(new.reach < goal[image[new.pair]])
         found = _downhill(
-<<<<<<< HEAD
-            net, pairs, basis, x, goal, lower, image[new.pair[some]], rival[new.pair[some]], new.point[some]
-=======
             net, pairs, basis, x, goal, lower, image[new.pair[some]], rival[new.pair[some]], new.take(some)
->>>>>>> branching
         )
         for i, change in zip(*found, strict=True):
             dx[i], upper[i] = change, np.linalg.norm(change)
