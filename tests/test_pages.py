@@ -146,12 +146,43 @@ FAINT = f"""(dark) => {{
   return [...new Set(problems)];
 }}"""
 
-# Colours differ between light and dark, and nothing else does: the second time they are all that is looked at.
-SERIOUS = """async (only) => {
-  const options = { resultTypes: ["violations"], ...(only && { runOnly: [only] }) };
-  const found = await axe.run({ exclude: [[".bea-figure svg"]] }, options);
+# Axe reads every element several times. A figure has a description instead, and of a formula only the text counts.
+LEAN = """for (const e of document.querySelectorAll(".bea-figure svg, mjx-container")) {
+  e.replaceChildren(e.localName === "svg" ? "" : e.textContent);
+}"""
+
+# What axe finds serious, but for colours.
+SERIOUS = """async () => {
+  const rules = { "color-contrast": { enabled: false } };
+  const found = await axe.run({ exclude: [[".bea-figure svg"]] }, { resultTypes: ["violations"], rules });
   return found.violations.filter(({ impact }) => ["serious", "critical"].includes(impact))
     .map(({ id, nodes }) => `${id}: ${nodes.length} times, ${nodes.slice(0, 2).map((n) => n.html.slice(0, 150))}`);
+}"""
+
+# What axe finds too faint. Letters of the same colour, size and weight on the same ground are looked at twice at most.
+COLOURS = """async () => {
+  const grounds = new Map([[null, ""]]), times = new Map(), include = new Set();
+  const ground = (e) => {
+    if (!grounds.has(e)) {
+      const style = getComputedStyle(e);
+      const own = [style.backgroundColor, style.backgroundImage, style.opacity, style.filter, style.mixBlendMode];
+      const behind = ground(e.parentElement), paints = own.join() !== "rgba(0, 0, 0, 0),none,1,none,normal";
+      grounds.set(e, paints ? `${behind} < ${own}` : behind);
+    }
+    return grounds.get(e);
+  };
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const e = walker.currentNode.parentElement;
+    if (include.has(e) || !walker.currentNode.data.trim() || !e.checkVisibility({ visibilityProperty: true })) continue;
+    const { color, fontSize, fontWeight, textShadow } = getComputedStyle(e);
+    const look = [color, fontSize, fontWeight, textShadow, ground(e)].join();
+    times.set(look, (times.get(look) ?? 0) + 1);
+    if (times.get(look) <= 2) include.add(e);
+  }
+  const options = { resultTypes: ["violations"], runOnly: ["color-contrast"] };
+  const found = await axe.run({ include: [...include], exclude: [[".bea-figure svg"]] }, options);
+  return found.violations.flatMap(({ id, nodes }) => nodes.map((n) => `${id}: ${n.html.slice(0, 150)}`));
 }"""
 
 # What opens or turns dark fades in, and is faint meanwhile.
@@ -200,13 +231,27 @@ class Visit:
     length: list
 
 
+def turn(page, scheme):
+    """Let the reader prefer light or dark, and return what the page is then."""
+    page.emulate_media(color_scheme=scheme)
+    return page.evaluate(THEME, scheme)
+
+
+def faint_text(page, scheme):
+    """Return what axe finds too faint on a page where it is loaded."""
+    turn(page, scheme)
+    page.evaluate(STILL)
+    return page.evaluate(COLOURS)
+
+
 @pytest.fixture(
     scope="module", params=[(page, width) for page in PAGES for width in (1280, 390)], ids="{0[0]}-{0[1]}".format
 )
 def visit(request, site, browser, watch):
     """Load a page once in a window of some width, unfold everything, and write down what is wrong.
 
-    What axe finds takes longest, and is asked for in the wide window only, which shows all parts of the frame.
+    What axe finds takes longest, so that it is asked for last, and in the wide window only, which shows all parts of
+    the frame.
     """
     name, width = request.param
     context = browser.new_context(
@@ -235,17 +280,16 @@ def visit(request, site, browser, watch):
     overflow += [f"unfolded: {problem}" for problem in page.evaluate(OVERFLOW) if problem not in overflow]
     formulas, images = page.evaluate(FORMULAS), page.evaluate(IMAGES)
     letters, contrast, serious = page.evaluate(LETTERS), [], []
-    if width == 1280:
-        page.evaluate(AXE)
     for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)
-        if page.evaluate(THEME, scheme) != scheme:
+        if turn(page, scheme) != scheme:
             contrast.append(f"the page does not turn {scheme} for a reader who prefers that")
         contrast += [f"{scheme}: {problem}" for problem in page.evaluate(FAINT, scheme == "dark")]
-        if width == 1280:
-            page.evaluate(STILL)
-            only = "color-contrast" if scheme == "dark" else None
-            serious += [f"{scheme}: {problem}" for problem in page.evaluate(SERIOUS, only)]
+    if width == 1280:
+        page.evaluate(AXE)
+        page.evaluate(LEAN)
+        serious += page.evaluate(SERIOUS)
+        for scheme in ("dark", "light"):
+            serious += [f"{scheme}: {problem}" for problem in faint_text(page, scheme)]
     context.close()
     return Visit(traffic, overflow, formulas, images, contrast, serious, letters, solutions, length)
 
@@ -331,6 +375,23 @@ def test_a_page_works_without_a_server(page, smoke, browser, watch):
     problems += tab.evaluate(FORMULAS) + tab.evaluate(IMAGES)
     context.close()
     fail_with(problems)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_one_faint_word_among_many_is_found(scheme, site, browser):
+    """Wherever its colour comes from: itself, its ground, or what lets all of it shine through."""
+    context = browser.new_context(reduced_motion="reduce")
+    page = context.new_page()
+    page.goto(site + "book/notation.html")
+    page.evaluate(AXE)
+    words = page.query_selector_all("article p:not(.provenance)")
+    for place, style in ((0, "color: #888c"), (0, "background: #888"), (-1, "opacity: 0.3")):
+        assert faint_text(page, scheme) == []
+        before = words[place].get_attribute("style") or ""
+        words[place].evaluate("(e, style) => e.setAttribute('style', style)", style)
+        assert any(style in problem for problem in faint_text(page, scheme))
+        words[place].evaluate("(e, style) => e.setAttribute('style', style)", before)
+    context.close()
 
 
 @pytest.mark.parametrize("place", ["server", "disk"])
