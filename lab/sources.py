@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import inspect
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def files_reached(code: str, root: Path = ROOT) -> set[Path]:
 def imported(code: str, root: Path = ROOT) -> set[Path]:
     """Return the files of our packages that a piece of code imports itself; a lazy name counts as its module."""
     found = set()
-    for node in ast.walk(ast.parse(code)):
+    for node in _statements(ast.parse(code).body):
         if isinstance(node, ast.Import):
             names = [(alias.name, None) for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -50,6 +51,14 @@ def digest_of(code, root: Path = ROOT) -> str:
         name = path.relative_to(root) if path.is_relative_to(root) else path.name
         digest.update(f"{name}\0".encode() + path.read_bytes() + b"\0")
     return digest.hexdigest()
+
+
+def _statements(body: list) -> Iterator[ast.AST]:
+    """Yield all statements, those within others too; expressions, most of a tree, are passed over."""
+    for node in body:
+        yield node
+        for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+            yield from _statements(getattr(node, part, []))
 
 
 def _files(module: str, name: str | None, root: Path) -> set[Path]:

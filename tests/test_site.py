@@ -12,9 +12,8 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
-from bs4 import BeautifulSoup
 from docutils import nodes
-from test_pages import CHAPTERS, PAGES, SETTLE, fail_with
+from test_pages import CHAPTERS, SETTLE, fail_with
 
 ROOT = Path(__file__).resolve().parents[1]
 LIMITS = {"raw": 1_500_000, "compressed": 600_000}  # bytes of the first page
@@ -26,13 +25,6 @@ def extension():
     sys.path.insert(0, str(ROOT / "book" / "_ext"))
     yield importlib.import_module
     sys.path.remove(str(ROOT / "book" / "_ext"))
-
-
-@pytest.fixture(scope="module")
-def parsed(smoke):
-    """Return a function from the name of a page to what stands in it, parsed."""
-    folder = smoke / "_build" / "html"
-    return functools.cache(lambda page: BeautifulSoup((folder / page).read_text(encoding="utf-8"), "html.parser"))
 
 
 @pytest.fixture
@@ -74,29 +66,6 @@ def test_the_first_page_is_light(browser, site):
         assert total <= LIMITS[kind], f"{kind}: {total} bytes, most of them {each[:5]}"
 
 
-def test_mathjax_is_loaded_exactly_where_there_is_mathematics(parsed):
-    """It is over a megabyte."""
-    loaded = {page for page in PAGES if parsed(page).select("script[src*=mathjax]")}
-    assert loaded == {page for page in PAGES if parsed(page).select("article .math")}
-    assert CHAPTERS[0] not in loaded
-
-
-def test_every_icon_of_a_page_is_in_the_small_font(parsed, smoke):
-    """A missing one would be an empty box."""
-    from fontTools.ttLib import TTFont
-
-    static = smoke / "_build" / "html" / "_static"
-    styles = (static / "styles" / "pydata-sphinx-theme.css").read_text(encoding="utf-8")
-    codes = {code for file in ("icons", "brands") for code in TTFont(static / f"{file}.woff").getBestCmap()}
-    asked = {name for page in PAGES for tag in parsed(page).select("[class*=fa-]") for name in tag["class"]}
-    drawn = {}
-    for name in asked:
-        if found := re.search(rf'\.{re.escape(name)}:before[^{{]*{{content:"(\\?[^"]+)"', styles):
-            drawn[name] = int(found[1][1:], 16) if found[1].startswith("\\") else ord(found[1])
-    assert len(drawn) >= 5
-    assert {name for name, code in drawn.items() if code not in codes} == set()
-
-
 # ---- found -------------------------------------------------------------------
 
 
@@ -130,16 +99,6 @@ def test_the_search_knows_the_prose_and_not_the_code(smoke):
     assert [term for term in index["terms"] if "_" in term or term.isdigit()] == []
     assert max(index["counts"]["backward"].values()) > 1
     assert len(index["lengths"]) == len(index["docnames"])
-
-
-@pytest.mark.parametrize("page", CHAPTERS)
-def test_a_page_says_what_it_is_about(page, parsed):
-    """In a description of one sentence or two; nothing that needs an address, which is not known yet."""
-    (told,) = parsed(page).select("meta[name=description]")
-    assert 10 < len(told["content"]) < 600
-    assert not told["content"].startswith("Question")
-    assert parsed(page).select("meta[property='og:title']")
-    assert not parsed(page).select("meta[property='og:url'], meta[property='og:image'], link[rel=canonical]")
 
 
 def test_the_description_is_the_first_sentence_of_the_question(extension):
@@ -229,14 +188,6 @@ def test_the_page_on_citing_agrees_with_the_citation_file():
     assert f"({citation['preferred-citation']['year']})" in text
     assert citation["preferred-citation"]["title"] == citation["title"]
     assert citation["preferred-citation"]["license"] in (ROOT / "LICENSE-text").read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize("page", CHAPTERS)
-def test_a_page_says_what_may_be_done_with_it(page, parsed):
-    """At its foot: the licences of text and code."""
-    (foot,) = parsed(page).select(".extra_footer")
-    assert "CC BY 4.0" in foot.get_text()
-    assert "MIT" in foot.get_text()
 
 
 # ---- for everybody -----------------------------------------------------------

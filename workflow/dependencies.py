@@ -132,10 +132,10 @@ def said_by(path: Path) -> Said:
         ``chapter`` that is handed on.
     """
     networks, keeps, reads, claims, code = [], [], [], [], []
-    trees = list(_trees(path))
-    chapter = next(filter(None, (opens(tree) for _, tree in trees)), None)
-    for cell, tree in trees:
-        code.append(ast.unparse(tree))
+    cells = list(_cells(path))
+    chapter = next(filter(None, (opens(tree) for _, _, tree in cells)), None)
+    for cell, source, tree in cells:
+        code.append(source)
         for method, call in _uses(tree, chapter, f"{path.stem}, cell {cell!r}"):
             place = f"{path.stem}, cell {cell!r}: {chapter}.{method}"
             if method in CLAIMED:
@@ -163,24 +163,25 @@ def opens(code: str | ast.AST) -> str | None:
     return None
 
 
-def _trees(path: Path) -> Iterator[tuple[str, ast.Module]]:
-    """Yield id and syntax tree of every code cell."""
+def _cells(path: Path) -> Iterator[tuple[str, str, ast.Module]]:
+    """Yield id, source and syntax tree of every code cell."""
     for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
         if cell["cell_type"] == "code":
+            source = "".join(cell["source"])
             try:
-                yield cell["id"], ast.parse("".join(cell["source"]))
+                yield cell["id"], source, ast.parse(source)
             except SyntaxError as error:
                 raise ValueError(f"{path.stem}, cell {cell['id']!r}: expected Python, {error}") from None
 
 
 def _uses(tree: ast.AST, chapter: str | None, place: str) -> Iterator[tuple[str, ast.Call]]:
     """Yield the calls of the methods of ``chapter`` that tell what it needs; refuse what would hide some."""
-    called, spoken_to = {}, set()
-    for node in ast.walk(tree):
+    nodes, called, spoken_to = list(ast.walk(tree)), {}, set()
+    for node in nodes:
         match node:
             case ast.Call(func=ast.Attribute(value=ast.Name(id=name)) as method) if name == chapter:
                 called[id(method)] = node
-    for node in ast.walk(tree):
+    for node in nodes:
         match node:
             case ast.Attribute(value=ast.Name(id=name) as owner, attr=method) if name == chapter:
                 spoken_to.add(id(owner))
@@ -190,7 +191,7 @@ def _uses(tree: ast.AST, chapter: str | None, place: str) -> Iterator[tuple[str,
                     if id(node) not in called:
                         raise ValueError(f"{place}: expected a call of {chapter}.{method}, received it as a value")
                     yield method, called[id(node)]
-    for node in ast.walk(tree):
+    for node in nodes:
         match node:
             case ast.Name(id=name, ctx=ast.Load()) if name == chapter and id(node) not in spoken_to:
                 raise ValueError(f"{place}: {chapter} is handed on, which hides what the chapter needs")
