@@ -1,4 +1,4 @@
-"""`bea.bounds.branching`: against global answers by enumeration and dense grids, and every step against random points."""
+"""`bea.bounds.branching`: against global answers by enumeration and on grids, and every step against random points."""
 
 import re
 from itertools import product
@@ -122,7 +122,8 @@ def test_the_ends_enclose_the_distance_on_a_grid(name):
                 if proved[-1]:
                     assert found.lower[i] >= exact * (1.0 - 1.02e-3)
     assert min(gained) >= 1.0
-    print(name, np.mean(proved), len(proved), np.sort(gained))
+    assert (max(gained) > 1.3) == (name != "two tanh")  # too many bend at once for so few nodes
+    assert np.mean(proved) >= {"two tanh": 0.05, "kinks last": 0.25, "smooth relu": 0.3}.get(name, 0.5)
 
 
 def halved(net, x, r, rounds, seed=0):
@@ -281,8 +282,8 @@ def test_without_nodes_it_is_the_tight_bound_and_with_more_it_is_never_less():
     """And a budget ends the search, with ends that hold."""
     net = network(BENT["two relu"], (1, 1), 4)
     x = random_images(RNG((2, 1)), net, 5)
-    plain, rival = local_bound(net, x)
-    none, last = prove(net, x, nodes=0), plain
+    plain, _ = local_bound(net, x)
+    none = prove(net, x, nodes=0)
     np.testing.assert_array_equal(none.lower, plain)
     np.testing.assert_array_equal(none.nodes, 0)
     found = [prove(net, x, gap=1e-5, nodes=nodes) for nodes in (1, 20, 2000)]

@@ -1,9 +1,10 @@
-"""Parts of a ball in which the inputs of some hidden units are restricted: what is proved in them, and how to halve them.
+"""Parts of a ball in which the inputs of some hidden units are restricted: bounds in them, and how to halve them.
 
 Steps B1 to B4 of branching, for a batch of nodes; see ``bea.bounds.branching``, and book/tight_bound.md for the proof.
 """
 
 from dataclasses import dataclass, fields
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -76,8 +77,7 @@ class Nodes:
 
 def units_of(ball: Ball) -> list[slice]:
     """Return where the units of every hidden layer stand."""
-    ends = np.cumsum([0] + [len(stage.kernel) for stage in ball.stages])
-    return [slice(a, b) for a, b in zip(ends, ends[1:], strict=False)]
+    return [slice(a, b) for a, b in pairwise(accumulate((len(stage.kernel) for stage in ball.stages), initial=0))]
 
 
 def ranges_in_ball(ball: Ball, v, r) -> tuple[np.ndarray, np.ndarray]:

@@ -36,6 +36,7 @@ from bea.numerics.progress import showing
 from bea.reports.pictures import draw_shares
 from bea.reports.results import Report
 
+IMAGES = 1000  # attacked at a time: a change for each of their rivals is held
 MARGIN = 1e-7  # by which the rival leads in an attack, in units of the logits
 AT_A_TIME = 16  # nodes of one image that are halved side by side
 STEPS = 12  # of bisection between a proved radius and a shorter attack
@@ -97,7 +98,7 @@ class ProvedDistance(Report):
 
 
 def prove(net: Network, x, label=None, *, dx=None, gap=1e-3, nodes=1000, progress=False) -> ProvedDistance:
-    """Enclose the distance of every image to the nearest other class: is the shortest attack the shortest there is?
+    """Enclose the distance of every image to the nearest other class, and so tell whether an attack is optimal.
 
     Parameters
     ----------
@@ -140,13 +141,8 @@ def prove(net: Network, x, label=None, *, dx=None, gap=1e-3, nodes=1000, progres
         rest = np.flatnonzero(np.isfinite(upper) & (lower > 0.0) & (lower < upper * (1.0 - gap)))
         if len(rest) and stages and nodes:
             ball = Ball.of(stages)
-            found = in_blocks(
-                lambda *part: _search(net, ball, gap, nodes, *part),
-                images_at_once(ball),
-                x[rest],
-                dx[rest],
-                lower[rest],
-            )
+            size, parts = images_at_once(ball), (x[rest], dx[rest], lower[rest])
+            found = in_blocks(lambda *part: _search(net, ball, gap, nodes, *part), size, *parts)
             dx[rest], lower[rest], used[rest] = found
             dx, upper, rival = _judged(net, x, own, dx)
     if label is not None:
@@ -171,11 +167,9 @@ def _search(net, ball, gap, budget, x, dx, lower):
         used += np.bincount(image[new.pair], minlength=n)
         new = _bounded(pairs, image, rival, new, goal)
         some = np.flatnonzero(new.reach < goal[image[new.pair]])
-        found = _downhill(
-            net, pairs, basis, x, goal, lower, image[new.pair[some]], rival[new.pair[some]], new.take(some)
-        )
-        for i, change in zip(*found, strict=True):
-            dx[i], upper[i] = change, np.linalg.norm(change)
+        i, j = image[new.pair[some]], rival[new.pair[some]]
+        i, change = _downhill(net, pairs, basis, x, goal, lower, i, j, new.take(some))
+        dx[i], upper[i] = change, image_norms(change)
         goal = upper * (1.0 - gap) * (1.0 + ROOM)
         nodes = Nodes.joined([nodes, new])
         nodes = nodes.take(nodes.reach < goal[image[nodes.pair]])
@@ -216,7 +210,8 @@ def _bounded(pairs, image, rival, nodes, goal):
 def _downhill(net, pairs, basis, x, goal, lower, i, j, nodes):
     """Return images and changes of their class shorter than the goal, found downhill from the points of pairs (i, j).
 
-    The first trials are at the goal, and where the bound says that a rival may be. If that leads to one, the radius is halved again and again between there and the lower bound.
+    The first trials are at the goal, and where the bound says that a rival may be. If that leads to one,
+    the radius is halved again and again between there and the lower bound.
     """
     just = np.minimum(np.sqrt(np.vecdot(nodes.worst, nodes.worst)), goal[i])
     i, j, r = np.tile(i, 2), np.tile(j, 2), np.concatenate([goal[i], just])
@@ -239,15 +234,16 @@ def _downhill(net, pairs, basis, x, goal, lower, i, j, nodes):
 
 def _shortest(net, x, own):
     """Return the shortest change of class that an attack finds (n, *input_shape), NaN where it finds none."""
-    others = other_classes(own, net.classes)
-    found = attack(
-        net, np.repeat(x, net.classes - 1, axis=0), others.ravel(), "input", method="converged", margin=MARGIN
-    )
-    changes = found.perturbation.dx.reshape(*others.shape, *x.shape[1:])
-    length = np.where(found.success, image_norms(found.perturbation.dx), np.inf).reshape(others.shape)
-    best = length.argmin(axis=1)
-    rows = np.arange(len(x))
-    return np.where(column(np.isfinite(length[rows, best]), x), changes[rows, best], np.nan)
+    parts = []
+    for part in blocks(len(x), IMAGES):
+        others = other_classes(own[part], net.classes)
+        images = np.repeat(x[part], net.classes - 1, axis=0)
+        found = attack(net, images, others.ravel(), "input", method="converged", margin=MARGIN)
+        changes = np.where(column(found.success, images), found.perturbation.dx, np.nan)
+        length = np.where(found.success, image_norms(found.perturbation.dx), np.inf).reshape(others.shape)
+        best = length.argmin(axis=1) + np.arange(len(others)) * (net.classes - 1)
+        parts.append(changes[best])
+    return np.concatenate(parts)
 
 
 def _judged(net, x, own, dx):

@@ -31,7 +31,7 @@ def ball_around(A, s, doubt, r):
     λ = _multipliers(A @ A.swapaxes(1, 2), s)[0]
     p = _combined(λ, A)
     square = np.vecdot(p, p)
-    slack = ROUNDING * (r * r + square + np.vecdot(λ, np.abs(s) + doubt))
+    slack = ROUNDING * (r * r + square + np.vecdot(λ, _sizes(A, s, doubt, r)))
     with np.errstate(invalid="ignore"):
         return p, np.sqrt(r * r - 2.0 * np.vecdot(λ, s) + square + slack)
 
@@ -52,10 +52,11 @@ def least_distance(k, lin, H, A, s, doubt, r):
     """
     eigenvalues, vectors = np.linalg.eigh(H)
     plain, rows = (lin[:, None] @ vectors)[:, 0], A @ vectors
-    sizes = np.abs(s) + doubt + np.sqrt(np.vecdot(A, A)) * r[:, None]
+    sizes = _sizes(A, s, doubt, r)
     length = np.sqrt(np.vecdot(plain, plain))
     largest = np.maximum(eigenvalues[:, -1], 0.0)
-    least = largest + GAP * np.maximum.reduce([largest, length / (2.0 * r), np.abs(k) / (r * r)]) + 1e-300
+    others = [np.abs(eigenvalues).max(axis=1), length / (2.0 * r), np.abs(k) / (r * r)]
+    least = largest + GAP * np.maximum.reduce(others) + 1e-300
     last = 1.0 / least
     ν = 1.0 / np.maximum(largest + length / (2.0 * r), least)
     below, above = np.zeros(len(k)), last.copy()
@@ -99,6 +100,11 @@ def _multipliers(K, c, guess=None):
     λ, solved, _ = smallest_feasible(K + RIDGE * diagonal[:, None] * np.eye(c.shape[1]), c, guess)
     λ = np.where(solved[:, None], λ, 0.0)
     return λ, λ > 0.0
+
+
+def _sizes(A, s, doubt, r):
+    """Return the sizes of all numbers in a half-space where ‖z‖ ≤ r, (n, D)."""
+    return np.abs(s) + doubt + np.sqrt(np.vecdot(A, A)) * r[:, None]
 
 
 def _products(A, vector):
