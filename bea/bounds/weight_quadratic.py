@@ -17,7 +17,7 @@ from bea.bounds.minorants import BENT, ROUNDING, minorant, sector
 from bea.bounds.weight_ball import Reach
 
 SMOOTH_TRIES = ((0.0, 1.0), (0.0, 0.8), (0.0, 0.6))
-EPSILON = 4.0  # ε, in units of what h moves by at most for each unit of the radius
+EPSILON = 2.0  # ε, in units of what h moves by at most for each unit of the radius
 
 
 def lead_and_gradient(known: Reach, d, point) -> tuple[np.ndarray, np.ndarray]:
