@@ -12,12 +12,14 @@ See ``bea.bounds.weight_ball`` for W1 and W2, and book/tight_bound.md for the pr
 
 import numpy as np
 
-from bea.bounds.ball_quadratic import BENT_TRIES, ball_minimum, diagonal_minimum
+from bea.bounds.ball_quadratic import ball_minimum, diagonal_minimum
 from bea.bounds.minorants import BENT, ROUNDING, minorant, sector
 from bea.bounds.weight_ball import Reach
 
+# (push, part), as in ``bea.bounds.ball_quadratic``.
+BENT_TRIES = ((0.12, 1.0), (0.2, 0.8), (0.15, 0.6), (0.3, 1.0))
 SMOOTH_TRIES = ((0.0, 1.0), (0.0, 0.8), (0.0, 0.6))
-EPSILON = 4.0  # ε, in units of what h moves by at most for each unit of the radius
+EPSILON = 2.0  # ε, in units of what h moves by at most for each unit of the radius
 
 
 def lead_and_gradient(known: Reach, d, point) -> tuple[np.ndarray, np.ndarray]:
