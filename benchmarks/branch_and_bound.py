@@ -1,9 +1,9 @@
 """Attacks on the input proved optimal by branch and bound: how many, to which gap, at what price.
 
 Run with ``.venv/bin/python -m benchmarks.branch_and_bound`` after ``make book``, or with options: ``--images 200``,
-``--nodes 1000``, ``--networks`` for another folder of them. Every image of the test set counts, also those that are
-misclassified: the distance is that to another class than the network's own. Times are wall clock on all cores, and
-those of the processor, over all images; the attack is timed apart.
+``--nodes 1000``, ``--networks`` for another folder of them, ``--only`` for one network. The first images of the test
+set count, also those that are misclassified: the distance is that to another class than the network's own. Times are
+wall clock on all cores, and those of the processor, over all images; the attack is timed apart.
 """
 
 import argparse
@@ -27,9 +27,12 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--nodes", type=int, default=1000)
     parser.add_argument("--networks", type=Path, default=NETWORKS)
+    parser.add_argument("--only", choices=GAPS)
     options = parser.parse_args()
     pictures = datasets.load("mnist").x_test[: options.images].astype(float)
     for name, gap in GAPS.items():
+        if options.only not in (None, name):
+            continue
         net = Network.load(options.networks / f"{name}.npz")
         x = pictures.reshape(-1, *net.input_shape)
         found, attacking = timed(lambda net=net, x=x: backward_error_attack(net, x, net.classify(x), margin=1e-7))

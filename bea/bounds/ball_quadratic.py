@@ -68,8 +68,13 @@ def about_image(constant, terms, g, Q, ball, point):
     return k - ROUNDING * size, lin + 2.0 * turned, H
 
 
-def quadratic_below(ball, known, reached, outputs, d, push, convex=False):
-    """Return (terms, g, Q) with ``d·h ≥ Σ terms + gᵀv' - v'ᵀQv'``, v' as in ``about_image`` (D4, with D2 and D3)."""
+def quadratic_below(ball, known, reached, outputs, d, push, convex=False, chords=None):
+    """Return (terms, g, Q) with ``d·h ≥ Σ terms + gᵀv' - v'ᵀQv'``, v' as in ``about_image`` (D4, with D2 and D3).
+
+    With ``convex`` Q may have negative entries for the first layer. With ``chords``, numbers from 0 to 1 for each layer,
+    arrays (n, units), a parabola that bends downwards does so by so much less: a multiple of (v - low)(v - high), not
+    positive on the range, is added. With 1 it is the chord of its range.
+    """
     terms, weight, above = [], d, None
     for number in range(len(ball.stages) - 1, -1, -1):
         stage, here, at = ball.stages[number], known[number], reached[number]
@@ -78,6 +83,10 @@ def quadratic_below(ball, known, reached, outputs, d, push, convex=False):
         off = at - t
         terms += [value, slope * off, -c * off * off]
         g = slope - 2.0 * c * off
+        if chords is not None:
+            flat = chords[number] * np.maximum(c, 0.0)
+            terms.append(flat * (at - here.low) * (at - here.high))
+            g, c = g + flat * (2.0 * at - here.low - here.high), c - flat
         Q = np.zeros((*at.shape, at.shape[1]))
         if above is not None:
             Q = _through(above, *sector(stage.activation, at, here.low, here.high), here.high - here.low)

@@ -16,8 +16,9 @@ from bea.bounds.minorants import BENT, band, chord_slope, minorant
 from bea.numerics.blocks import blocks
 
 # The push of the parabolas of one bound after the other, with a kink, or nearly one, and without.
-PUSHES = {True: (0.25, 0.25, 0.25), False: (0.0,)}
+PUSHES = {True: (0.25, 0.4), False: (0.0, 0.0, 0.0)}
 STEP = 0.5  # of the way from the point about which a bound was made to that where it vanishes: the next point
+RATE = 1.0  # at which parabolas become flatter
 ALONG = 1.6  # radii, how far away along the steepest direction a smooth bound is looked at
 WIDTH = 0.03  # what the width of a band counts beside what a bound loses
 THIN = 1e-12  # a range is no thinner, relative to what is in it or 1
@@ -38,9 +39,11 @@ class Nodes:
         Whether low, and whether high, is where a node was halved.
     reach : array (N,)
         No point of the node that is nearer to the image has the rival's class; infinite for an empty node.
-    point, worst : arrays (N, k)
-        The point about which it was bounded, and where the bound says that the rival may be so near; both in the
-        basis of the ball.
+    home, point, worst : arrays (N, k)
+        Points in the basis of the ball: δ̂ of step D6, another one about which to bound it, and where the bound says
+        that the rival may be so near.
+    flat : array (N, units)
+        How much flatter than in step D2 every parabola is, from 0 to 1, the chord of its range.
     unit, at : arrays (N,)
         Where to halve it: the unit, and its input.
     """
@@ -50,8 +53,10 @@ class Nodes:
     high: np.ndarray
     split: np.ndarray
     reach: np.ndarray
+    home: np.ndarray
     point: np.ndarray
     worst: np.ndarray
+    flat: np.ndarray
     unit: np.ndarray
     at: np.ndarray
 
@@ -116,29 +121,48 @@ def bounded(ball: Ball, nodes: Nodes, v, d, constant, r) -> Nodes:
     low, high = np.where(empty[:, None], nodes.low, low), np.where(empty[:, None], nodes.high, high)
     high = np.maximum(high, low + THIN * (1.0 + np.abs(low)))  # D3 divides by widths
     reach, best = np.where(empty, np.inf, nodes.reach), np.full(len(r), -np.inf)
-    half_spaces, about = _half_spaces(ball, nodes, v, parts, known, centre), nodes.point.copy()
+    half_spaces = _half_spaces(ball, nodes, v, parts, known, centre)
     bent, ends = any(stage.activation.name in BENT for stage in ball.stages), []
-    point, worst = nodes.point.copy(), nodes.worst.copy()
-    for push in PUSHES[bent]:
+    point, flat, worst, touched = nodes.point.copy(), nodes.flat.copy(), nodes.worst.copy(), nodes.point.copy()
+    for trial, push in enumerate(PUSHES[bent]):
+        at_home = trial == 0 and not bent
         some = np.flatnonzero(reach < r)
         here = [Inputs(low[some, part], high[some, part], None, None, None) for part in parts]
-        reached, outputs = inputs_and_outputs(ball, v[some] + about[some] @ ball.rows.T)
-        below = quadratic_below(ball, here, reached, outputs, d[some], push, convex=True)
-        quadratic = about_image(constant[some], *below, ball, about[some])
+        about = (nodes.home if at_home else point)[some]
+        reached, outputs = inputs_and_outputs(ball, v[some] + about @ ball.rows.T)
+        chords = None if at_home else [flat[some, part] for part in parts]
+        quadratic = quadratic_below(ball, here, reached, outputs, d[some], push, convex=True, chords=chords)
+        quadratic = about_image(constant[some], *quadratic, ball, about)
         found, z, axis = least_distance(*quadratic, *(array[some] for array in half_spaces), r[some])
-        better = found > best[some]
-        new = some[better]
-        best[new], point[new], worst[new] = found[better], about[new], z[better]
+        new = found > best[some]
+        best[some[new]], worst[some[new]], touched[some[new]] = found[new], z[new], about[new]
         reach[some] = np.maximum(reach[some], found)
-        for end in (z,) if bent else (about[some] + ALONG * r[some, None] * sign * axis for sign in (1.0, -1.0)):
-            ends.append(np.zeros_like(about))
+        for end in (z,) if bent else (about + ALONG * r[some, None] * sign * axis for sign in (1.0, -1.0)):
+            ends.append(np.zeros_like(point))
             ends[-1][some] = end
-        about[some] += STEP * (z - about[some])
+        point[some] += STEP * np.all(point[some] == about, axis=1)[:, None] * (z - point[some])
+        if not at_home:
+            first = v[some] + z @ ball.rows.T
+            spread = axis * np.sqrt(np.maximum(r[some] ** 2 - np.vecdot(z, z), 0.0))[:, None]
+            flat[some] = _flatter(ball, flat[some], first, spread, low[some], high[some])
     unit, at, some = nodes.unit.copy(), nodes.at.copy(), np.flatnonzero(reach < r)
     here = [Inputs(low[some, part], high[some, part], None, None, None) for part in parts]
-    inputs = [v[some] + z[some] @ ball.rows.T for z in (point, *ends)]
+    inputs = [v[some] + z[some] @ ball.rows.T for z in (touched, *ends)]
     unit[some], at[some] = where_to_halve(ball, here, d[some], PUSHES[bent][-1], *inputs)
-    return Nodes(nodes.pair, low, high, nodes.split, reach, point, worst, unit, at)
+    point = touched if bent else point
+    return Nodes(nodes.pair, low, high, nodes.split, reach, nodes.home, point, worst, flat, unit, at)
+
+
+def _flatter(ball, flat, first, spread, low, high):
+    """Return how flat parabolas shall be next: a step of ascent (B4).
+
+    A parabola becomes flatter by a multiple of ``(v - low)(v - high)``. The bound rises with it as the mean of that
+    where the minimum is: at the first inputs, give or take a change of ``spread`` in the ball.
+    """
+    v = np.concatenate(inputs_and_outputs(ball, first)[0], axis=1)
+    mean, rows = (v - low) * (v - high), len(ball.rows)
+    mean[:, :rows] += (spread @ ball.rows.T) ** 2
+    return np.clip(flat + RATE * mean / (high - low) ** 2, 0.0, 1.0)
 
 
 def _half_spaces(ball, nodes, v, parts, known=None, centre=None):

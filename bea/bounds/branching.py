@@ -194,7 +194,19 @@ def _roots(pairs, image, rival, goal):
     point = descend(pairs.ball, pairs.v[image], pairs.d[image, rival], goal[image], start)
     none, units = np.zeros(n, dtype=int), low.shape[1]
     split = np.zeros((n, 2, units), dtype=bool)
-    return Nodes(np.arange(n), low[which], high[which], split, np.zeros(n), point, point, none, np.zeros(n))
+    return Nodes(
+        np.arange(n),
+        low[which],
+        high[which],
+        split,
+        np.zeros(n),
+        point,
+        point,
+        point,
+        np.zeros((n, units)),
+        none,
+        np.zeros(n),
+    )
 
 
 def _bounded(pairs, image, rival, nodes, goal):
@@ -215,7 +227,7 @@ def _downhill(net, pairs, basis, x, goal, lower, i, j, nodes):
     """
     just = np.minimum(np.sqrt(np.vecdot(nodes.worst, nodes.worst)), goal[i])
     i, j, r = np.tile(i, 2), np.tile(j, 2), np.concatenate([goal[i], just])
-    inner, outer, point = lower[i], r, np.concatenate([nodes.point, nodes.worst])
+    inner, outer, point = lower[i], r, np.concatenate([nodes.home, nodes.worst])
     for step in range(STEPS):
         found = descend(pairs.ball, pairs.v[i], pairs.d[i, j], r, point)
         other = net.classify(x[i] + (found @ basis.T).reshape(-1, *x.shape[1:])) != pairs.own[i]
