@@ -23,7 +23,7 @@ from lab.trained import names_of, results_of
 from workflow.dataset import decide
 from workflow.dependencies import all_needs, said_by
 from workflow.kernels import AsyncFileKernelManager
-from workflow.plan import DONE, fail, resolve_data_folder
+from workflow.plan import DONE, fail, keep_compiled, resolve_data_folder
 
 
 def commit() -> str:
@@ -148,6 +148,7 @@ def main() -> None:
     parser.add_argument("--to", type=Path, default=Path("results"), help="folder for what it makes (default: results)")
     arguments = parser.parse_args()
     resolve_data_folder()
+    keep_compiled()
     try:
         chosen = chosen_values(arguments.notebook, arguments.edition, arguments.changes)
         check_inputs(arguments.notebook, Path("notebooks") / chosen.get("inputs", "../results"))
