@@ -282,9 +282,9 @@ def visit(request, site, browser, watch):
     if width == 1280:
         page.evaluate(AXE)
         page.evaluate(LEAN)
-        serious += page.evaluate(SERIOUS)
         for scheme in ("dark", "light"):
             serious += [f"{scheme}: {problem}" for problem in faint_text(page, scheme)]
+        serious += page.evaluate(SERIOUS)
     context.close()
     return Visit(traffic, overflow, formulas, images, contrast, serious, letters, solutions, length)
 

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import nbformat
 import psutil
@@ -22,6 +23,7 @@ from workflow.build import whole_number
 from workflow.chapter import changes_in
 from workflow.durations import chains
 from workflow.execute import execute
+from workflow.plan import keep_compiled
 from workflow.progress import Line, Progress, spoken
 
 
@@ -446,6 +448,18 @@ def test_durations_are_those_of_the_last_results_of_an_edition(tmp_path, monkeyp
     durations.main()
     assert durations.expected("full", ["book", "first", "other"]) == {"book": 9.0, "first": 3.0, "other": 6.0}
     assert durations.expected("smoke", ["first"]) == {"first": 2.0}
+
+
+@pytest.mark.parametrize("chosen", [{}, {"JAX_COMPILATION_CACHE_DIR": "/elsewhere"}])
+def test_what_is_compiled_is_kept_beside_what_studies_found(chosen, tmp_path, monkeypatch):
+    """However small it is; a place that the reader has chosen counts."""
+    monkeypatch.setattr(os, "environ", {"BEA_REMEMBERED": str(tmp_path), **chosen})
+    keep_compiled()
+    if chosen:
+        assert os.environ.items() >= chosen.items()
+    else:
+        assert Path(os.environ["JAX_COMPILATION_CACHE_DIR"]).is_relative_to(tmp_path / "compiled")
+    assert os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] == "0"
 
 
 HOW = """import json

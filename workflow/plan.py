@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import platform
 import re
 import sys
 from pathlib import Path
@@ -22,6 +23,18 @@ def resolve_data_folder() -> None:
         os.environ["BEA_DATA"] = str(Path(os.environ["BEA_DATA"]).resolve())
     else:
         os.environ.pop("BEA_DATA", None)
+
+
+def keep_compiled() -> None:
+    """Let JAX keep what it compiles, which takes longer than most of it runs, beside what studies found.
+
+    All chapters and tests that follow read it there. What was compiled for one machine is for no other.
+    """
+    folder = Path(os.environ.get("BEA_REMEMBERED") or "_build/remembered").resolve() / "compiled" / platform.node()
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
+    # Whatever it is, however quickly it was compiled:
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 
 def forget_incomplete(results=Path("results"), book=Path("_build")) -> None:
