@@ -1,0 +1,124 @@
+"""Lower bounds for two blocks of convolution and max pooling in front of one hidden layer of ReLUs (LeNet), sharper.
+
+The problem is that of ``bea.bounds.ball_pooling``, whose bound is the start, and what counts where it is larger. The
+bound that is tried beyond is ``bea.bounds.pooling_quadratic``: all blocks and units lose to one change δ.
+
+Of the rivals, the one that is nearest to first order limits the radius first. At this radius all others are tried
+together, with one matrix T above the quadratic parts of all of them; then, one by one, those that need their own.
+"""
+
+import functools
+
+import numpy as np
+
+from bea.bounds.ball_pooling import FARTHEST, State, convolutional_bound, first_order
+from bea.bounds.pooling_front import take_apart
+from bea.bounds.pooling_patches import Images, Patches
+from bea.bounds.pooling_quadratic import Parts, least_in_ball, parts_below, room_above
+from bea.networks.network import Network
+from bea.numerics.blocks import in_blocks
+
+START = 2.0  # of the other bound: first radius that is tried
+TRIALS = 4
+BACK = (1.0, 0.97, 0.9)  # of the radius that seemed to hold, until a proof succeeds
+IMAGES = 2  # bounded at a time
+SIZE = 4096  # of the largest matrix: maxima of the first block, or pixels
+ROUNDING = 1e-9
+
+
+def windows_bound(net: Network, x) -> tuple[np.ndarray, np.ndarray]:
+    """Return how far every image must move at least before its class can change, and the class that limits it.
+
+    As ``bea.bounds.ball_pooling.convolutional_bound``, and never less. It is the same for other networks than those of
+    two blocks, and for those with more than 4096 pixels or maxima behind the first block.
+    """
+    front = take_apart(net)
+    radius, rival = convolutional_bound(net, x)
+    patches = _patches(net) if len(front.blocks) == 2 else None
+    if patches is None or max(patches.count, len(patches.first.patch) * len(patches.first.entries)) > SIZE:
+        return radius, rival
+    return in_blocks(lambda *part: _search(patches, net, *part), IMAGES, net.check_images(x), radius, rival)
+
+
+@functools.lru_cache(maxsize=4)
+def _patches(net):
+    return Patches.of(take_apart(net), net.input_shape)
+
+
+def _search(patches, net, x, least, rival):
+    state = State.of(patches.front, net, x)
+    distance = first_order(net, state, x)
+    order = distance.argsort(axis=1)[:, :-1]  # all but the own class
+    some = np.flatnonzero((least > 0.0) & (least < FARTHEST))
+    if not len(some):
+        return least, rival
+    state, order, start, tried = state.take(some), order[some], least[some], _Tried(patches, state.take(some), least[some])
+    nearest = order[:, 0]
+    radius = tried.largest(np.arange(len(some)), nearest, np.full(len(some), FARTHEST))
+    limiting = nearest.copy()
+    others = order[:, 1:]
+    if others.shape[1]:
+        doubtful = ~tried.all_hold(others, radius)
+        for rank in range(others.shape[1]):
+            who = np.flatnonzero(doubtful[:, rank] & (radius > start))
+            who = who[~tried.holds(who, others[who, rank], radius[who])] if len(who) else who
+            if len(who):
+                radius[who] = tried.largest(who, others[who, rank], radius[who])
+                limiting[who] = others[who, rank]
+    better = radius > start
+    least, rival = least.copy(), rival.copy()
+    least[some[better]], rival[some[better]] = radius[better] * (1.0 - ROUNDING), limiting[better]
+    return least, rival
+
+
+class _Tried:
+    """Images of a batch, with the radii that the other bound gives."""
+
+    def __init__(self, patches, state, start):
+        self.patches, self.state, self.start = patches, state, start
+        self.images = Images.of(patches, state, START * start)
+
+    def parts(self, who, rival, r):
+        """Return the quadratic functions for pairs of image and rival, and the leads."""
+        kernel = self.patches.front.last.kernel
+        d = kernel[self.state.own[who]] - kernel[rival]
+        return parts_below(self.patches, self.images, who, self.state.v[who], d, r), self.state.lead[who, rival]
+
+    def left(self, who, rival, r, *, proven):
+        """Return what is left of the lead at least, as a part of that at the image, or what seems to be left."""
+        parts, lead = self.parts(who, rival, r)
+        room = room_above(self.patches, self.images, who, parts, proven=proven)
+        return least_in_ball(self.patches, self.images, who, parts, room, lead, r) / lead
+
+    def holds(self, who, rival, r):
+        """Return for which pairs it is proved that the rival cannot win within r."""
+        return self.left(who, rival, r, proven=True) > 0.0
+
+    def all_hold(self, rivals, r):
+        """Return the same for all ``rivals`` (n, k) of every image, with one T for each image; perhaps less often."""
+        n, k = rivals.shape
+        everyone, who = np.arange(n), np.repeat(np.arange(n), k)
+        parts, lead = self.parts(who, rivals.ravel(), np.repeat(r, k))
+        largest = [array.reshape(n, k, -1).max(axis=1) for array in (parts.second, parts.units, parts.kappa)]
+        room = room_above(self.patches, self.images, everyone, Parts(None, None, None, None, *largest), proven=True)
+        left = least_in_ball(self.patches, self.images, who, parts, room[who], lead, np.repeat(r, k))
+        return (left > 0.0).reshape(n, k)
+
+    def largest(self, who, rival, top):
+        """Return the largest radius below ``top`` (n,) at which a rival was proved not to win, or the start."""
+        low, high = np.zeros(len(who)), np.array(top)
+        r = np.minimum(START * self.start[who], 0.95 * top)
+        for _ in range(TRIALS):
+            left = self.left(who, rival, r, proven=False)
+            low, high = np.where(left > 0.0, r, low), np.where(left > 0.0, high, r)
+            # The loss grows a little faster than r.
+            guess = r * np.maximum(1.0 - left, 0.05) ** -0.7 * 0.995
+            middle = np.where(high < top, 0.5 * (low + high), np.minimum(1.5 * r, 0.5 * (low + high)))
+            r = np.where((guess > low) & (guess < high), guess, middle)
+        found = self.start[who].copy()
+        for part in BACK:
+            rest = np.flatnonzero((found <= self.start[who]) & (part * low > self.start[who]))
+            if len(rest):
+                good = self.holds(who[rest], rival[rest], part * low[rest])
+                found[rest[good]] = part * low[rest[good]]
+        return found
