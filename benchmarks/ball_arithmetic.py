@@ -57,11 +57,14 @@ def recorded() -> Iterator[list]:
 
 
 def claimed(net: Network, x) -> tuple[np.ndarray, object]:
-    """Return the radii of the tight bound (n,), and what proves them: ``proves(image, radius)`` says whether it can."""
+    """Return the radii of the tight bound (n,), and what proves them: ``proves(image, radius)`` says whether it can.
+
+    With pooling they are those of steps P1 to P6, which ``bea.bounds.ball_windows`` may enlarge.
+    """
+    if any(isinstance(layer, Convolution) for layer in net.layers):
+        return np.maximum(convolutional_bound(net, x)[0], lower_bound(net, x).radius), PooledProof.of(net)
     with recorded() as touched:
         radius = lower_bound(net, x, method="local").radius
-    if any(isinstance(layer, Convolution) for layer in net.layers):
-        return radius, PooledProof.of(net)
     return radius, Affine(net) if sum(isinstance(layer, Dense) for layer in net.layers) == 1 else Proof.of(net, touched)
 
 

@@ -8,6 +8,7 @@ together, with one matrix T above the quadratic parts of all of them; then, one 
 """
 
 import functools
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -47,36 +48,38 @@ def _patches(net):
 
 def _search(patches, net, x, least, rival):
     state = State.of(patches.front, net, x)
-    distance = first_order(net, state, x)
-    order = distance.argsort(axis=1)[:, :-1]  # all but the own class
+    order = first_order(net, state, x).argsort(axis=1)[:, :-1]  # all but the own class
     some = np.flatnonzero((least > 0.0) & (least < FARTHEST))
     if not len(some):
         return least, rival
-    state, order, start, tried = state.take(some), order[some], least[some], _Tried(patches, state.take(some), least[some])
-    nearest = order[:, 0]
-    radius = tried.largest(np.arange(len(some)), nearest, np.full(len(some), FARTHEST))
-    limiting = nearest.copy()
-    others = order[:, 1:]
-    if others.shape[1]:
-        doubtful = ~tried.all_hold(others, radius)
-        for rank in range(others.shape[1]):
-            who = np.flatnonzero(doubtful[:, rank] & (radius > start))
-            who = who[~tried.holds(who, others[who, rank], radius[who])] if len(who) else who
-            if len(who):
-                radius[who] = tried.largest(who, others[who, rank], radius[who])
-                limiting[who] = others[who, rank]
-    better = radius > start
+    order, start, tried = order[some], least[some], Tried.of(patches, state.take(some), least[some])
+    radius = tried.largest(np.arange(len(some)), order[:, 0], np.full(len(some), FARTHEST))
+    limiting, doubtful = order[:, 0].copy(), ~tried.all_hold(order[:, 1:], radius)
+    for rank, j in enumerate(order.T[1:]):
+        who = np.flatnonzero(doubtful[:, rank] & (radius > start))
+        who = who[~tried.hold(who, j[who], radius[who])]
+        radius[who] = tried.largest(who, j[who], radius[who])
+        limiting[who] = j[who]
+    better = some[radius > start]
+    radius, limiting = radius[radius > start], limiting[radius > start]
     least, rival = least.copy(), rival.copy()
-    least[some[better]], rival[some[better]] = radius[better] * (1.0 - ROUNDING), limiting[better]
+    least[better], rival[better] = radius * (1.0 - ROUNDING), limiting
     return least, rival
 
 
-class _Tried:
-    """Images of a batch, with the radii that the other bound gives."""
+@dataclass(frozen=True, eq=False)
+class Tried:
+    """Images of a batch, with the radii (n,) that the other bound gives."""
 
-    def __init__(self, patches, state, start):
-        self.patches, self.state, self.start = patches, state, start
-        self.images = Images.of(patches, state, START * start)
+    patches: Patches
+    state: State
+    start: np.ndarray
+    images: Images
+
+    @classmethod
+    def of(cls, patches, state, start):
+        """Return that of some images."""
+        return cls(patches, state, start, Images.of(patches, state, START * start))
 
     def parts(self, who, rival, r):
         """Return the quadratic functions for pairs of image and rival, and the leads."""
@@ -90,13 +93,17 @@ class _Tried:
         room = room_above(self.patches, self.images, who, parts, proven=proven)
         return least_in_ball(self.patches, self.images, who, parts, room, lead, r) / lead
 
-    def holds(self, who, rival, r):
-        """Return for which pairs it is proved that the rival cannot win within r."""
+    def hold(self, who, rival, r):
+        """Return for which pairs it is proved that the rival cannot win within r (n,)."""
+        if not len(who):
+            return np.zeros(0, dtype=bool)
         return self.left(who, rival, r, proven=True) > 0.0
 
     def all_hold(self, rivals, r):
         """Return the same for all ``rivals`` (n, k) of every image, with one T for each image; perhaps less often."""
         n, k = rivals.shape
+        if not k:
+            return np.ones((n, 0), dtype=bool)
         everyone, who = np.arange(n), np.repeat(np.arange(n), k)
         parts, lead = self.parts(who, rivals.ravel(), np.repeat(r, k))
         largest = [array.reshape(n, k, -1).max(axis=1) for array in (parts.second, parts.units, parts.kappa)]
@@ -106,6 +113,8 @@ class _Tried:
 
     def largest(self, who, rival, top):
         """Return the largest radius below ``top`` (n,) at which a rival was proved not to win, or the start."""
+        if not len(who):
+            return np.zeros(0)
         low, high = np.zeros(len(who)), np.array(top)
         r = np.minimum(START * self.start[who], 0.95 * top)
         for _ in range(TRIALS):
@@ -119,6 +128,6 @@ class _Tried:
         for part in BACK:
             rest = np.flatnonzero((found <= self.start[who]) & (part * low > self.start[who]))
             if len(rest):
-                good = self.holds(who[rest], rival[rest], part * low[rest])
+                good = self.hold(who[rest], rival[rest], part * low[rest])
                 found[rest[good]] = part * low[rest[good]]
         return found

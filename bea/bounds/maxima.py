@@ -47,8 +47,8 @@ def shares_in_ball(gap, reach):
 
     ``reach`` (…, m) is how far every entry can rise against entry 0, which is the largest. Step Q2.
     """
-    reach = reach * (1.0 + 1e-9) + ROUNDING
-    shares = np.where(reach > gap, 1.0 - gap / reach, 0.0)
+    reach = reach * (1.0 + 1e-9)
+    shares = np.where(reach > gap, 1.0 - gap / np.maximum(reach, 1e-300), 0.0)
     shares[..., 0] = 0.0
     return shares
 

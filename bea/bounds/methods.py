@@ -13,8 +13,8 @@ import numpy as np
 from bea.bounds import printed
 from bea.bounds.ball_dense import local_bound
 from bea.bounds.ball_pieces import pieces_bound
-from bea.bounds.ball_pooling import convolutional_bound
 from bea.bounds.ball_ranges import hidden_stages
+from bea.bounds.ball_windows import windows_bound
 from bea.bounds.lipschitz import gamma, lipschitz_constant
 from bea.bounds.pieces import linear_pieces
 from bea.bounds.pooling_front import take_apart
@@ -93,7 +93,8 @@ def lower_bound(net: Network, x, label=None, *, method="lipschitz", curvature=0.
         theorems, which are not proven (see ``bea.bounds.printed``). "local" improves on the first column of
         "lipschitz" only, and is never below it; its other κ are those of the latter. It takes what fits the network:
         ``bea.bounds.ball_dense`` for dense layers with sigmoid, tanh, ReLU, smooth or not, or none between them,
-        ``bea.bounds.ball_pooling`` for (Convolution, MaxPool) once or more, Flatten, Dense, ReLU, Dense, and
+        ``bea.bounds.ball_pooling`` for (Convolution, MaxPool) once or more, Flatten, Dense, ReLU, Dense (and where it
+        is twice, ``bea.bounds.ball_windows``), and
         ``bea.bounds.ball_pieces`` for any sequence of convolutions, max and average pooling, fixed scales, dense
         layers and activations made of straight lines (relu, leaky_relu, PReLU, clip, …). Residual, normalising and
         radial layers, and other activations behind convolutions, have the method "lipschitz" only.
@@ -174,7 +175,7 @@ def _local(net, curvature):
 
 def _within_ball(net):
     """Return the sharpest of the bounds within a ball that covers the network; the last one says what is covered."""
-    for within, check in ((local_bound, hidden_stages), (convolutional_bound, take_apart)):
+    for within, check in ((local_bound, hidden_stages), (windows_bound, take_apart)):
         try:
             check(net)
         except ValueError:

@@ -155,17 +155,19 @@ class Images:
         rows = np.einsum("npfm,fmc->npfc", inner, first.entries) * (first.patch < patches.count)[:, None]
         rows = rows.reshape(n, -1, rows.shape[3])
         spread = np.zeros((n, *second.patch.shape, patches.pixels.shape[1]))
-        np.put_along_axis(spread, np.broadcast_to(patches.local, (*spread.shape[:3], rows.shape[2])), rows[:, second.patch], 3)
+        places = np.broadcast_to(patches.local, (*spread.shape[:3], rows.shape[2]))
+        np.put_along_axis(spread, places, rows[:, second.patch], 3)
         filters, m, size = second.entries.shape
         entries = (second.entries.reshape(-1, size) @ spread).reshape(n, -1, filters, m, spread.shape[3])
         entries = entries.reshape(n, -1, m, spread.shape[3])
         first_ones = np.take_along_axis(entries, state.order[1][:, :, :1, None], 2)
         reach[1] = np.take_along_axis(np.linalg.norm(entries - first_ones, axis=3), state.order[1], 2)
-        about = reach[1] * r[:, None, None] + noise * noise_of_first(front, r)[:, None, None]
+        rest = math.sqrt(1.0 - 1.0 / first.entries.shape[1]) * front.moves[0] * r
+        about = reach[1] * r[:, None, None] + noise * rest[:, None, None]
         centres[1] = centre_of_chords(shares_in_ball(state.gap[1], about))
         means = _unsorted(state.order[1], centres[1])
         maxima = (means[:, :, None] @ entries)[:, :, 0].reshape(n, len(second.patch), filters, -1)
-        apart = (deviations_basis(m) @ entries).reshape(n, -1, filters, m - 1, entries.shape[3])
+        apart = (deviations_basis(m) @ entries).reshape(n, len(second.patch), filters, m - 1, entries.shape[3])
         kernel = front.hidden.kernel.reshape(-1, len(second.patch), filters).swapaxes(0, 1)
         hidden = scattered(kernel @ maxima, patches.pixels, patches.count)
         weights = means.reshape(n, len(second.patch), filters, m)
@@ -174,12 +176,6 @@ class Images:
         sizes = np.sqrt(np.square(apart).sum(axis=(3, 4))).reshape(n, -1)
         lengths = np.linalg.norm(hidden, axis=2), np.linalg.norm(behind, axis=2)
         return cls(state.order, state.gap, centres, reach, noise, apart, hidden, behind, sizes, *lengths)
-
-
-def noise_of_first(front, r, kappa=None):
-    """Return a bound (n,) of the length of what the first block's maxima move by besides their centres."""
-    m = math.prod(front.blocks[0][1].size)
-    return (math.sqrt(1.0 - 1.0 / m) if kappa is None else kappa) * front.moves[0] * r
 
 
 def scattered(rows, patch, count):
@@ -192,8 +188,7 @@ def scattered(rows, patch, count):
 
 def _pairs(lengths, order):
     """Return the lengths (filters, m, m) of every window's entries against its first, (n, windows, m)."""
-    n, windows, _ = order.shape
-    filters = np.arange(windows) % len(lengths)
+    filters = np.arange(order.shape[1]) % len(lengths)
     return lengths[filters[:, None], order[:, :, :1], order]
 
 

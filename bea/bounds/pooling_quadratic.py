@@ -13,8 +13,6 @@ Q4. T of the first block is a number times a guess of what is best. A Cholesky f
 Q5. What is left in front of the first block is ``k + lᵀδ - δᵀHδ``; step D5 bounds its minimum in the ball.
 """
 
-import itertools
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,7 +99,7 @@ def _units(v, d, far, width):
 def _maxima(q, gap, uncertain, width):
     """Return weights (n, windows, m), losses and curvatures (n, windows) of what stands for q times the maxima (Q1)."""
     down = (q < 0.0) & uncertain
-    width = np.where(down, np.maximum(width, 1e-9), 1.0)
+    width = np.where(down, width + 1e-9 * width.max() + 1e-100, 1.0)
     weights, excess = parabola_above(gap, width)
     # Where it is the same to the lead, all entries that are the largest share.
     largest = gap <= 0.0
@@ -170,17 +168,28 @@ def room_above(patches: Patches, images: Images, who, parts: Parts, *, proven: b
     matrix = behind.swapaxes(1, 2) @ behind
     for number, places in enumerate(second.patch):
         matrix[:, places[:, None], places] += (rows.T * weights[:, number, None]) @ rows
-    matrix *= -scale[:, :, None] * scale[:, None]
-    np.einsum("nii->ni", matrix)[:] += (1.0 + MARGINS[0]) * largest[:, None]
-    for margin, after in itertools.pairwise((*MARGINS, math.inf)):
-        try:
-            np.linalg.cholesky(matrix)
-        except np.linalg.LinAlgError:
-            if after < math.inf:
-                np.einsum("nii->ni", matrix)[:] += (after - margin) * largest[:, None]
-            continue
-        return (1.0 + margin) * (1.0 + PROVEN) * largest[:, None] * guess
-    return np.sum(diagonal / guess, axis=1)[:, None] * (1.0 + PROVEN) * guess  # no eigenvalue is above the trace
+    matrix *= scale[:, :, None] * scale[:, None]
+    trace = np.sum(diagonal / guess, axis=1)
+    return _proved(matrix, largest, trace)[:, None] * guess
+
+
+def _proved(matrices, largest, trace):
+    """Return an upper bound (n,) of the largest eigenvalues of matrices (n, m, m), which are lost."""
+    bound = trace * (1.0 + PROVEN)  # no eigenvalue is above it
+    # One by one, as a batch that fails does not tell which matrix it was.
+    for number, matrix in enumerate(matrices):
+        np.negative(matrix, out=matrix)
+        diagonal, before = np.einsum("ii->i", matrix), 0.0
+        for margin in MARGINS:
+            diagonal += (1.0 + margin - before) * largest[number]
+            before = 1.0 + margin
+            try:
+                np.linalg.cholesky(matrix)
+            except np.linalg.LinAlgError:
+                continue
+            bound[number] = min(bound[number], (1.0 + margin) * (1.0 + PROVEN) * largest[number])
+            break
+    return bound
 
 
 def _scatter(numbers, patch, count):
@@ -201,7 +210,10 @@ def _largest_eigenvalue(apply, start):
         for _ in range(2):
             image = image - ((known @ image[:, :, None]).swapaxes(1, 2) @ known)[:, 0]
         beside.append(np.linalg.norm(image, axis=1))
-        basis.append(image / np.maximum(beside[-1], 1e-300)[:, None])
+        # Where nothing but rounding is left, it has no direction.
+        done = beside[-1] <= 1e-8 * np.abs(diagonal).max(axis=0)
+        beside[-1] = np.where(done, 0.0, beside[-1])
+        basis.append(np.where(done, 0.0, 1.0 / np.where(done, 1.0, beside[-1]))[:, None] * image)
     small = np.stack(diagonal, axis=1)[:, :, None] * np.eye(STEPS)
     off = np.stack(beside, axis=1)[:, :-1]
     places = np.arange(STEPS - 1)
@@ -209,22 +221,30 @@ def _largest_eigenvalue(apply, start):
     return np.maximum(np.linalg.eigvalsh(small)[:, -1], 1e-300)
 
 
-def least_in_ball(patches: Patches, images: Images, who, parts: Parts, room, lead, r) -> np.ndarray:
-    """Return a lower bound (n,) of the leads where ‖δ‖ ≤ r, after its rounding; ``lead`` (n,) is that at the image."""
-    first, second, count, n = patches.first, patches.second, patches.count, len(r)
+def quadratic_below(patches: Patches, images: Images, who, parts: Parts, room, lead):
+    """Return (k, l, H) with ``k + lᵀδ - δᵀHδ`` below the leads in the ball, k after its rounding (Q5).
+
+    ``lead`` (n,) is that at the image, ``room`` is T of the first block, (n, windows).
+    """
+    first, second, count, n = patches.first, patches.second, patches.count, len(lead)
     filters, m, _ = second.apart.shape
     H = np.zeros((n, count + 1, count + 1))
     rows = _rows(parts.units, who, images.hidden)
     H[:, :count, :count] = rows.swapaxes(1, 2) @ rows
     roots = np.sqrt(parts.second).reshape(n, len(second.patch), filters, 1, 1)
     for number, places in enumerate(patches.pixels):
-        rows = (roots[:, number] * images.apart[who, number]).reshape(n, filters * m, -1)
+        rows = (roots[:, number] * images.apart[who, number]).reshape(n, filters * m, len(places))
         H[:, places[:, None], places] += rows.swapaxes(1, 2) @ rows
     H *= 1.0 + 1.0 / FIRST_SPLIT
-    weights = (parts.first + (1.0 + FIRST_SPLIT) * room * parts.kappa**2).reshape(n, len(first.patch), -1)
+    weights = parts.first + (1.0 + FIRST_SPLIT) * room * parts.kappa**2
     products = first.apart.swapaxes(1, 2) @ first.apart
-    products = (weights @ products.reshape(len(products), -1)).reshape(*weights.shape[:2], *products.shape[1:])
+    shape = n, len(first.patch), *products.shape
+    products = (weights.reshape(shape[:3]) @ products.reshape(len(products), -1)).reshape(*shape[:2], *shape[3:])
     for number, places in enumerate(first.patch):
         H[:, places[:, None], places] += products[:, number]
-    spare = ROUNDING * (np.abs(lead) + parts.size)
-    return ball_minimum(lead - parts.loss - spare, parts.lin, H[:, :count, :count], r)
+    return lead - parts.loss - ROUNDING * (np.abs(lead) + parts.size), parts.lin, H[:, :count, :count]
+
+
+def least_in_ball(patches: Patches, images: Images, who, parts: Parts, room, lead, r) -> np.ndarray:
+    """Return a lower bound (n,) of the leads where ‖δ‖ ≤ r (n,), after its rounding; as ``quadratic_below``."""
+    return ball_minimum(*quadratic_below(patches, images, who, parts, room, lead), r)
