@@ -18,7 +18,7 @@ from bea.bounds.maxima import (
 )
 from bea.bounds.pooling_front import take_apart
 from bea.bounds.pooling_patches import Images, Patches
-from bea.bounds.pooling_quadratic import parts_below, quadratic_below, room_above
+from bea.bounds.pooling_quadratic import curvature, level, parts_below, room_above
 from oracles import RNG, random_convolution
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
@@ -232,7 +232,8 @@ def quadratic(net, state, rival, radius, patches, known):
     kernel, who = net.layers[-1].kernel, np.arange(len(rival))
     parts = parts_below(patches, known, who, state.v, kernel[state.own] - kernel[rival], radius)
     room = room_above(patches, known, who, parts, proven=True)
-    return quadratic_below(patches, known, who, parts, room, state.lead[who, rival]), parts, room
+    below = level(parts, state.lead[who, rival]), parts.lin, curvature(patches, known, who, parts, room)
+    return below, parts, room
 
 
 @on_networks

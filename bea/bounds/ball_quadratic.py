@@ -108,12 +108,16 @@ def _diagonal(matrices):
 
 
 def ball_minimum(k, lin, H, r):
-    """Return a lower bound of ``k + linᵀz - zᵀHz`` where ‖z‖ ≤ r, H positive semidefinite, for a batch (D5).
+    """Return a lower bound of ``k + linᵀz - zᵀHz`` where ‖z‖ ≤ r, H positive semidefinite, for a batch (D5)."""
+    eigenvalues, vectors = np.linalg.eigh(H)
+    return least_of_dual(k, (lin[:, None] @ vectors)[:, 0] ** 2, eigenvalues, r)
+
+
+def least_of_dual(k, w, eigenvalues, r):
+    """Return the bound of ``ball_minimum`` where H has these eigenvalues, and lin the squares w along its eigenvectors.
 
     The best μ is that with ``‖(μ - H)⁻¹ lin‖ = 2 r``, by Newton's method on the reciprocal of the norm.
     """
-    eigenvalues, vectors = np.linalg.eigh(H)
-    w = (lin[:, None] @ vectors)[:, 0] ** 2
     length = np.sqrt(np.sum(w, axis=1))
     largest = np.maximum(eigenvalues[:, -1], 0.0)
     least = np.maximum(largest * (1.0 + GAP), largest + GAP * length / (2.0 * r)) + 1e-300

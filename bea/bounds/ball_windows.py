@@ -15,12 +15,12 @@ import numpy as np
 from bea.bounds.ball_pooling import FARTHEST, State, convolutional_bound, first_order
 from bea.bounds.pooling_front import take_apart
 from bea.bounds.pooling_patches import Images, Patches
-from bea.bounds.pooling_quadratic import Parts, least_in_ball, parts_below, room_above
+from bea.bounds.pooling_quadratic import all_least_in_ball, least_in_ball, parts_below, room_above
 from bea.networks.network import Network
 from bea.numerics.blocks import in_blocks
 
-START = 2.0  # of the other bound: first radius that is tried
-TRIALS = 4
+START = 2.2  # of the other bound: first radius that is tried
+TRIALS = 3
 BACK = (1.0, 0.97, 0.9)  # of the radius that seemed to hold, until a proof succeeds
 IMAGES = 2  # bounded at a time
 SIZE = 4096  # of the largest matrix: maxima of the first block, or pixels
@@ -100,16 +100,12 @@ class Tried:
         return self.left(who, rival, r, proven=True) > 0.0
 
     def all_hold(self, rivals, r):
-        """Return the same for all ``rivals`` (n, k) of every image, with one T for each image; perhaps less often."""
+        """Return the same for all ``rivals`` (n, k) of every image, with one curvature for each image; less often."""
         n, k = rivals.shape
         if not k:
             return np.ones((n, 0), dtype=bool)
-        everyone, who = np.arange(n), np.repeat(np.arange(n), k)
-        parts, lead = self.parts(who, rivals.ravel(), np.repeat(r, k))
-        largest = [array.reshape(n, k, -1).max(axis=1) for array in (parts.second, parts.units, parts.kappa)]
-        room = room_above(self.patches, self.images, everyone, Parts(None, None, None, None, *largest), proven=True)
-        left = least_in_ball(self.patches, self.images, who, parts, room[who], lead, np.repeat(r, k))
-        return (left > 0.0).reshape(n, k)
+        parts, lead = self.parts(np.repeat(np.arange(n), k), rivals.ravel(), np.repeat(r, k))
+        return all_least_in_ball(self.patches, self.images, parts, lead.reshape(n, k), r) > 0.0
 
     def largest(self, who, rival, top):
         """Return the largest radius below ``top`` (n,) at which a rival was proved not to win, or the start."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bea.bounds.ball_pooling import ROUNDING, from_windows
-from bea.bounds.ball_quadratic import ball_minimum
+from bea.bounds.ball_quadratic import ball_minimum, least_of_dual
 from bea.bounds.maxima import parabola_above, radius_of_chords, shares_in_ball
 from bea.bounds.pooling_patches import Images, Patches
 
@@ -221,12 +221,9 @@ def _largest_eigenvalue(apply, start):
     return np.maximum(np.linalg.eigvalsh(small)[:, -1], 1e-300)
 
 
-def quadratic_below(patches: Patches, images: Images, who, parts: Parts, room, lead):
-    """Return (k, l, H) with ``k + lᵀδ - δᵀHδ`` below the leads in the ball, k after its rounding (Q5).
-
-    ``lead`` (n,) is that at the image, ``room`` is T of the first block, (n, windows).
-    """
-    first, second, count, n = patches.first, patches.second, patches.count, len(lead)
+def curvature(patches: Patches, images: Images, who, parts: Parts, room) -> np.ndarray:
+    """Return H (n, pixels, pixels) of what lies below the leads in the ball (Q5); ``room`` is T of the first block."""
+    first, second, count, n = patches.first, patches.second, patches.count, len(who)
     filters, m, _ = second.apart.shape
     H = np.zeros((n, count + 1, count + 1))
     rows = _rows(parts.units, who, images.hidden)
@@ -242,9 +239,39 @@ def quadratic_below(patches: Patches, images: Images, who, parts: Parts, room, l
     products = (weights.reshape(shape[:3]) @ products.reshape(len(products), -1)).reshape(*shape[:2], *shape[3:])
     for number, places in enumerate(first.patch):
         H[:, places[:, None], places] += products[:, number]
-    return lead - parts.loss - ROUNDING * (np.abs(lead) + parts.size), parts.lin, H[:, :count, :count]
+    return H[:, :count, :count]
+
+
+def level(parts: Parts, lead) -> np.ndarray:
+    """Return what is left (n,) of the leads at the image, less what rounding may have done."""
+    return lead - parts.loss - ROUNDING * (np.abs(lead) + parts.size)
 
 
 def least_in_ball(patches: Patches, images: Images, who, parts: Parts, room, lead, r) -> np.ndarray:
-    """Return a lower bound (n,) of the leads where ‖δ‖ ≤ r (n,), after its rounding; as ``quadratic_below``."""
-    return ball_minimum(*quadratic_below(patches, images, who, parts, room, lead), r)
+    """Return a lower bound (n,) of the leads where ‖δ‖ ≤ r (n,), after its rounding; ``lead`` is that at the image."""
+    return ball_minimum(level(parts, lead), parts.lin, curvature(patches, images, who, parts, room), r)
+
+
+def together(parts: Parts, k: int) -> Parts:
+    """Return parts (n,) of which the curvature is no less than that of ``parts`` (n k,), k pairs an image."""
+
+    def largest(array):
+        return array.reshape(-1, k, array.shape[1]).max(axis=1)
+
+    weights = (largest(array) for array in (parts.first, parts.second, parts.units, parts.kappa))
+    return Parts(parts.loss[::k], parts.size[::k], parts.lin[::k], *weights)
+
+
+def all_least_in_ball(patches: Patches, images: Images, parts: Parts, lead, r) -> np.ndarray:
+    """Return the bounds (n, k) of ``least_in_ball`` for k rivals of every image, from one curvature an image, proven.
+
+    ``parts`` are those of the pairs, one image after the other; lead (n, k), r (n,).
+    """
+    (n, k), everyone = lead.shape, np.arange(len(r))
+    above = together(parts, k)
+    room = room_above(patches, images, everyone, above, proven=True)
+    eigenvalues, vectors = np.linalg.eigh(curvature(patches, images, everyone, above, room))
+    along = parts.lin.reshape(n, k, -1) @ vectors
+    eigenvalues = np.repeat(eigenvalues, k, axis=0)
+    least = least_of_dual(level(parts, lead.ravel()), along.reshape(n * k, -1) ** 2, eigenvalues, np.repeat(r, k))
+    return least.reshape(n, k)
