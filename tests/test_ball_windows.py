@@ -320,8 +320,9 @@ def test_a_linear_network_has_its_exact_radius():
     rng = RNG(10)
     first, second = random_convolution(rng, 3, 1, 2), random_convolution(rng, 4, 3, 2)
     hidden = np.hstack([rng.standard_normal((5, 4 * 16)), np.full((5, 1), 1e3)])
-    last = Dense(rng.standard_normal((4, 6)))
-    layers = first, MaxPool(1), second, MaxPool(1), Flatten(), Dense(hidden), Activation("relu"), last
+    last = rng.standard_normal((4, 6))
+    last[:, 5] -= last[:, :5].sum(axis=1) * 1e3  # so that no class leads by far
+    layers = first, MaxPool(1), second, MaxPool(1), Flatten(), Dense(hidden), Activation("relu"), Dense(last)
     net = Network(layers, (6, 6, 1))
     x = rng.random((5, 6, 6, 1))
     logits, jacobian = net(x), net.linearise(x).jacobian.reshape(5, 4, -1)

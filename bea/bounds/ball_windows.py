@@ -20,7 +20,8 @@ from bea.networks.network import Network
 from bea.numerics.blocks import in_blocks
 
 START = 2.2  # of the other bound: first radius that is tried
-TRIALS = 3
+TRIALS = 6  # at most
+ENOUGH = 1.02  # the next radius to be tried, in units of one that seems to hold, is no gain
 BACK = (1.0, 0.97, 0.9)  # of the radius that seemed to hold, until a proof succeeds
 IMAGES = 2  # bounded at a time
 SIZE = 4096  # of the largest matrix: maxima of the first block, or pixels
@@ -112,14 +113,18 @@ class Tried:
         if not len(who):
             return np.zeros(0)
         low, high = np.zeros(len(who)), np.array(top)
-        r = np.minimum(START * self.start[who], 0.95 * top)
+        r, going = np.minimum(START * self.start[who], 0.95 * top), np.arange(len(who))
         for _ in range(TRIALS):
-            left = self.left(who, rival, r, proven=False)
-            low, high = np.where(left > 0.0, r, low), np.where(left > 0.0, high, r)
+            now = r[going]
+            left = self.left(who[going], rival[going], now, proven=False)
+            low[going], high[going] = np.where(left > 0.0, now, low[going]), np.where(left > 0.0, high[going], now)
             # The loss grows a little faster than r.
-            guess = r * np.maximum(1.0 - left, 0.05) ** -0.7 * 0.995
-            middle = np.where(high < top, 0.5 * (low + high), np.minimum(1.5 * r, 0.5 * (low + high)))
-            r = np.where((guess > low) & (guess < high), guess, middle)
+            guess = now * np.maximum(1.0 - left, 0.05) ** -0.7 * 0.995
+            inside = (guess > low[going]) & (guess < high[going])
+            r[going] = np.where(inside, guess, 0.5 * (low[going] + np.minimum(high[going], 3.0 * now)))
+            going = going[np.minimum(r[going], high[going]) > ENOUGH * low[going]]
+            if not len(going):
+                break
         found = self.start[who].copy()
         for part in BACK:
             rest = np.flatnonzero((found <= self.start[who]) & (part * low > self.start[who]))
