@@ -34,12 +34,10 @@ def parabola_above(gap, width):
     level = np.take_along_axis(levels, (entries > levels).sum(axis=-1, keepdims=True) - 1, -1)
     above = np.maximum(entries - level, 0.0)
     weights = above / above.sum(axis=-1, keepdims=True)
-    # The centre û has the entries cut off at the level; max u ≤ max û + (1 - 1/m) width/2 + ‖u - û‖² / (2 width).
-    mean, cut = entries.mean(axis=-1), np.minimum(entries, level)
-    moved = above - above.mean(axis=-1, keepdims=True)
-    excess = mean + level[..., 0] - cut.mean(axis=-1) + (1.0 - 1.0 / m) * width / 2.0
-    excess = excess + np.vecdot(moved, moved) / (2.0 * width)
-    return weights, np.maximum(excess, 0.0) + ROUNDING * (width + np.abs(entries).max(axis=-1))
+    # ‖e_j - weights‖² width/2 less its gap, where that is largest.
+    farther = 1.0 - 2.0 * weights + np.vecdot(weights, weights)[..., None]
+    excess = (farther * width[..., None] / 2.0 - gap).max(axis=-1)
+    return weights, np.maximum(excess, 0.0) + ROUNDING * (width + gap[..., -1])
 
 
 def shares_in_ball(gap, reach):
