@@ -7,7 +7,7 @@ import pytest
 
 from bea import Activation, Convolution, Dense, Flatten, MaxPool, Network, lower_bound
 from bea.bounds import ball_windows, pooling_quadratic
-from bea.bounds.ball_pooling import FARTHEST, State, convolutional_bound
+from bea.bounds.ball_pooling import FARTHEST, State, convolutional_bound, windows
 from bea.bounds.ball_windows import windows_bound
 from bea.bounds.maxima import (
     centre_of_chords,
@@ -248,6 +248,93 @@ def test_the_quadratic_function_is_below_the_lead_in_the_ball(name):
                 z = delta.reshape(len(x), -1)
                 below = k + np.vecdot(lin, z) - np.vecdot(z, (H @ z[:, :, None])[:, :, 0])
                 assert (below <= lead_of(net, x + delta, state.own, rival) + 1e-12).all()
+
+
+def movements(net, known, x, delta, number):
+    """Return how the entries of a block move, in the order of ``known``, its maxima, and these less their centres."""
+    before, after = net.trace(x), net.trace(x + delta)
+    pool = net.layers[2 * number + 1]
+    entries = windows(after[2 * number + 1], pool) - windows(before[2 * number + 1], pool)
+    entries = np.take_along_axis(entries, known.order[number], 2)
+    maxima = (after[2 * number + 2] - before[2 * number + 2]).reshape(entries.shape[:2])
+    return entries, maxima, maxima - np.vecdot(known.centres[number], entries)
+
+
+def squares(entries):
+    """Return ‖u‖² of every window."""
+    apart = entries - entries.mean(axis=2, keepdims=True)
+    return np.vecdot(apart, apart)
+
+
+@on_networks
+def test_every_step_holds_by_itself(name):
+    """κ of both blocks, the lead against the movements of the second block, and these against H, for 3 networks."""
+    share = 0.0
+    for seed in range(3):
+        net, x, state, rival, radius, patches, known = prepared(seed, name)
+        (k, lin, H), parts, _ = quadratic(net, state, rival, radius, patches, known)
+        weights, rng = parts.units / (1.0 + 1.0 / pooling_quadratic.SECOND_SPLIT), RNG((23, seed))
+        for delta in descended(net, x, state.own, rival, radius, rng):
+            z, (first, _, off) = delta.reshape(len(x), -1), movements(net, known, x, delta, 0)
+            room = parts.kappa * np.sqrt(squares(first))
+            assert (np.abs(off) <= room * (1.0 + 1e-9) + 1e-12).all()
+            share = max(share, (np.abs(off) / np.maximum(room, 1e-9)).max())
+            second, maxima, off = movements(net, known, x, delta, 1)
+            room = second_kappa(patches, known, parts, radius) * np.sqrt(squares(second))
+            assert (np.abs(off) <= room * (1.0 + 1e-9) + 1e-12).all()
+            kernel = net.layers[5].kernel
+            # As D2 and Q1 leave it, then with the second block's noise apart, then as a function of δ.
+            bent = parts.second - pooled_noise(patches, known, parts, radius)
+            seen = np.vecdot(weights, (maxima @ kernel.T) ** 2) + np.vecdot(bent, squares(second))
+            means = np.vecdot(known.centres[1], second) @ kernel.T
+            apart = np.vecdot(parts.units, means**2) + np.vecdot(parts.second, squares(second))
+            direct = np.vecdot(parts.first, squares(first))
+            lead = lead_of(net, x + delta, state.own, rival)
+            assert (k + np.vecdot(lin, z) - direct - seen <= lead + 1e-12).all()
+            assert (seen <= apart * (1.0 + 1e-9) + 1e-12).all()
+            assert (apart + direct <= np.vecdot(z, (H @ z[:, :, None])[:, :, 0]) * (1.0 + 1e-9) + 1e-12).all()
+    assert share > 0.9 or known.gap[0].shape[2] == 1
+
+
+def second_kappa(patches, known, parts, radius):
+    """Return κ of the second block, computed again."""
+    noise = parts.kappa.max(axis=1) * patches.front.moves[0] * radius
+    reach = known.pairs[1] * radius[:, None, None] + known.noise * noise[:, None, None]
+    return radius_of_chords(known.centres[1], shares_in_ball(known.gap[1], reach))
+
+
+def pooled_noise(patches, known, parts, radius):
+    """Return the weights that the noise of the second block has, computed again."""
+    kappa = second_kappa(patches, known, parts, radius)
+    return pooling_quadratic.noise_of_second(patches, parts.units, kappa, known.sizes) * kappa**2
+
+
+def test_what_the_means_do_not_see_is_counted_as_noise():
+    """One window of four tied pixels, of which one rises and the others fall: no mean moves, but the maximum does."""
+    one = Convolution([[1.0]], 1, bias=False)
+    for pools in ((2, 1), (1, 2)):
+        hidden, last = Dense([[-1.0, 0.6]]), Dense([[1.0, 0.0], [0.0, 0.0]])
+        net = Network(
+            (one, MaxPool(pools[0]), one, MaxPool(pools[1]), Flatten(), hidden, Activation("relu"), last), (2, 2, 1)
+        )
+        x, delta = np.full((1, 2, 2, 1), 0.5), np.array([1.0, *[-1 / 3] * 3]).reshape(1, 2, 2, 1)
+        front, patches, radius = take_apart(net), Patches.of(take_apart(net), net.input_shape), np.ones(1)
+        state = State.of(front, net, x)
+        known = Images.of(patches, state, radius)
+        # A unit that pulls the lead down, by weights of our own.
+        parts = parts_below(patches, known, np.zeros(1, dtype=int), -state.v, np.array([[-1.0]]), radius)
+        room = room_above(patches, known, np.zeros(1, dtype=int), parts, proven=True)
+        H, z = curvature(patches, known, np.zeros(1, dtype=int), parts, room), delta.reshape(1, 4)
+        z = z / np.linalg.norm(z)
+        weight = parts.units[0, 0] / (1.0 + 1.0 / pooling_quadratic.SECOND_SPLIT)
+        bent = parts.first.sum() + (parts.second - pooled_noise(patches, known, parts, radius)).sum()
+        risen = z.max() ** 2
+        assert risen == pytest.approx(0.75)
+        found = (z @ H[0] @ z.T)[0, 0] - bent
+        assert weight > 0.0
+        split = pooling_quadratic.FIRST_SPLIT if pools[0] == 2 else pooling_quadratic.SECOND_SPLIT
+        assert found >= (1.0 + split) * weight * risen
+        assert found < 4.0 * (1.0 + split) * weight
 
 
 def test_in_a_small_ball_the_quadratic_function_is_the_lead():

@@ -24,7 +24,7 @@ TRIALS = 6  # at most
 ENOUGH = 1.02  # the next radius to be tried, in units of one that seems to hold, is no gain
 BACK = (1.0, 0.97, 0.9)  # of the radius that seemed to hold, until a proof succeeds
 IMAGES = 2  # bounded at a time
-SIZE = 4096  # of the largest matrix: maxima of the first block, or pixels
+SIZE = 3000  # of the largest matrix: maxima of the first block, or pixels; the time goes with its cube
 ROUNDING = 1e-9
 
 
@@ -32,7 +32,7 @@ def windows_bound(net: Network, x) -> tuple[np.ndarray, np.ndarray]:
     """Return how far every image must move at least before its class can change, and the class that limits it.
 
     As ``bea.bounds.ball_pooling.convolutional_bound``, and never less. It is the same for other networks than those of
-    two blocks, and for those with more than 4096 pixels or maxima behind the first block.
+    two blocks, and for those with more than 3000 pixels or maxima behind the first block.
     """
     front = take_apart(net)
     radius, rival = convolutional_bound(net, x)

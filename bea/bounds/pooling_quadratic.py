@@ -82,7 +82,7 @@ def parts_below(patches: Patches, images: Images, who, v, d, r) -> Parts:
         loss = loss + lost.sum(axis=1)
         q = _back(q, weights, order, front.blocks[number], patches.shapes[number])
     units = (1.0 + 1.0 / SECOND_SPLIT) * units
-    second = bent[1] + _noise_of_second(patches, units, kappa[1], sizes[1]) * kappa[1] ** 2
+    second = bent[1] + noise_of_second(patches, units, kappa[1], sizes[1]) * kappa[1] ** 2
     return Parts(loss, size + loss, q, bent[0], second, units, kappa[0])
 
 
@@ -116,7 +116,7 @@ def _back(q, weights, order, block, shape):
     return convolution.pull_back(rows, np.empty((len(q), *shape)), None)[:, 0].reshape(len(q), -1)
 
 
-def _noise_of_second(patches, units, kappa, sizes):
+def noise_of_second(patches, units, kappa, sizes):
     """Return (1 + s) T for the quadratic part in the second block's maxima, which have so few units."""
     rows = _rows(units / (1.0 + 1.0 / SECOND_SPLIT), np.zeros(len(units), dtype=int), patches.front.hidden.kernel[None])
     guess = _guess(np.square(rows).sum(axis=1), kappa * sizes, SECOND_POWER)
