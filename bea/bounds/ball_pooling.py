@@ -15,6 +15,8 @@ P4. All these lengths share one r: ``Σ_w ‖u_w‖² ≤ (T r)²`` and ``‖Δ�
    for every λ > 0 by ``Σ_w max_t (line(t) - λ t²) + λ (T r)²``.
 P5. What stands for the maxima is linear; it goes back through the convolution to the block before, and to the image.
 P6. T and R are constants of the network (``bea.bounds.pooling_front``).
+
+For two blocks ``bea.bounds.ball_windows`` goes on from here.
 """
 
 import math

@@ -4,7 +4,7 @@ The problem is that of ``bea.bounds.ball_pooling``, whose bound is the start, an
 bound that is tried beyond is ``bea.bounds.pooling_quadratic``: all blocks and units lose to one change δ.
 
 Of the rivals, the one that is nearest to first order limits the radius first. At this radius all others are tried
-together, with one matrix T above the quadratic parts of all of them; then, one by one, those that need their own.
+together, with one curvature above those of all of them; then, one by one, those that need their own.
 """
 
 import functools

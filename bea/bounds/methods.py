@@ -93,11 +93,11 @@ def lower_bound(net: Network, x, label=None, *, method="lipschitz", curvature=0.
         theorems, which are not proven (see ``bea.bounds.printed``). "local" improves on the first column of
         "lipschitz" only, and is never below it; its other κ are those of the latter. It takes what fits the network:
         ``bea.bounds.ball_dense`` for dense layers with sigmoid, tanh, ReLU, smooth or not, or none between them,
-        ``bea.bounds.ball_pooling`` for (Convolution, MaxPool) once or more, Flatten, Dense, ReLU, Dense (and where it
-        is twice, ``bea.bounds.ball_windows``), and
-        ``bea.bounds.ball_pieces`` for any sequence of convolutions, max and average pooling, fixed scales, dense
-        layers and activations made of straight lines (relu, leaky_relu, PReLU, clip, …). Residual, normalising and
-        radial layers, and other activations behind convolutions, have the method "lipschitz" only.
+        ``bea.bounds.ball_pooling`` for (Convolution, MaxPool) once or more, Flatten, Dense, ReLU, Dense, sharper by
+        ``bea.bounds.ball_windows`` for two such blocks, and ``bea.bounds.ball_pieces`` for any sequence of
+        convolutions, max and average pooling, fixed scales, dense layers and activations made of straight lines
+        (relu, leaky_relu, PReLU, clip, …). Residual, normalising and radial layers, and other activations behind
+        convolutions, have the method "lipschitz" only.
     curvature : float
         M of theorem 4.1, for the method ``"peck"``; zero is the limit.
     progress : bool
