@@ -6,6 +6,7 @@ HOMES = {
     "bea.bounds.ball_dense": "local_bound",
     "bea.bounds.ball_pieces": "pieces_bound",
     "bea.bounds.ball_pooling": "convolutional_bound",
+    "bea.bounds.ball_windows": "windows_bound",
     "bea.bounds.branching": "ProvedDistance prove",
     "bea.bounds.kantorovich": "DistanceEnclosure distance_enclosure",
     "bea.bounds.lipschitz": "lipschitz_constant spectral_norm",

@@ -15,6 +15,8 @@ P4. All these lengths share one r: ``Σ_w ‖u_w‖² ≤ (T r)²`` and ``‖Δ�
    for every λ > 0 by ``Σ_w max_t (line(t) - λ t²) + λ (T r)²``.
 P5. What stands for the maxima is linear; it goes back through the convolution to the block before, and to the image.
 P6. T and R are constants of the network (``bea.bounds.pooling_front``).
+
+For two blocks ``bea.bounds.ball_windows`` goes on from here.
 """
 
 import math
@@ -215,17 +217,22 @@ def shared_loss(q, offset, slope, length) -> np.ndarray:
     return best
 
 
+def first_order(net: Network, state: State, x) -> np.ndarray:
+    """Return how far every class is to first order, (n, classes), infinite for the own one."""
+    slopes, everyone = net.linearise(x).jacobian, np.arange(len(x))
+    slopes = np.linalg.norm(slopes[everyone, state.own][:, None] - slopes, axis=2)
+    distance = np.maximum(state.lead, 0.0) / np.maximum(slopes, 1e-100)
+    distance[everyone, state.own] = np.inf
+    return distance
+
+
 def _search(front, net, x):
     state = State.of(front, net, x)
     shapes = [net.input_shape]
     for convolution, pool in front.blocks:
         shapes.append(pool.output_shape(convolution.output_shape(shapes[-1])))
-    n, classes = state.lead.shape
-    slopes = net.linearise(x).jacobian
-    everyone = np.arange(n)
-    slopes = np.linalg.norm(slopes[everyone, state.own][:, None] - slopes, axis=2)
-    distance = np.maximum(state.lead, 0.0) / np.maximum(slopes, 1e-100)
-    distance[everyone, state.own] = np.inf
+    (n, classes), everyone = state.lead.shape, np.arange(len(x))
+    distance = first_order(net, state, x)
     order = distance.argsort(axis=1)
     radius, rival = np.full(n, np.inf), order[:, 0].copy()
     for rank in range(classes - 1):

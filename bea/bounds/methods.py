@@ -108,12 +108,13 @@ def lower_bound(
         first column of "lipschitz" only, and is never below it; its other κ are those of the latter. For the input it
         takes what fits the network:
         ``bea.bounds.ball_dense`` for dense layers with sigmoid, tanh, ReLU, smooth or not, or none between them,
-        ``bea.bounds.ball_pooling`` for (Convolution, MaxPool) once or more, Flatten, Dense, ReLU, Dense, and
-        ``bea.bounds.ball_pieces`` for any sequence of convolutions, max and average pooling, fixed scales, dense
-        layers and activations made of straight lines (relu, leaky_relu, PReLU, clip, …). Residual, normalising and
-        radial layers, and other activations behind convolutions, have the method "lipschitz" only. For weights it
-        covers what ``bea.bounds.ball_dense`` does from the first layer that changes on; and if it is only one layer
-        and no rival is given, what any of these covers behind it.
+        ``bea.bounds.ball_pooling`` for (Convolution, MaxPool) once or more, Flatten, Dense, ReLU, Dense, sharper by
+        ``bea.bounds.ball_windows`` for two such blocks, and ``bea.bounds.ball_pieces`` for any sequence of
+        convolutions, max and average pooling, fixed scales, dense layers and activations made of straight lines
+        (relu, leaky_relu, PReLU, clip, …). Residual, normalising and radial layers, and other activations behind
+        convolutions, have the method "lipschitz" only. For weights it covers what ``bea.bounds.ball_dense`` does from
+        the first layer that changes on; and if it is only one layer and no rival is given, what any of these covers
+        behind it.
     curvature : float
         M of theorem 4.1, for the method ``"peck"``; zero is the limit.
     progress : bool

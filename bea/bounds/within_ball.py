@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from bea.bounds.ball_dense import local_bound
 from bea.bounds.ball_pieces import pieces_bound
-from bea.bounds.ball_pooling import convolutional_bound
 from bea.bounds.ball_ranges import hidden_stages
+from bea.bounds.ball_windows import windows_bound
 from bea.bounds.pieces import linear_pieces
 from bea.bounds.pooling_front import take_apart
 from bea.networks.network import Network
@@ -19,7 +19,7 @@ def within_ball(net: Network) -> Callable:
     ValueError
         If none does; it says what is covered.
     """
-    for within, check in ((local_bound, hidden_stages), (convolutional_bound, take_apart)):
+    for within, check in ((local_bound, hidden_stages), (windows_bound, take_apart)):
         try:
             check(net)
         except ValueError:
