@@ -71,9 +71,9 @@ def about_image(constant, terms, g, Q, ball, point):
 def quadratic_below(ball, known, reached, outputs, d, push, convex=False, chords=None):
     """Return (terms, g, Q) with ``d·h ≥ Σ terms + gᵀv' - v'ᵀQv'``, v' as in ``about_image`` (D4, with D2 and D3).
 
-    With ``convex`` Q may have negative entries for the first layer. With ``chords``, numbers from 0 to 1 for each layer,
-    arrays (n, units), a parabola that bends downwards does so by so much less: a multiple of (v - low)(v - high), not
-    positive on the range, is added. With 1 it is the chord of its range.
+    With ``convex`` Q may have negative entries for the first layer. ``chords`` are numbers from 0 to 1 for each layer,
+    arrays (n, units): by so much less a parabola bends downwards, as a multiple of (v - low)(v - high) is added, which
+    is not positive on the range. With 1 it is the chord of its range.
     """
     terms, weight, above = [], d, None
     for number in range(len(ball.stages) - 1, -1, -1):
