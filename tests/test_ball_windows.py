@@ -285,6 +285,7 @@ def test_every_step_holds_by_itself(name):
             kernel = net.layers[5].kernel
             # As D2 and Q1 leave it, then with the second block's noise apart, then as a function of δ.
             bent = parts.second - pooled_noise(patches, known, parts, radius)
+            assert (bent >= -1e-12 * parts.second.max()).all()
             seen = np.vecdot(weights, (maxima @ kernel.T) ** 2) + np.vecdot(bent, squares(second))
             means = np.vecdot(known.centres[1], second) @ kernel.T
             apart = np.vecdot(parts.units, means**2) + np.vecdot(parts.second, squares(second))
@@ -307,6 +308,23 @@ def pooled_noise(patches, known, parts, radius):
     """Return the weights that the noise of the second block has, computed again."""
     kappa = second_kappa(patches, known, parts, radius)
     return pooling_quadratic.noise_of_second(patches, parts.units, kappa, known.sizes) * kappa**2
+
+
+def test_units_have_parabolas_below_them_that_touch():
+    """500 units of both signs, moved as far as they can be; one that bends touches its parabola on either side."""
+    rng = RNG(24)
+    v, d, far = rng.standard_normal((3, 1, 500)) * 10.0 ** rng.uniform(-1, 1, (3, 1, 500))
+    far, width = np.abs(far), np.abs(far) * rng.choice([0.1, 1.0, 5.0], 500)
+    slope, lost, bends = pooling_quadratic._units(v, d, far, width)
+    assert ((bends > 0.0) == ((d < 0.0) & (far > np.abs(v)))).all()
+    distance = np.where(bends > 0.0, np.maximum(np.abs(v), width), 0.0)
+    for t in (*(far * part for part in np.linspace(-1.0, 1.0, 41)), distance - v, -distance - v):
+        change = d * (np.maximum(v + t, 0.0) - np.maximum(v, 0.0))
+        below = slope * t - lost - bends * t * t
+        some = (np.abs(t) <= far) | (bends > 0.0)
+        assert (below[some] <= change[some] + 1e-11 * (1.0 + np.abs(d * t))[some]).all()
+    touched = np.abs(below - change) <= 1e-9 * (1.0 + np.abs(d * t))
+    assert touched[bends > 0.0].all()
 
 
 def test_what_the_means_do_not_see_is_counted_as_noise():
