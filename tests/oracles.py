@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 from hypothesis import settings
 from scipy.optimize import minimize, nnls
-from threadpoolctl import threadpool_limits
 
 from bea import Activation, Dense, Flatten, Network, RadialBasis
 from bea.networks.layers import Weighted
 from bea.networks.windows import AveragePool, Convolution, MaxPool
+from bea.numerics.blocks import one_thread
 
 RNG = np.random.default_rng
 
@@ -323,7 +323,7 @@ def nonlinear_slsqp(net, image, target, parts, margin):
             last[:] = theta.copy(), perturbed_leads(net, image, target, parts, scales, theta)
         return last[1]
 
-    with threadpool_limits(1, "blas"):  # small matrices
+    with one_thread():  # small matrices
         result = minimize(
             lambda theta: 0.5 * theta @ theta,
             np.zeros(len(scales)),

@@ -11,7 +11,6 @@ with -J(x + Δx, label) in place of J(x + Δx, target) where there is no target.
 
 import numpy as np
 from scipy.optimize import Bounds, minimize
-from threadpoolctl import threadpool_limits
 
 from bea.attacks.common import achieved, check_aim, conclude
 from bea.attacks.loss import value_and_gradient
@@ -19,7 +18,7 @@ from bea.attacks.penalty import PenaltyResult, check_search, search_weight
 from bea.networks.leads import attack_lead
 from bea.networks.network import Network
 from bea.networks.pixels import into_range
-from bea.numerics.blocks import blocks, join
+from bea.numerics.blocks import blocks, join, one_thread
 from bea.numerics.checks import check_count, check_positive
 from bea.numerics.progress import counting, showing
 
@@ -139,7 +138,7 @@ def _chunk(net, x, aim, targeted, margin, clip, weights, halvings, iterations, t
             found = into_range(net, x[rest], found)
         return found, attack_lead(net(x[rest] + found), aim[rest], targeted) >= margin
 
-    with threadpool_limits(1, "blas"):
+    with one_thread():
         already = achieved(net.classify(x), aim, targeted)
         dx, weight = search_weight(solve, x.shape, weights=weights, halvings=halvings, already=already)
         return *conclude(net, x, dx, aim, targeted), weight

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from bea.backward.clipped import kept_in_range, linearised_in_range
 from bea.backward.closed_form import Changing, changing
@@ -14,7 +13,7 @@ from bea.backward.search import search
 from bea.networks.leads import allowed_shortfall
 from bea.networks.network import Network
 from bea.networks.pixels import check_clip
-from bea.numerics.blocks import block_size, in_blocks
+from bea.numerics.blocks import block_size, in_blocks, one_thread
 from bea.numerics.checks import check_count, check_positive
 from bea.numerics.progress import showing
 
@@ -124,7 +123,7 @@ def attack(
                 return linearised_in_range(net, x[part], target[part], margin)
             return linearised_attack(net, x[part], target[part], change, margin, activated)
 
-        with threadpool_limits(1, "blas"):  # blocks run side by side, and small matrices gain nothing from more threads
+        with one_thread():  # blocks run side by side, and small matrices gain nothing from more threads
             return attack_in_blocks(block, x, block_size(net.layers, net.input_shape))
 
     with showing(progress):
@@ -142,7 +141,7 @@ def converged(
     Δx of a black image is measured by ``black``: with 0, as eq. (5) has it, it cannot change.
     """
     block = block_size(net.layers, net.input_shape)
-    with threadpool_limits(1, "blas"):
+    with one_thread():
         outputs = in_blocks(net, block, x)
         if activated:
             outputs = net.activate(outputs)

@@ -4,10 +4,12 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from functools import cache
 from itertools import accumulate
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from bea.numerics.progress import counting
 
@@ -34,13 +36,25 @@ def blocks(n: int, size: int) -> list[slice]:
     return [slice(start, min(start + size, n)) for start in range(0, max(n, 1), size)]
 
 
+def one_thread() -> AbstractContextManager:
+    """Return a context in which linear algebra has one thread. Not for use within threads, which share the setting."""
+    return _linear_algebra().limit(limits=1, user_api="blas")
+
+
+@cache  # to look for the libraries takes longer than a small attack
+def _linear_algebra() -> ThreadpoolController:
+    import scipy.linalg  # noqa: F401, has a library of its own, which must be there to be found
+
+    return ThreadpoolController()
+
+
 def side_by_side(function, parts) -> Iterator:
     """Yield what the function returns for every part, in order; threads work on several at a time.
 
     Parts are slices or index arrays of samples. They are counted (``bea.numerics.progress``) if there are several; a
     function that has them all at once may count for itself.
     """
-    with threadpool_limits(1, "blas"):  # small matrices gain nothing from threads of their own, and would wait for them
+    with one_thread():  # small matrices gain nothing from threads of their own, and would wait for them
         if len(parts) == 1:
             yield function(parts[0])
             return
