@@ -332,7 +332,7 @@ def test_the_first_layers_weights_are_the_inputs_of_the_rest():
 
 
 def test_special_images_and_networks():
-    """No hidden layer, a wrong label, no rival within reach, an empty batch."""
+    """No hidden layer, a wrong label, changes that change no class, no rival within reach, an empty batch."""
     net = random_network(RNG(19), [], 4, (5,))
     x = random_images(RNG(20), net, 10)
     found = prove(net, x, gap=1e-5)
@@ -346,6 +346,9 @@ def test_special_images_and_networks():
     assert (np.delete(wrong.lower, 3) > 0.0).all()
     hidden = Dense(RNG(21).standard_normal((5, 6)))
     far = Network((hidden, Activation("tanh"), Dense(np.array([[0.0] * 5 + [10.0], [1.0] * 5 + [0.0]]))), (5,))
+    no_attack = prove(net, x, dx=np.zeros_like(x))
+    assert np.isinf(no_attack.upper).all()
+    assert np.isnan(no_attack.dx).all()
     never = prove(far, x)
     assert np.isinf(never.upper).all()
     assert np.isnan(never.dx).all()
