@@ -9,7 +9,7 @@ import pytest
 
 from bea import Activation, Dense, Network, Residual, attack, lower_bound
 from bea.backward.closed_form import changing
-from bea.bounds import ball_quadratic, weight_ball, weight_lipschitz, weight_quadratic
+from bea.bounds import ball_quadratic, weight_ball, weight_lipschitz, weight_local, weight_quadratic
 from bea.bounds.ball_dense import local_bound
 from bea.bounds.weight_lipschitz import changed_length
 from oracles import image_network, random_convolution, random_images, random_network
@@ -38,9 +38,9 @@ def some_network(seed):
 
 
 def changed_lead(net, x, on, u, i, j):
-    """Logit i less logit j of every image in its own network, and the gradient by u (n, numbers).
+    """Logit i, or for None the largest other one, less logit j in every image's own network; its gradient by u.
 
-    u are all matrices ΔA_i/‖A_i‖ and Δx/‖x‖ one after the other, every entry written out.
+    u (n, numbers) are all matrices ΔA_i/‖A_i‖ and Δx/‖x‖ one after the other, every entry written out.
     """
     n, change = len(x), changing(net, on)
     alphas = np.where(change.layers, net.weight_norms, 0.0)
@@ -57,7 +57,9 @@ def changed_lead(net, x, on, u, i, j):
         else:
             memory.append((layer, h))
             h = layer.forward(h)
-    row, found = np.eye(net.classes)[i] - np.eye(net.classes)[j], []
+    rival, found = np.eye(net.classes)[j], []
+    above = np.argmax(h - np.where(rival, np.inf, 0.0), axis=1) if i is None else i
+    row = np.eye(net.classes)[above] - rival
     lead = np.sum(row * h, axis=1)
     for part in reversed(memory):
         if isinstance(part[0], Activation):
@@ -102,7 +104,7 @@ def contradictions(seed):
     each = lower_bound(net, x, on=on, method="local", rival=rival).radius
     known = attack(net, x, rival, on, method="converged", margin=1e-7)
     length, radius = np.sqrt(known.objective), np.maximum(bound, each)
-    left = least_found(net, x, on, radius, own, rival, RNG((2, seed)))
+    left = least_found(net, x, on, radius, None, rival, RNG((2, seed)))
     some = known.success & (length > 0.0)
     return np.sum(known.success & (length < radius)) + np.sum(left < 0.0), (each / length)[some]
 
@@ -269,6 +271,29 @@ def test_the_input_alone_is_measured_in_two_ways():
         assert np.median(ratio) < 1.002
         assert plain.measured()[0] != relative.measured()[0]
     np.testing.assert_array_equal(lower_bound(net, x, method="local").radius, local_bound(net, x)[0])
+
+
+def test_a_rival_has_to_lead_every_class():
+    """The last layer alone: the radius is the attack's, whatever is in its way. Deeper, more than by the own class."""
+    net = random_network(RNG(12), [(6, "tanh")], 5, (4,))
+    x = random_images(RNG(13), net, 40)
+    last = net(x).argmin(axis=1)  # all others are above it
+    known = attack(net, x, last, (2,), method="converged", margin=1e-9)
+    radius = lower_bound(net, x, on=(2,), rival=last, method="local").radius
+    np.testing.assert_allclose(radius, np.sqrt(known.objective), rtol=1e-6)
+    values, own = net.trace(x), np.eye(5)[net.classify(x)]
+    for on in ("weights", (1,), "both"):
+        change = changing(net, on)
+        ball, each = weight_ball.weight_ball(net, x, change), last[:, None]
+        alone, _, weights = weight_local._proved(net, ball, values, own, each)
+        assert (weights >= 0).all()
+        np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-12)
+        np.testing.assert_array_equal(weights[np.arange(40), last], 0)
+        both = lower_bound(net, x, on=on, rival=last, method="local").radius
+        assert (both >= alone).all()
+        assert (both > 1.02 * alone).sum() > 5
+        known = attack(net, x, last, on, method="converged", margin=1e-7)
+        assert (both <= np.sqrt(known.objective)).all()
 
 
 @pytest.mark.parametrize("method", ["local", "lipschitz"])

@@ -100,8 +100,8 @@ def lower_bound(
         pixels; all others, and ``("input",)``, for the relative norm √(Σ ‖ΔA_i‖²/‖A_i‖² + ‖Δx‖²/‖x‖²) of eq. (5) of
         paper B, A_i with its bias: for √objective of what ``bea.attack`` returns.
     rival : array (n,) of int, optional
-        The only class that counts, so that the radius is below what ``bea.attack`` with this target can find; zero
-        where it is the class of the image. Any other class unless given. Not with ``on="input"``.
+        The class that would have to lead all others, so that the radius is below what ``bea.attack`` with this target
+        can find; zero where it is the class of the image. Any other class unless given. Not with ``on="input"``.
     method : {"lipschitz", "local", "peck"}
         One proven constant a layer; what can be proved in a ball around the image, tighter and slower; or the printed
         theorems, which are not proven (see ``bea.bounds.printed``) and are about the input. "local" improves on the
