@@ -61,7 +61,11 @@ def _watch(context, base: str) -> list[str]:
     elsewhere = re.compile(f"^(?!{re.escape(base)}|data:|blob:|about:)")
     context.route(elsewhere, lambda route: route.abort())
     context.on("request", lambda r: elsewhere.match(r.url) and problems.append(f"asked for {r.url}"))
-    context.on("requestfailed", lambda r: problems.append(f"did not get {r.url}: {r.failure}"))
+    # A font that is on its way when the page is left is aborted; what is not there has a status.
+    context.on(
+        "requestfailed",
+        lambda r: r.failure != "net::ERR_ABORTED" and problems.append(f"did not get {r.url}: {r.failure}"),
+    )
     context.on("response", lambda r: r.status >= 400 and problems.append(f"status {r.status} for {r.url}"))
     context.on("weberror", lambda e: problems.append(f"uncaught: {e.error}"))
     context.on("console", lambda m: m.type == "error" and problems.append(f"console: {m.text}"))

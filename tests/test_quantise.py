@@ -122,9 +122,9 @@ def test_no_proof_is_given_along_a_ray():
     label = net.classify(x)
     for straight_through in (False, True):
         net, _ = hidden(straight_through=straight_through)
-        with pytest.raises(TypeError, match="received a Quantise"):
+        with pytest.raises(ValueError, match="received a Quantise"):
             rays.changes(net, x, np.ones_like(x), label)
-        with pytest.raises(TypeError, match="received a Quantise"):
+        with pytest.raises(ValueError, match="with a Quantise"):
             smallest_epsilon(net, x, label)
         assert not smallest_epsilon(net, x, label, method="bisection").proved.any()
 

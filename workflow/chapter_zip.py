@@ -12,7 +12,7 @@ from workflow.dependencies import all_needs
 
 TEXTS = ("params.yml", "pyproject.toml", "LICENSE", "LICENSE-text", "book/claims.yml", "book/published.yml")
 WORKFLOW = tuple(
-    f"workflow/{name}.py" for name in ("__init__", "dataset", "dependencies", "execute", "kernels", "plan")
+    f"workflow/{name}.py" for name in ("__init__", "brought", "dataset", "dependencies", "execute", "kernels", "plan")
 )
 MOMENT = (1980, 1, 1, 0, 0, 0)  # of every file, so that the same sources give the same zip
 
