@@ -31,8 +31,8 @@ ROUNDING = 1e-9
 def windows_bound(net: Network, x) -> tuple[np.ndarray, np.ndarray]:
     """Return how far every image must move at least before its class can change, and the class that limits it.
 
-    As ``convolutional_bound`` in ``bea.bounds.ball_pooling``, and never less. It is the same for other networks than those of
-    two blocks, and for those with more than 3000 pixels or maxima behind the first block.
+    As ``convolutional_bound`` in ``bea.bounds.ball_pooling``, and never less. It is the same for other networks than
+    those of two blocks, and for those with more than 3000 pixels or maxima behind the first block.
     """
     front = take_apart(net)
     radius, rival = convolutional_bound(net, x)
