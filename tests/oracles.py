@@ -108,6 +108,19 @@ def random_images(rng, net, n):
     return rng.random((n, *net.input_shape))
 
 
+def assert_the_same_alone_and_in_blocks(bound, net, x, in_small_blocks, rtol):
+    """Check that a bound of images (n, …), radius and rival, does not depend on the others in a batch.
+
+    ``in_small_blocks`` is called before the last look, at the images the other way round.
+    """
+    radius, rival = bound(net, x)
+    alone = [bound(net, image[None]) for image in x]
+    np.testing.assert_allclose(radius, np.concatenate([a[0] for a in alone]), rtol=rtol)
+    np.testing.assert_array_equal(rival, np.concatenate([a[1] for a in alone]))
+    in_small_blocks()
+    np.testing.assert_allclose(bound(net, x[::-1])[0], radius[::-1], rtol=rtol)
+
+
 def elementwise(layer):
     """Return the function of an activation layer and its derivative."""
     parameter = [] if layer.parameter is None else [layer.parameter]

@@ -1,6 +1,7 @@
 """`bea.bounds.ball_dense`: every step against dense grids, random points and attacks, closed forms, and SciPy."""
 
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from bea.bounds.ball_quadratic import ball_minimum, least_lead
 from bea.bounds.ball_ranges import Ball, hidden_stages, inputs_in_ball
 from bea.bounds.minorants import band, chord_slope, minorant, sector
 from bea.networks.windows import MaxPool
-from oracles import image_network, random_images, random_network
+from oracles import assert_the_same_alone_and_in_blocks, image_network, random_images, random_network
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 RNG = np.random.default_rng
@@ -366,12 +367,8 @@ def test_the_search_is_no_part_of_the_proof_and_batches_no_part_of_the_result(mo
     """An image alone, in a batch, or in blocks of eight has the same radius."""
     net = network("two relu", 17)
     x = random_images(RNG(18), net, 30)
-    radius, rival = local_bound(net, x)
-    alone = [local_bound(net, image[None]) for image in x]
-    np.testing.assert_allclose(radius, np.concatenate([a[0] for a in alone]), rtol=1e-6)
-    np.testing.assert_array_equal(rival, np.concatenate([a[1] for a in alone]))
-    monkeypatch.setattr(ball_dense, "PAIR_NUMBERS", 1)
-    np.testing.assert_allclose(local_bound(net, x)[0], radius, rtol=1e-6)
+    blocks = partial(monkeypatch.setattr, ball_dense, "PAIR_NUMBERS", 1)
+    assert_the_same_alone_and_in_blocks(local_bound, net, x, blocks, rtol=1e-6)
 
 
 def test_ties_have_no_radius_and_constant_leads_an_infinite_one():

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from bea.bounds.ball_windows import windows_bound
 from bea.bounds.lipschitz import lipschitz_constant
 from bea.bounds.methods import lower_bound
 from bea.bounds.pooling_front import composed, deviations, pool_constants, take_apart, window_mean
-from oracles import RNG, random_convolution
+from oracles import RNG, assert_the_same_alone_and_in_blocks, random_convolution
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 
@@ -622,12 +623,8 @@ def test_an_image_has_the_same_radius_alone_and_in_any_batch(monkeypatch):
     """To rounding, also in blocks of five; and the parts of the network are remembered."""
     net = network(25, "two with strides")
     x = RNG(26).random((17, *net.input_shape))
-    radius, rival = convolutional_bound(net, x)
-    alone = [convolutional_bound(net, image[None]) for image in x]
-    np.testing.assert_allclose(radius, np.concatenate([a[0] for a in alone]), rtol=1e-9)
-    np.testing.assert_array_equal(rival, np.concatenate([a[1] for a in alone]))
-    monkeypatch.setattr(ball_pooling, "IMAGES", 5)
-    np.testing.assert_allclose(convolutional_bound(net, x[::-1])[0], radius[::-1], rtol=1e-9)
+    blocks = partial(monkeypatch.setattr, ball_pooling, "IMAGES", 5)
+    assert_the_same_alone_and_in_blocks(convolutional_bound, net, x, blocks, rtol=1e-9)
     assert take_apart(net) is take_apart(net)
 
 

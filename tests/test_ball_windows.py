@@ -1,6 +1,7 @@
 """`bea.bounds.ball_windows`: maxima, patches and the quadratic function one by one, and the radii against descent."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from bea.bounds.maxima import (
 from bea.bounds.pooling_front import take_apart
 from bea.bounds.pooling_patches import Images, Patches
 from bea.bounds.pooling_quadratic import curvature, level, parts_below, room_above
-from oracles import RNG, random_convolution
+from oracles import RNG, assert_the_same_alone_and_in_blocks, random_convolution
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 
@@ -444,12 +445,8 @@ def test_an_image_has_the_same_radius_alone_and_in_any_batch(monkeypatch):
     """To the accuracy of sums in another order, also in blocks of three."""
     net = network(11, "plain")
     x = images(RNG(12), net, 7)
-    radius, rival = windows_bound(net, x)
-    alone = [windows_bound(net, image[None]) for image in x]
-    np.testing.assert_allclose(radius, np.concatenate([a[0] for a in alone]), rtol=1e-6)
-    np.testing.assert_array_equal(rival, np.concatenate([a[1] for a in alone]))
-    monkeypatch.setattr(ball_windows, "IMAGES", 3)
-    np.testing.assert_allclose(windows_bound(net, x[::-1])[0], radius[::-1], rtol=1e-6)
+    blocks = partial(monkeypatch.setattr, ball_windows, "IMAGES", 3)
+    assert_the_same_alone_and_in_blocks(windows_bound, net, x, blocks, rtol=1e-6)
 
 
 def test_other_networks_have_the_other_bound(monkeypatch):

@@ -273,7 +273,7 @@ def test_the_input_alone_is_measured_in_two_ways():
     np.testing.assert_array_equal(lower_bound(net, x, method="local").radius, local_bound(net, x)[0])
 
 
-def test_a_rival_has_to_lead_every_class():
+def test_a_rival_has_to_lead_every_class(monkeypatch):
     """The last layer alone: the radius is the attack's, whatever is in its way. Deeper, more than by the own class."""
     net = random_network(RNG(12), [(6, "tanh")], 5, (4,))
     x = random_images(RNG(13), net, 40)
@@ -281,15 +281,11 @@ def test_a_rival_has_to_lead_every_class():
     known = attack(net, x, last, (2,), method="converged", margin=1e-9)
     radius = lower_bound(net, x, on=(2,), rival=last, method="local").radius
     np.testing.assert_allclose(radius, np.sqrt(known.objective), rtol=1e-6)
-    values, own = net.trace(x), np.eye(5)[net.classify(x)]
     for on in ("weights", (1,), "both"):
-        change = changing(net, on)
-        ball, each = weight_ball.weight_ball(net, x, change), last[:, None]
-        alone, _, weights = weight_local._proved(net, ball, values, own, each)
-        assert (weights >= 0).all()
-        np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-12)
-        np.testing.assert_array_equal(weights[np.arange(40), last], 0)
         both = lower_bound(net, x, on=on, rival=last, method="local").radius
+        with monkeypatch.context() as without:
+            without.setattr(weight_local, "smallest_feasible", lambda K, c: (np.zeros_like(c), None, None))
+            alone = lower_bound(net, x, on=on, rival=last, method="local").radius
         assert (both >= alone).all()
         assert (both > 1.02 * alone).sum() > 5
         known = attack(net, x, last, on, method="converged", margin=1e-7)

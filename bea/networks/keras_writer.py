@@ -13,14 +13,7 @@ def put_weights(model, net) -> None:
 
 
 def perturbed_copy(model, perturbation, i: int):
-    """Return a copy of a Keras model with the weights that ``perturbation`` gives it for sample ``i``.
-
-    Raises
-    ------
-    ValueError
-        For a model with other weights than those that were perturbed, or with weights that are not those of its dense
-        layers and convolutions one by one, and for a sample that has no perturbation.
-    """
+    """Return what ``Perturbation.keras_model`` does, and raise the same."""
     weighted = weighted_layers(reading_of(model))
     changed = changed_layers(weighted, perturbation, i)
     here, wanted = ([array.shape for array in arrays] for arrays in (model.get_weights(), _weights(weighted)))

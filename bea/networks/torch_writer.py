@@ -11,16 +11,7 @@ from bea.networks.writing import changed_layers, weighted_layers
 
 
 def perturbed_copy(module, perturbation, i: int):
-    """Return a copy of a PyTorch module with the weights that ``perturbation`` gives it for sample ``i``.
-
-    Raises
-    ------
-    TypeError
-        For what is no module.
-    ValueError
-        For a module with other weights than those that were perturbed, or with weights that are not those of its
-        linear layers and convolutions one by one, and for a sample that has no perturbation.
-    """
+    """Return what ``Perturbation.torch_model`` does, and raise the same."""
     import torch
 
     shape = perturbation.x.shape[1:]
