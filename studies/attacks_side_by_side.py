@@ -30,11 +30,6 @@ FUNCTIONS = {
 GREY = 1 / 510  # half a grey level: what changes less is not counted as a changed pixel
 
 
-def right(nets: Mapping[str, Network], x, labels) -> np.ndarray:
-    """Return which images (n, …) all networks classify as labelled, (n,)."""
-    return np.all([net.classify(x) == labels for net in nets.values()], axis=0)
-
-
 def run(name: str, net: Network, file: Path | None, x, label, target=None, *, margin: float):
     """Run the attack of this name: its result, which successes Keras confirms (n,), and milliseconds an image."""
     options = {"clip": True} if name in ("fgsm", "iterated", "lbfgs", "cw", "be") else {}
