@@ -3,13 +3,17 @@
 Steps D3 to D5 of the tight bound; see ``bea.bounds.ball_dense``, and book/tight_bound.md for the proof.
 """
 
+import math
+
 import numpy as np
+from scipy.linalg.lapack import dpotrf, dtrtrs
 
 from bea.bounds.ball_ranges import Ball, inputs_in_ball
 from bea.bounds.minorants import BENT, ROUNDING, minorant, sector
 
 SOLVED = 1e-7
 GAP = 1e-5  # (μ - λ) / μ is no smaller
+STEPS = 12  # of Newton's method at most, where each factorises a matrix
 # (push, part): see ``least_lead``. With a kink, or nearly one, and without.
 BENT_TRIES = ((0.15, 1.0), (0.3, 1.0))
 SMOOTH_TRIES = ((0.0, 1.0), (0.0, 0.6))
@@ -123,6 +127,35 @@ def ball_minimum(k, lin, H, r):
     """Return a lower bound of ``k + linᵀz - zᵀHz`` where ‖z‖ ≤ r, H positive semidefinite, for a batch (D5)."""
     eigenvalues, vectors = np.linalg.eigh(H)
     return diagonal_minimum(k, (lin[:, None] @ vectors)[:, 0], eigenvalues, r)
+
+
+def large_ball_minimum(k, lin, H, r, largest):
+    """Return the same, in a third of the time, for matrices (n, m, m) of some hundred rows.
+
+    ``largest`` (n,) are about their largest eigenvalues. Every step of Newton's method factorises ``μ - H``, which
+    proves that it is positive definite.
+    """
+    found, length = np.full(len(k), -np.inf), np.linalg.norm(lin, axis=1)
+    least = np.maximum(largest * (1.0 + GAP), largest + GAP * length / (2.0 * r)) + 1e-300
+    start = largest + length / (2.0 * r) + least * GAP
+    for i, (matrix, factor) in enumerate(zip(H, np.empty_like(H), strict=True)):
+        mu = start[i]
+        for _ in range(STEPS):
+            np.negative(matrix, out=factor)
+            np.einsum("ii->i", factor)[:] += mu
+            if dpotrf(factor.T, lower=True, clean=False, overwrite_a=True)[1]:
+                mu += 0.1 * (mu - largest[i]) + GAP * abs(mu)
+                continue
+            half = dtrtrs(factor.T, lin[i], lower=True)[0]
+            whole = dtrtrs(factor.T, half, lower=True, trans=1)[0]
+            found[i] = max(found[i], k[i] - (mu * r[i] ** 2 + half @ half / 4.0) * (1.0 + SOLVED))
+            square, before = whole @ whole, mu
+            third = dtrtrs(factor.T, whole, lower=True)[0]
+            mu += (math.sqrt(square) / (2.0 * r[i]) - 1.0) * square / max(third @ third, 1e-300)
+            mu = max(mu, least[i])
+            if abs(mu - before) <= 1e-8 * mu:
+                break
+    return found
 
 
 def diagonal_minimum(k, lin, eigenvalues, r):

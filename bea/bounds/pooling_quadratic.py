@@ -16,11 +16,12 @@ Q5. What is left in front of the first block is ``k + lᵀδ - δᵀHδ``; step 
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg.lapack import dpotrf
 
 from bea.bounds.ball_pooling import ROUNDING, from_windows
-from bea.bounds.ball_quadratic import ball_minimum, diagonal_minimum
+from bea.bounds.ball_quadratic import diagonal_minimum, large_ball_minimum
 from bea.bounds.maxima import parabola_above, radius_of_chords, shares_in_ball
-from bea.bounds.pooling_patches import Images, Patches
+from bea.bounds.pooling_patches import Images, Patches, add_squares
 
 WIDTHS = (0.2, 0.7)  # of the parabolas of both blocks, in units of what their windows move by at most
 UNIT_WIDTH = 2.0  # the same for the units, without the noise
@@ -165,17 +166,18 @@ def room_above(patches: Patches, images: Images, who, parts: Parts, *, proven: b
     largest = _largest_eigenvalue(apply, np.sqrt(diagonal) * scale + 1e-3)
     if not proven:
         return (1.0 + MARGINS[0]) * largest[:, None] * guess
+    behind, roots = behind * scale[:, None], np.sqrt(weights)
     matrix = behind.swapaxes(1, 2) @ behind
     for number, places in enumerate(second.patch):
-        matrix[:, places[:, None], places] += (rows.T * weights[:, number, None]) @ rows
-    matrix *= scale[:, :, None] * scale[:, None]
+        scaled = roots[:, number, :, None] * (rows * scale[:, None, places])
+        add_squares(matrix, scaled.swapaxes(1, 2) @ scaled, places, patches.shapes[1])
     trace = np.sum(diagonal / guess, axis=1)
     return _proved(matrix, largest, trace)[:, None] * guess
 
 
 def _proved(matrices, largest, trace):
     """Return an upper bound (n,) of the largest eigenvalues of matrices (n, m, m), which are lost."""
-    bound = trace * (1.0 + PROVEN)  # no eigenvalue is above it
+    bound, factor = trace * (1.0 + PROVEN), np.empty_like(matrices[0])  # no eigenvalue is above the trace
     # One by one, as a batch that fails does not tell which matrix it was.
     for number, matrix in enumerate(matrices):
         np.negative(matrix, out=matrix)
@@ -183,9 +185,8 @@ def _proved(matrices, largest, trace):
         for margin in MARGINS:
             diagonal += (1.0 + margin - before) * largest[number]
             before = 1.0 + margin
-            try:
-                np.linalg.cholesky(matrix)
-            except np.linalg.LinAlgError:
+            factor[:] = matrix
+            if dpotrf(factor.T, lower=True, clean=False, overwrite_a=True)[1]:
                 continue
             bound[number] = min(bound[number], (1.0 + margin) * (1.0 + PROVEN) * largest[number])
             break
@@ -223,23 +224,22 @@ def _largest_eigenvalue(apply, start):
 
 def curvature(patches: Patches, images: Images, who, parts: Parts, room) -> np.ndarray:
     """Return H (n, pixels, pixels) of what lies below the leads in the ball (Q5); ``room`` is T of the first block."""
-    first, second, count, n = patches.first, patches.second, patches.count, len(who)
+    first, second, n = patches.first, patches.second, len(who)
     filters, m, _ = second.apart.shape
-    H = np.zeros((n, count + 1, count + 1))
     rows = _rows(parts.units, who, images.hidden)
-    H[:, :count, :count] = rows.swapaxes(1, 2) @ rows
+    H = rows.swapaxes(1, 2) @ rows
     roots = np.sqrt(parts.second).reshape(n, len(second.patch), filters, 1, 1)
     for number, places in enumerate(patches.pixels):
         rows = (roots[:, number] * images.apart[who, number]).reshape(n, filters * m, len(places))
-        H[:, places[:, None], places] += rows.swapaxes(1, 2) @ rows
+        add_squares(H, rows.swapaxes(1, 2) @ rows, places, patches.shapes[0])
     H *= 1.0 + 1.0 / FIRST_SPLIT
     weights = parts.first + (1.0 + FIRST_SPLIT) * room * parts.kappa**2
     products = first.apart.swapaxes(1, 2) @ first.apart
     shape = n, len(first.patch), *products.shape
     products = (weights.reshape(shape[:3]) @ products.reshape(len(products), -1)).reshape(*shape[:2], *shape[3:])
     for number, places in enumerate(first.patch):
-        H[:, places[:, None], places] += products[:, number]
-    return H[:, :count, :count]
+        add_squares(H, products[:, number], places, patches.shapes[0])
+    return H
 
 
 def level(parts: Parts, lead) -> np.ndarray:
@@ -249,7 +249,9 @@ def level(parts: Parts, lead) -> np.ndarray:
 
 def least_in_ball(patches: Patches, images: Images, who, parts: Parts, room, lead, r) -> np.ndarray:
     """Return a lower bound (n,) of the leads where ‖δ‖ ≤ r (n,), after its rounding; ``lead`` is that at the image."""
-    return ball_minimum(level(parts, lead), parts.lin, curvature(patches, images, who, parts, room), r)
+    H = curvature(patches, images, who, parts, room)
+    largest = _largest_eigenvalue(lambda v: (H @ v[:, :, None])[:, :, 0], parts.lin + 1e-3 * np.abs(parts.lin).max())
+    return large_ball_minimum(level(parts, lead), parts.lin, H, r, largest)
 
 
 def together(parts: Parts, k: int) -> Parts:
