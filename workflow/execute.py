@@ -57,6 +57,7 @@ def execute(name: str, parameters: dict, provenance: dict, to=Path("results")) -
             str(executed),
             parameters,
             kernel_name="python3",
+            request_save_on_cell_execute=False,  # before and after every cell: seconds a chapter, and nobody reads it
             kernel_manager_class=AsyncFileKernelManager,
             cwd="notebooks",
             progress_bar=False,
