@@ -12,7 +12,7 @@ from bea import Activation, Dense, Flatten, Network, RadialBasis
 from bea.attacks.by_backward_error import backward_error_attack
 from bea.bounds import ball_dense, ball_quadratic
 from bea.bounds.ball_dense import descend, local_bound
-from bea.bounds.ball_quadratic import ball_minimum, least_lead
+from bea.bounds.ball_quadratic import ball_minimum, large_ball_minimum, least_lead
 from bea.bounds.ball_ranges import Ball, hidden_stages, inputs_in_ball
 from bea.bounds.minorants import band, chord_slope, minorant, sector
 from bea.networks.windows import MaxPool
@@ -243,8 +243,18 @@ def unit(rows):
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-300)
 
 
+def by_factors(k, lin, H, r):
+    """The other routine, told somewhat too little of the largest eigenvalues."""
+    largest = np.maximum(np.linalg.eigvalsh(H)[:, -1], 0.0) * (1 - 3e-5 * RNG(7).random(len(H))) + 1e-300
+    return large_ball_minimum(k, lin, H, r, largest)
+
+
+on_both = pytest.mark.parametrize("minimum", [ball_minimum, by_factors])
+
+
+@on_both
 @pytest.mark.parametrize("size", [1, 2, 5])
-def test_the_minimum_in_the_ball_is_that_of_the_secular_equation(size):
+def test_the_minimum_in_the_ball_is_that_of_the_secular_equation(size, minimum):
     """Below the exact minimum by 1e-4 of its terms at most, whatever H: indefinite rank, zero, huge, the hard case."""
     rng = RNG(8)
     n = 600
@@ -254,7 +264,7 @@ def test_the_minimum_in_the_ball_is_that_of_the_secular_equation(size):
     H = root @ root.swapaxes(1, 2)
     lin, k, r = rng.standard_normal((n, size)), rng.standard_normal(n), 10.0 ** rng.uniform(-2, 2, n)
     lin[::7] *= 1e-3
-    found = ball_minimum(k, lin, H, r)
+    found = minimum(k, lin, H, r)
     for i in range(n):
         values, vectors = np.linalg.eigh(H[i])
         q, top = vectors.T @ lin[i], values[-1]
@@ -269,12 +279,13 @@ def test_the_minimum_in_the_ball_is_that_of_the_secular_equation(size):
         assert exact - 1e-4 * terms <= found[i] <= exact + 1e-10 * terms
 
 
-def test_a_hard_case_is_bounded_too():
+@on_both
+def test_a_hard_case_is_bounded_too(minimum):
     """Without a linear part the minimum is -λ r², in which the largest eigenvalue counts."""
     H = np.diag([1.0, 3.0, 2.0])[None]
-    found = ball_minimum(np.zeros(1), np.zeros((1, 3)), H, np.array([2.0]))
+    found = minimum(np.zeros(1), np.zeros((1, 3)), H, np.array([2.0]))
     assert -12.0 * (1 + 1e-4) < found[0] <= -12.0
-    assert ball_minimum(np.ones(1), np.zeros((1, 3)), 0 * H, np.array([2.0]))[0] == pytest.approx(1.0)
+    assert minimum(np.ones(1), np.zeros((1, 3)), 0 * H, np.array([2.0]))[0] == pytest.approx(1.0)
 
 
 @on_networks

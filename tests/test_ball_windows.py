@@ -18,7 +18,7 @@ from bea.bounds.maxima import (
     shares_in_ball,
 )
 from bea.bounds.pooling_front import take_apart
-from bea.bounds.pooling_patches import Images, Patches
+from bea.bounds.pooling_patches import Images, Patches, add_squares
 from bea.bounds.pooling_quadratic import curvature, level, parts_below, room_above
 from oracles import RNG, assert_the_same_alone_and_in_blocks, random_convolution
 
@@ -369,6 +369,23 @@ def test_in_a_small_ball_the_quadratic_function_is_the_lead():
     np.testing.assert_allclose(lin, gradient.reshape(5, -1), rtol=1e-6, atol=1e-9)
     np.testing.assert_allclose(k, lead_of(net, x, state.own, rival), rtol=1e-6)
     assert (np.linalg.eigvalsh(H)[:, -1] * 1e-14 <= 1e-6 * k).all()
+
+
+@on_networks
+def test_squares_are_added_where_their_patches_are(name):
+    """As by index, one entry at a time; what a patch has in the padding is left out."""
+    rng, net = RNG(15), network((16, 0), name)
+    patches = Patches.of(take_apart(net), net.input_shape)
+    for shape, places in zip(
+        [*patches.shapes, net.input_shape], [patches.first.patch, patches.second.patch, patches.pixels], strict=True
+    ):
+        count = math.prod(shape)
+        total, found = np.zeros((2, count + 1, count + 1)), np.zeros((2, count, count))
+        for some in places:
+            squares = rng.standard_normal((2, len(some), len(some)))
+            np.add.at(total, (slice(None), some[:, None], some), squares)
+            add_squares(found, squares, some, shape)
+        np.testing.assert_allclose(found, total[:, :count, :count], rtol=1e-13, atol=1e-13)
 
 
 @pytest.mark.parametrize("margins", [(0.002,), (-0.5, -0.3, 0.01), (-0.5,)])

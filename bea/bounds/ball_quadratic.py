@@ -13,7 +13,7 @@ from bea.bounds.minorants import BENT, ROUNDING, minorant, sector
 
 SOLVED = 1e-7
 GAP = 1e-5  # (μ - λ) / μ is no smaller
-STEPS = 12  # of Newton's method at most, where each factorises a matrix
+STEPS = 30  # of Newton's method at most, where each factorises a matrix
 # (push, part): see ``least_lead``. With a kink, or nearly one, and without.
 BENT_TRIES = ((0.15, 1.0), (0.3, 1.0))
 SMOOTH_TRIES = ((0.0, 1.0), (0.0, 0.6))
@@ -132,8 +132,8 @@ def ball_minimum(k, lin, H, r):
 def large_ball_minimum(k, lin, H, r, largest):
     """Return the same, in a third of the time, for matrices (n, m, m) of some hundred rows.
 
-    ``largest`` (n,) are about their largest eigenvalues. Every step of Newton's method factorises ``μ - H``, which
-    proves that it is positive definite.
+    ``largest`` (n,) are about their largest eigenvalues, not above. Every step of Newton's method factorises ``μ - H``,
+    which proves that it is positive definite; where it is not, the next μ is further off.
     """
     found, length = np.full(len(k), -np.inf), np.linalg.norm(lin, axis=1)
     least = np.maximum(largest * (1.0 + GAP), largest + GAP * length / (2.0 * r)) + 1e-300
@@ -144,7 +144,7 @@ def large_ball_minimum(k, lin, H, r, largest):
             np.negative(matrix, out=factor)
             np.einsum("ii->i", factor)[:] += mu
             if dpotrf(factor.T, lower=True, clean=False, overwrite_a=True)[1]:
-                mu += 0.1 * (mu - largest[i]) + GAP * abs(mu)
+                least[i] = mu = largest[i] + 3.0 * (mu - largest[i])
                 continue
             half = dtrtrs(factor.T, lin[i], lower=True)[0]
             whole = dtrtrs(factor.T, half, lower=True, trans=1)[0]

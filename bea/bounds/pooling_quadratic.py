@@ -250,7 +250,8 @@ def level(parts: Parts, lead) -> np.ndarray:
 def least_in_ball(patches: Patches, images: Images, who, parts: Parts, room, lead, r) -> np.ndarray:
     """Return a lower bound (n,) of the leads where ‖δ‖ ≤ r (n,), after its rounding; ``lead`` is that at the image."""
     H = curvature(patches, images, who, parts, room)
-    largest = _largest_eigenvalue(lambda v: (H @ v[:, :, None])[:, :, 0], parts.lin + 1e-3 * np.abs(parts.lin).max())
+    start = parts.lin + 1e-3 * np.abs(parts.lin).max() + 1e-100
+    largest = _largest_eigenvalue(lambda v: (H @ v[:, :, None])[:, :, 0], start)
     return large_ball_minimum(level(parts, lead), parts.lin, H, r, largest)
 
 
