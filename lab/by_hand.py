@@ -78,7 +78,7 @@ def descend(weights: Weights, images, labels, *, rate, batch_size, a, rng) -> No
     order = rng.permutation(len(images))
     for start in range(0, len(order), batch_size):
         batch = order[start : start + batch_size]
-        slopes, _ = gradients(weights, images[batch], labels[batch], a, by_images=False)
+        slopes, _ = gradients(weights, images[batch].astype(float, copy=False), labels[batch], a, by_images=False)
         for (W, b), (dW, db) in zip(weights, slopes, strict=True):
             W -= rate * dW
             b -= rate * db
@@ -112,7 +112,8 @@ def train(
         At once, for images or labels of wrong shape, images that are not finite, labels that are no classes, and
         parameters that are not positive.
     """
-    images, labels = np.asarray(images, dtype=float), np.asarray(labels)
+    images, labels = np.asarray(images), np.asarray(labels)
+    images = images.astype(np.result_type(images, np.float32), copy=False)  # float32 stays so, a batch is made float64
     if images.ndim != 2 or not images.size:
         raise ValueError(f"images: expected shape (n, pixels), received {images.shape}")
     if not np.isfinite(images).all():

@@ -23,7 +23,7 @@ def learn(
     data: Dataset, *, width: int, seed: int, passes: int, rate: float, batch_size: int, a: float, images: int, kept=()
 ) -> Learnt:
     """Train one network of two hidden layers on the first ``images``; ``kept`` are the epochs to keep it after."""
-    x, y = pixels_of(data.x_train, data.y_train, images)
+    x, y = data.x_train[:images].reshape(len(data.x_train[:images]), -1), data.y_train[:images]
     tests, few = pixels_of(data.x_test, data.y_test), len(data.x_test)
     way = {"epochs": passes, "rate": rate, "batch_size": batch_size, "a": a, "seed": seed}
     curve, weights, training = [], {}, {}

@@ -45,7 +45,7 @@ def of_shared_seeds(late: Mapping[str, Network], early: Mapping[str, Network], m
 
 
 def learn(x, y, *, seed: int, hidden: int, rate, batch_size: int, a, passes: int = 1, refresh=None) -> Network:
-    """Train a network by hand on images (n, …) of float64, as the chapter on it does; ``refresh`` as in ``train``."""
+    """Train a network by hand on images (n, …), as the chapter on it does; ``refresh`` as in ``train``."""
     way = {"epochs": passes, "rate": rate, "batch_size": batch_size, "a": a, "seed": seed, "refresh": refresh}
     with threadpool_limits(1, "blas"):  # small matrices: threads would wait for each other
         *_, weights = by_hand.train([hidden, hidden], x.reshape(len(x), -1), y, **way)
@@ -60,7 +60,7 @@ def retrained(name: str, net: Network, data: Dataset, **recipe) -> float:
     ValueError
         If the training is not the one that made the network.
     """
-    again = learn(data.x_train.astype(float), data.y_train, seed=seed_of(name), **recipe)
+    again = learn(data.x_train, data.y_train, seed=seed_of(name), **recipe)
     difference = np.abs(again(data.x_test) - net(data.x_test)).max()
     if difference > 1e-6:
         raise ValueError(f"images: expected the training of scratch, received logits that differ by {difference:.1e}")
@@ -81,7 +81,7 @@ def additions(nets: Mapping[str, Network], data: Dataset, *, step: float, **reci
     ``accuracy`` on the test images, share ``fooled`` of the right ones within ``step``, share of wrong or fooled ones,
     ``both``.
     """
-    x, y, rows = data.x_train.astype(float), data.y_train, []
+    x, y, rows = data.x_train, data.y_train, []
     tests = data.x_test.astype(float), data.y_test
     for name, net in nets.items():
         rows.append((name, BEFORE, 0, *_measured(net, *tests, step)))
