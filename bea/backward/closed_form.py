@@ -154,50 +154,8 @@ def first_order(net: Network, x, on="weights", relative=True, activated=False) -
     )
 
 
-def backward_error(net: Network, x, y_hat, on="weights", relative=True, activated=False) -> Perturbation:
-    """Smallest first-order perturbation that explains given outputs (paper B, sections 2.1 to 2.4, eq. 4).
-
-    Minimises ``Σ_i ‖ΔA_i‖²/α_i² + ‖Δx‖²/β²`` subject to ``𝒜 (ΔA_1, …, ΔA_p, Δx) = y_hat - y``, one problem a sample,
-    where y are the logits ``net(x)`` or, if ``activated``, what the output activation makes of them. For one affine
-    layer with only weights or only the input perturbed, and logits, nothing is neglected and the result is exact;
-    otherwise it is linearised.
-
-    Parameters
-    ----------
-    net : Network
-    x : array (n, *input_shape)
-        Images, pixels within ``net.input_range``.
-    y_hat : array (n, classes)
-        The outputs to be explained.
-    on : {"weights", "input", "both"} or tuple
-        What may change; a tuple holds numbers of weighted layers, from 1, and "input".
-    relative : bool
-        Measure ΔA_i by ‖A_i‖ and Δx by ‖x‖ as in eq. (5); otherwise the plain norm of section 2.
-    activated : bool
-        Whether ``y_hat`` are activated outputs (sections 2.3 and 2.4) instead of logits.
-
-    Returns
-    -------
-    Perturbation
-        ``attained`` is False, and the entries are NaN, for a sample whose outputs no such perturbation can reach
-        (𝒜𝒜ᵀ singular, as with dead or saturated units, and y_hat outside its range).
-
-    Raises
-    ------
-    ValueError
-        For images or outputs of wrong shape or range, and an unknown ``on``.
-    """
-    x = net.check_images(x)
-    if np.iscomplexobj(y_hat):
-        raise ValueError("y_hat: expected real outputs, received complex ones")
-    y_hat = np.asarray(y_hat, dtype=float)
-    if y_hat.shape != (len(x), net.classes):
-        raise ValueError(f"y_hat: expected shape {(len(x), net.classes)}, received {y_hat.shape}")
-    if not np.isfinite(y_hat).all():
-        raise ValueError("y_hat: expected finite outputs, received NaN or Inf")
-    if activated:
-        _check_range(y_hat, net.output_activation)
-    change = changing(net, on)
+def closed_form(net: Network, x, y_hat, change: Changing, relative=True, activated=False) -> Perturbation:
+    """Return what ``backward_error`` does by the closed form, for checked arguments."""
     parts = blocks(len(x), max(NUMBERS // net.numbers(change.layers), 1))
     found = [_solved(net, x[part], y_hat[part], change, relative, activated) for part in parts]
     dA, dx, attained = join([(each.dA, each.dx, each.attained) for each in found])
@@ -205,7 +163,7 @@ def backward_error(net: Network, x, y_hat, on="weights", relative=True, activate
 
 
 def _solved(net, x, y_hat, on, relative, activated) -> Perturbation:
-    """Return what ``backward_error`` does for one block of checked images and outputs."""
+    """Return what ``closed_form`` does for one block of checked images and outputs."""
     problem = first_order(net, x, on, relative, activated)
     change = y_hat - problem.linearisation.logits
 
@@ -239,25 +197,6 @@ def _solved(net, x, y_hat, on, relative, activated) -> Perturbation:
             break
     attained = finite & (missing <= 1e-8 * wanted)
     return problem.perturbation(*theta, net, x, attained)
-
-
-def _check_range(y_hat, activation) -> None:
-    """Raise ``ValueError`` for activated outputs that the activation never takes."""
-    limits = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0), "softmax": (0.0, 1.0)}.get(activation)
-    if limits is None:
-        return
-    outside = (y_hat <= limits[0]) | (y_hat >= limits[1])
-    if outside.any():
-        raise ValueError(
-            f"y_hat: expected outputs of {activation}, between {limits[0]:g} and {limits[1]:g}, received "
-            f"{y_hat[outside][0]:g} for sample {np.flatnonzero(outside.any(axis=1))[0]}"
-        )
-    sums = y_hat.sum(axis=1)
-    if activation == "softmax" and (np.abs(sums - 1.0) > 1e-12).any():
-        worst = int(np.argmax(np.abs(sums - 1.0)))
-        raise ValueError(
-            f"y_hat: expected outputs of softmax, summing to 1, received {float(sums[worst])!r} for sample {worst}"
-        )
 
 
 def _add(theta, step):
