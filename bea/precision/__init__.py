@@ -1,0 +1,10 @@
+"""Low-precision inference: formats, the pass with its roundings, its backward error bounds, and certificates."""
+
+from bea.lazy import opening
+
+HOMES = {
+    "bea.precision.formats": "Format round_to unit_roundoff",
+    "bea.precision.forward": "LowPrecision low_precision",
+    "bea.precision.quantisation": "quantised",
+}
+__all__, __getattr__, __dir__ = opening(__name__, HOMES)
