@@ -42,8 +42,9 @@ def certified(
         Of the sums: that of ``low_precision``, or any at all, of which less can be proved.
     radius : array (n,), optional
         Relative norms √(Σ ‖ΔA_i‖²/‖A_i‖²) of changes of the weights below which no class changes, as
-        ``bea.lower_bound`` proves with ``on="weights"``. Then those are certified, too, where all roundings together change less, by
-        ``bea.precision.deterministic_bound`` and with what subnormal numbers may add; for dense layers with biases.
+        ``bea.lower_bound`` proves with ``on="weights"``. Then those are certified, too, where all roundings together
+        change less, by ``bea.precision.deterministic_bound`` and with what subnormal numbers may add; for dense layers
+        with biases.
 
     Raises
     ------

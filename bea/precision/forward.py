@@ -111,6 +111,11 @@ def low_precision(
     # Stochastic rounding draws its numbers in order, and so takes all images at once.
     size = block_size(net.layers, net.input_shape) if rounding == "nearest" else max(len(x), 1)
     logits, overflowed, subnormal = in_blocks(each, size, x)
+    return result_of(logits, overflowed, subnormal, machine, weights, zeros)
+
+
+def result_of(logits, overflowed, subnormal, machine: Arithmetic, weights: dict, zeros=0) -> LowPrecision:
+    """Return the result of a pass from its logits and masks, the weights as ``rounded_weights`` returns them."""
     finite = np.isfinite(logits).all(axis=1)
     classes = np.where(finite, np.where(finite[:, None], logits, 0.0).argmax(axis=1), -1)
     beyond = sum(int(np.count_nonzero(~np.isfinite(matrix))) for matrix in weights.values())
