@@ -16,8 +16,8 @@ from bea.networks.windows import AveragePool, Convolution, MaxPool
 from bea.numerics.arrays import flat
 from bea.numerics.blocks import block_size, in_blocks
 from bea.precision.formats import Format
-from bea.precision.products import Arithmetic, arithmetic, inner_products
-from bea.precision.quantisation import check_scales, quantised, zero_scales
+from bea.precision.products import Arithmetic, inner_products
+from bea.precision.quantisation import machine_for, zero_scales
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,10 +99,8 @@ def low_precision(
         For unknown formats, roundings or orders, images of wrong shape or range, and layers without a pass here.
     """
     x = net.check_images(x)
-    check_scales(int8, "int8")
     zeros = zero_scales(net, int8) if format == "int8" else 0
-    net, format = (quantised(net, int8), activations) if format == "int8" else (net, format)
-    machine = arithmetic(format, accumulator, rounding, order, seed)
+    net, machine = machine_for(net, format, accumulator, rounding, order, int8, activations, seed)
     weights = rounded_weights(net, machine)
 
     def each(x):
@@ -113,6 +111,11 @@ def low_precision(
     # Stochastic rounding draws its numbers in order, and so takes all images at once.
     size = block_size(net.layers, net.input_shape) if rounding == "nearest" else max(len(x), 1)
     logits, overflowed, subnormal = in_blocks(each, size, x)
+    return result_of(logits, overflowed, subnormal, machine, weights, zeros)
+
+
+def result_of(logits, overflowed, subnormal, machine: Arithmetic, weights: dict, zeros=0) -> LowPrecision:
+    """Return the result of a pass from its logits and masks, the weights as ``rounded_weights`` returns them."""
     finite = np.isfinite(logits).all(axis=1)
     classes = np.where(finite, np.where(finite[:, None], logits, 0.0).argmax(axis=1), -1)
     beyond = sum(int(np.count_nonzero(~np.isfinite(matrix))) for matrix in weights.values())
@@ -180,8 +183,8 @@ class Pass:
         small = is_subnormal(products, machine.accumulator)
         np.logical_or(self.overflowed, _any(beyond.reshape(n, positions)), out=self.overflowed)
         np.logical_or(self.subnormal, _any(small.reshape(n, positions, columns)), out=self.subnormal)
-        stored = sums if machine.accumulator == machine.format else machine.stored(sums)
-        return self.kept(sums, stored).reshape(n, positions, len(matrix))
+        sums = sums.reshape(n, positions, len(matrix))
+        return self.kept(sums, sums if machine.accumulator == machine.format else machine.stored(sums))
 
 
 def _any(mask):

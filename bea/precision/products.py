@@ -57,6 +57,24 @@ class Arithmetic:
         """Whether the accumulator is what the processor has itself."""
         return self.accumulator == FLOAT32 and self.rounding == "nearest"
 
+    @property
+    def unit(self) -> float:
+        """The largest relative error of a number that is stored: u of the format, 2u with stochastic rounding."""
+        return 2.0**-self.format.precision * (1.0 if self.rounding == "nearest" else 2.0)
+
+    @property
+    def sum_unit(self) -> float:
+        """The same of a product or a sum."""
+        return 2.0**-self.accumulator.precision * (1.0 if self.rounding == "nearest" else 2.0)
+
+    def roundings(self, columns: int, bias: bool) -> int:
+        """Return in how many roundings a term of an inner product of so many columns takes part, before it is stored.
+
+        Its product, all sums from there on at most, or with pairs as many as halvings make one of them; and the bias.
+        """
+        sums = columns - 1 if self.order == "sequential" else (columns - 1).bit_length()
+        return 1 + sums + bias
+
     def stored(self, v) -> np.ndarray:
         """Return numbers rounded to the format, in float64."""
         return round_to(v, self.format, self.rounding, self.rng)
@@ -66,9 +84,11 @@ class Arithmetic:
         return round_to(v, self.accumulator, self.rounding, self.rng)
 
 
-def arithmetic(format, accumulator=None, rounding="nearest", order="sequential", seed=None) -> Arithmetic:
+def arithmetic(
+    format, accumulator=None, rounding="nearest", order="sequential", seed=None, name="format"
+) -> Arithmetic:
     """Return an ``Arithmetic`` from names, or raise ``ValueError``; without an accumulator it has the same format."""
-    format = find_format(format)
+    format = find_format(format, name)
     accumulator = format if accumulator is None else find_format(accumulator, "accumulator")
     check_rounding(rounding)
     check_order(order)
@@ -180,3 +200,26 @@ def _join(waiting, rounder):
     last = waiting.pop()
     np.add(waiting[-1], last, out=waiting[-1])
     rounder(waiting[-1])
+
+
+def partial_sums(matrix, bias, h) -> np.ndarray:
+    """Return ``Σ_k |s_k|`` of the partial sums of ``A h + b``, added one after the other, the bias last, (n, rows).
+
+    Parameters
+    ----------
+    matrix, bias, h
+        As in ``inner_products``; in float64, nothing is rounded to fewer digits.
+    """
+    rows = len(matrix)
+    sums, size = np.empty((len(h), rows)), max(16, AT_ONCE // rows)
+    for start in range(0, len(h), size):
+        part = slice(start, start + size)
+        total, sizes = np.zeros((2, rows, len(h[part])))
+        product = np.empty_like(total)
+        for column, entries in zip(matrix.T[:, :, None], np.ascontiguousarray(h[part].T), strict=True):
+            np.multiply(column, entries, out=product)
+            np.add(total, product, out=total)
+            np.abs(total, out=product)
+            np.add(sizes, product, out=sizes)
+        sums[part] = (sizes if bias is None else sizes + np.abs(total + bias[:, None])).T
+    return sums

@@ -13,7 +13,8 @@ import numpy as np
 from bea.networks.layers import Weighted
 from bea.networks.network import Network
 from bea.networks.sequence import replaced
-from bea.precision.formats import INT8_LEVELS
+from bea.precision.formats import INT8_LEVELS, NAMES, Format
+from bea.precision.products import Arithmetic, arithmetic
 
 SCALES = ("per_tensor", "per_channel")
 
@@ -39,6 +40,31 @@ def quantised(net: Network, per="per_channel", bits=8) -> Network:
         raise ValueError(f"bits: expected a whole number from 2 to 24, received {bits!r}")
     levels = 2 ** (int(bits) - 1) - 1
     return replace(net, layers=replaced(net.layers, lambda layer: _quantised(layer, per, levels)))
+
+
+def machine_for(
+    net: Network,
+    format,
+    accumulator=None,
+    rounding="nearest",
+    order="sequential",
+    int8="per_channel",
+    activations="float32",
+    seed=None,
+) -> tuple[Network, Arithmetic]:
+    """Return what ``low_precision`` with these arguments evaluates, and how: the network, its weights in 8 bits if so.
+
+    Raises
+    ------
+    ValueError
+        For what is unknown among the arguments.
+    """
+    check_scales(int8, "int8")
+    if not isinstance(format, Format) and format not in NAMES:
+        raise ValueError(f"format: expected one of {NAMES} or a Format, received {format!r}")
+    if format == "int8":
+        return quantised(net, int8), arithmetic(activations, accumulator, rounding, order, seed, "activations")
+    return net, arithmetic(format, accumulator, rounding, order, seed)
 
 
 def check_scales(per, name) -> None:
