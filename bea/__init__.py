@@ -3,10 +3,10 @@
 from bea.lazy import opening
 
 HOMES = {
+    "bea.backward.closed_form": "backward_error",
     "bea.backward.condition": "condition_number",
     "bea.backward.result": "AttackResult",
     "bea.backward.smallest_attack": "attack",
-    "bea.backward.smallest_change": "backward_error",
     "bea.bounds.methods": "LowerBound lower_bound",
     "bea.networks.folding": "batch_normalisation fold_scales",
     "bea.networks.global_pooling": "GlobalAveragePool GlobalMaxPool",

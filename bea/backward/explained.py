@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bea.backward.closed_form import Changing
+from bea.backward.choice import Changing
 from bea.backward.reduction import Tail, reduce
 from bea.networks.network import Network
 from bea.networks.perturbation import Perturbation

@@ -20,7 +20,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from bea.backward.closed_form import Changing
+from bea.backward.choice import Changing
 from bea.networks.layers import Activation, Dense, Weighted
 from bea.networks.network import Network
 from bea.networks.perturbation import Perturbation

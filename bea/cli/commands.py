@@ -7,10 +7,9 @@ import numpy as np
 
 from bea.attacks.epsilon_search import METHODS as EPSILON_METHODS
 from bea.attacks.epsilon_search import smallest_epsilon
-from bea.backward.closed_form import changing
+from bea.backward.closed_form import backward_error, changing
 from bea.backward.smallest_attack import METHODS as ATTACK_METHODS
 from bea.backward.smallest_attack import attack as smallest_attack
-from bea.backward.smallest_change import backward_error
 from bea.bounds.methods import METHODS as BOUND_METHODS
 from bea.bounds.methods import lower_bound
 from bea.cli.images import read_array, read_classes, read_images
