@@ -25,6 +25,7 @@ from bea.precision import (
 )
 
 BLOCK = 2000  # images whose expansions are held at a time
+FEWEST = 5  # flips from which on it is asked whether they can be foreseen
 
 
 def split(name: str) -> tuple[str, str | None]:
@@ -48,13 +49,13 @@ def limits(nets: Mapping[str, Network], formats: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["net", "format", "unit", "worst", "likely"])
 
 
-def over_dimension(rng, dimensions: Sequence[int], formats: Sequence[str], *, layers: int, rows: int = 10):
+def over_dimension(dimensions: Sequence[int], formats: Sequence[str], *, layers: int, seed: int, rows: int = 10):
     """Measure random affine layers of growing inner dimension, weights normal and inputs between 0 and 1.
 
     One row a layer and format: ``dimension``, ``format``, ``unit``, ``backward``, ``worst``, ``likely`` as in
     ``limits``.
     """
-    frames = []
+    frames, rng = [], np.random.default_rng(seed)
     for n in dimensions:
         for _ in range(layers):
             net, x = Network([Dense(rng.standard_normal((rows, n + 1)))], (n,)), rng.random((1, n))
@@ -154,14 +155,14 @@ def judged(table: pd.DataFrame) -> pd.DataFrame:
 def predictors(table: pd.DataFrame) -> pd.DataFrame:
     """Ask how well three numbers tell flipped decisions from others: the area under the ROC curve.
 
-    Columns, a row a network, format with flips, and predictor: ``net``, ``format``, ``predictor`` ("ratio": backward
-    error over distance; "distance" and "lead": known before anything is rounded), ``flips``, ``area``, ``low`` and
-    ``high`` (95%).
+    Columns, a row a network, format with five flips or more, and predictor: ``net``, ``format``, ``predictor``
+    ("ratio": backward error over distance; "distance" and "lead": known before anything is rounded), ``flips``,
+    ``area``, ``low`` and ``high`` (95%).
     """
     rows = []
     for (net, format), own in table.groupby(["net", "format"], sort=False):
         flipped = own.flipped.to_numpy()
-        if 0 < flipped.sum() < len(own):
+        if FEWEST <= flipped.sum() < len(own):
             scores = {"ratio": own.backward / own.distance, "distance": -own.distance, "lead": -own["lead"]}
             for name, score in scores.items():
                 rows.append((net, format, name, flipped.sum(), *area_under_roc(score.to_numpy(), flipped)))
@@ -229,3 +230,29 @@ def _nearest(grams, y, own):
     distance = leads / np.sqrt(np.maximum(square, np.finfo(float).tiny))
     distance[rows, own] = np.inf
     return distance.min(axis=1)
+
+
+def in_bits(table: pd.DataFrame) -> pd.DataFrame:
+    """Return medians of ``decisions`` in bits, -log₂ of the size.
+
+    Columns, a row a network and "attack" or format: ``net``, ``what``, ``bits``.
+    """
+    each = table.groupby(["net", "format"], sort=False)[["distance", "backward"]].median().reset_index()
+    attacks = each.drop_duplicates("net").assign(format="attack", backward=lambda t: t.distance)
+    both = pd.concat([attacks, each]).assign(bits=lambda t: -np.log2(t.backward))
+    return both.rename(columns={"format": "what"})[["net", "what", "bits"]].sort_values("net", kind="stable")
+
+
+def flips_by_ratio(table: pd.DataFrame, bins: int = 12) -> pd.DataFrame:
+    """Sort decisions by the median backward error of their format over the image's distance, and count flips.
+
+    Columns, a row a format and bin with ten images or more: ``format``, ``ratio`` (geometric middle of the bin),
+    ``images``, ``flipped``, ``share``.
+    """
+    typical = table.groupby(["net", "format"]).backward.transform("median")
+    edges = np.logspace(-3, 1.5, bins + 1)
+    found = table.assign(bin=np.digitize(typical / table.distance, edges)).groupby(["format", "bin"], sort=False)
+    sums = found.flipped.agg(images="size", flipped="sum").reset_index()
+    sums = sums[(sums.images >= 10) & sums.bin.between(1, bins)].sort_values("bin", kind="stable")
+    middle = np.sqrt(edges[sums.bin - 1] * edges[sums.bin])
+    return sums.assign(ratio=middle, share=sums.flipped / sums.images).drop(columns="bin")
