@@ -3,14 +3,14 @@
 import ml_dtypes
 import numpy as np
 import pytest
-from few_digits import TYPES, cast
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from oracles import PROPERTY
 
 from bea.precision import Format, round_to, unit_roundoff
 from bea.precision.formats import FORMATS, overflow, round_nearest
+from few_digits import TYPES, cast
+from oracles import PROPERTY
 
 RNG = np.random.default_rng
 
