@@ -77,7 +77,7 @@ def deep(tmp_path):
 def test_every_command_explains_itself():
     """In words and with every option; the first page lists them all."""
     page = run("--help")
-    assert set(bea.commands) == {"attack", "backward-error", "bound", "epsilon", "info"}
+    assert set(bea.commands) == {"attack", "backward-error", "bound", "epsilon", "info", "precision"}
     for name, command in bea.commands.items():
         text = run(name, "--help")
         assert f"  {name} " in page
