@@ -303,11 +303,13 @@ def lines_of_code(source):
 def test_readme_counts_are_those_of_the_notebooks():
     """The block that `make readme` writes has all claims, and as many judged ones as the notebooks judge."""
     block = BLOCK.search(README.read_text())[2]
-    rows = {row[0]: [int(n) for n in row[1:]] for row in re.findall(r"\| ([a-z ]+?) *" + r"\| *(\d+) *" * (len(PAPERS) + 1), block)}
+    columns = len(PAPERS) + 1
+    found = re.findall(r"\| ([a-z ]+?) *" + r"\| *(\d+) *" * columns, block)
+    rows = {row[0]: [int(n) for n in row[1:]] for row in found}
     judged = {arguments[1].value for notebook in NOTEBOOKS for _, _, arguments in calls(notebook, "judge")}
     assert set(rows) == {*STANDINGS, "claims"}
     assert rows["claims"] == [*(n for _, n in PAPERS), 77]
-    assert [sum(row[i] for name, row in rows.items() if name != "claims") for i in range(len(PAPERS) + 1)] == rows["claims"]
+    assert [sum(row[i] for name, row in rows.items() if name != "claims") for i in range(columns)] == rows["claims"]
     assert 77 - rows[OPEN][-1] == len(judged)
 
 
