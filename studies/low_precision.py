@@ -256,3 +256,21 @@ def flips_by_ratio(table: pd.DataFrame, bins: int = 12) -> pd.DataFrame:
     sums = sums[(sums.images >= 10) & sums.bin.between(1, bins)].sort_values("bin", kind="stable")
     middle = np.sqrt(edges[sums.bin - 1] * edges[sums.bin])
     return sums.assign(ratio=middle, share=sums.flipped / sums.images).drop(columns="bin")
+
+
+def for_the_page(net: Network, x, labels, table: pd.DataFrame, name: str, many: int = 8) -> dict:
+    """Return what the explorable *safe-ball* shows: images from the closest decision to a sure one, in every format.
+
+    ``table`` is that of ``decisions``, ``name`` the network's there.
+    """
+    own = table[table.net == name]
+    formats = list(own.format.unique())
+    order = own[own.format == formats[0]].sort_values("lead").image.to_numpy()
+    chosen = order[np.unique((np.linspace(0.0, 1.0, many) ** 3 * (len(order) // 2)).astype(int))]
+    logits, safe = net(x[chosen]), own.pivot(index="image", columns="format", values="certified")[formats]
+    moves = [low_precision(net, x[chosen], *split(format)).logits - logits for format in formats]
+    return {
+        "network": name, "formats": formats, "numbers": chosen.tolist(), "labels": labels[chosen].tolist(),
+        "shape": list(x.shape[1:3]), "pixels": x[chosen], "logits": logits, "moves": np.stack(moves, axis=1),
+        "certified": safe.loc[chosen].to_numpy().tolist(),
+    }  # fmt: skip

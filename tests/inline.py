@@ -11,6 +11,8 @@ CHAPTERS = {  # explorable: the chapter in which it stands
     "bystanders": "12_one_layer",
     "threshold": "23_law_of_epsilon",
     "three-pixels": "41_four_theorems",
+    "few-digits": "49_low_precision",
+    "safe-ball": "49_low_precision",
 }
 
 
