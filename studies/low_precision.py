@@ -258,7 +258,7 @@ def flips_by_ratio(table: pd.DataFrame, bins: int = 12) -> pd.DataFrame:
     return sums.assign(ratio=middle, share=sums.flipped / sums.images).drop(columns="bin")
 
 
-def for_the_page(net: Network, x, labels, table: pd.DataFrame, name: str, many: int = 8) -> dict:
+def for_the_page(net: Network, x, labels, table: pd.DataFrame, name: str, many: int = 6) -> dict:
     """Return what the explorable *safe-ball* shows: images from the closest decision to a sure one, in every format.
 
     ``table`` is that of ``decisions``, ``name`` the network's there.

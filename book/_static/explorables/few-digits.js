@@ -10,7 +10,7 @@
     "float8 e4m3": { digits: 4, low: -6, largest: 448 }, "float8 e5m2": { digits: 3, low: -14, largest: 57344 },
     float32: { digits: 24, low: -126, largest: 3.4028234663852886e38 },
   };
-  const NAMES = Object.keys(FORMATS).slice(0, 4), TICKS = 48, CLOUD = 40, DECADES = [1, 3.4], HEIGHT = 250;
+  const NAMES = Object.keys(FORMATS).slice(0, 4), TICKS = 48, CLOUD = 40, DECADES = [1, 3.4], HEIGHT = 300;
   const HALF = 3 * 2 ** 51; // added and taken away, it rounds to a whole number, ties to the even one
 
   const unit = (format) => 2 ** -format.digits;
@@ -103,7 +103,7 @@
   /** The cloud below the bounds, logarithms on both axes; returns the function that draws it. */
   function picture(root) {
     const label = "Backward errors of sums in units of u over the number of terms, below two bounds";
-    const plot = E.chart(root, { label, axes: ["log₁₀ of the terms", "log₁₀ of error / u"] });
+    const plot = E.chart(root, { label, axes: ["log₁₀ n", "log₁₀ of error / u"] });
     const path = (look) => svg("path", { class: `explorable-line explorable-bold explorable-${look}` }, plot.marks);
     const curves = { worst: path("computed explorable-dashed"), likely: path("changed") };
     const names = [["worst case", "computed", "worst"], ["95%", "changed", "likely"]].map(([text, ink, which]) =>

@@ -1,5 +1,5 @@
 /* Explorable: the logits of one image in every format, within the ball in which no class can change.
- * Needs elements.js, pixels.js and safe-ball-data.js (which notebooks/49_low_precision.ipynb makes) before it and
+ * Needs elements.js, axes.js, pixels.js and safe-ball-data.js (which notebooks/49_low_precision.ipynb makes) before it and
  * <div class="explorable" id="safe-ball"></div>. For tests: window.explorables.safeBall.state and .set. */
 "use strict";
 
@@ -58,7 +58,7 @@
     const where = part < 1 ? "inside the ball: no class can change" : seen === own ? "outside the ball, but the class stays"
       : `outside the ball: ${E.article(own)} is seen as ${E.article(seen)}`;
     return [`${name} moves the logits by ${E.percent(part)} of the radius, ${where}.`,
-      certified ? " It was certified before, against every rounding." : " There was no certificate: a worse rounding could have done more."];
+      certified ? " It was certified before, against every rounding." : " There was no certificate: worse roundings are possible."];
   }
 
   // ---- the picture -----------------------------------------------------------------
@@ -72,16 +72,19 @@
 
   /** Rings, the boundary to the rival, and a dot a format; returns the function that draws them. */
   function picture(root) {
-    const board = svg("svg", { class: "explorable-plot explorable-safe-ball", viewBox: `0 0 ${SIZE} ${SIZE}`, role: "img" }, root);
+    const look = { class: "explorable-plot explorable-safe-ball", viewBox: `0 0 ${SIZE} ${SIZE}`, role: "img" };
+    const board = svg("svg", look, root);
     for (let k = 1; k <= DECADES; k++) {
-      svg("circle", { cx: MIDDLE, cy: MIDDLE, r: BALL - RING * (k - 1), class: `explorable-line explorable-${k > 1 ? "thin" : "bold explorable-changed"}` }, board);
+      const look = k > 1 ? "thin" : "bold explorable-changed";
+      svg("circle", { cx: MIDDLE, cy: MIDDLE, r: BALL - RING * (k - 1), class: `explorable-line explorable-${look}` }, board);
     }
-    svg("path", { class: "explorable-line explorable-computed explorable-bold", d: E.polyline(Array.from({ length: 81 }, (_, k) => {
+    const boundary = Array.from({ length: 81 }, (_, k) => {
       const angle = (k - 40) / 40 * 1.5;
       return place({ part: 1 / Math.cos(angle), cosine: Math.cos(angle) }, angle < 0 ? 1 : 0);
-    })) }, board);
+    });
+    svg("path", { class: "explorable-line explorable-computed explorable-bold", d: E.polyline(boundary) }, board);
     const labels = svg("g", { class: "explorable-labels" }, board);
-    svg("text", { x: MIDDLE, y: MIDDLE - BALL - 8, "text-anchor": "middle", class: "explorable-ink-changed", text: "no class can change" }, labels);
+    svg("text", { x: 4, y: SIZE - 8, class: "explorable-ink-changed", text: "inside: no other class" }, labels);
     const far = svg("text", { x: SIZE - 4, y: SIZE - 8, "text-anchor": "end", class: "explorable-ink-computed" }, labels);
     const dots = formats.map((_, f) => {
       const dot = svg("circle", { r: 6, class: "explorable-safe-ball-dot" }, board);
@@ -109,11 +112,11 @@
       const { label, number, pixels } = images[i];
       E.thumbnail(button, `test image ${number}, a ${label}`, (canvas) => E.paint(canvas, pixels, shape[1], shape[0], 0));
     });
-    const which = buttons(choice(root, "Format", "safe-ball-formats"), formats, (format) => set({ format }));
-    which.forEach((button) => button.classList.add("explorable-small"));
+    const last = formats.length - 1, attributes = { id: "safe-ball-format", min: 0, max: last, step: 1 };
+    const which = E.slider(root, attributes, (format) => set({ format }));
     return (now) => {
       E.press(chosen, now.image);
-      E.press(which, now.format);
+      which.show(now.format, `Format: ${formats[now.format]}`, formats[now.format]);
     };
   }
 
