@@ -32,7 +32,9 @@ def certified(
 ) -> np.ndarray:
     """Return for which images inference with few digits has the class of float64, whatever the roundings, (n,) bool.
 
-    True is proven: see the module. False says nothing. The class is that of ``net.classify``.
+    True is proven, for every outcome of every rounding of a product, a sum or a stored result: the network with image
+    and weights as the format has them leads in float64 by more than all of these can change. Nothing overflows then,
+    and what subnormal numbers lose is counted. False says nothing. The class is that of ``net.classify``.
 
     Parameters
     ----------
