@@ -176,9 +176,10 @@ def probabilistic_bound(
     """Bound the backward error of ``low_precision`` on the weights, if rounding errors are random with mean zero.
 
     Of mean zero and independent, as Higham and Mary (2019) assume; with stochastic rounding they are of mean zero. In
-    place of γ_n stands ``exp((λ √n u + n u²)/(1 - u)) - 1``, which holds for one product of factors with a probability of
-    ``1 - 2 exp(-λ² (1 - u)²/2)``. λ is such that all terms of all inner products of an image keep to γ̃(λ) at once with the given probability: it grows
-    like √(log N) with their number N. Where few roundings make the deterministic bound smaller, it is that.
+    place of γ_n stands ``exp((λ √n u + n u²)/(1 - u)) - 1``, which holds for one product of factors with a probability
+    of ``1 - 2 exp(-λ² (1 - u)²/2)``. λ is such that all terms of all inner products of an image keep to it at once with
+    the given probability: it grows like √(log N) with their number N. Where few roundings make the deterministic bound
+    smaller, it is that.
 
     Parameters
     ----------
