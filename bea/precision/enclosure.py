@@ -102,9 +102,8 @@ class Run:
     def kept(self, y, error, sound) -> Known:
         """Return what is known of numbers within ``error`` of y after they are stored."""
         sizes = np.abs(y) + error
-        return Known(
-            y, (error + self.stored(sizes)) * SLACK, sound & all_of(sizes * SLACK <= self.machine.format.largest)
-        )
+        moved = error + self.stored(sizes) + gamma(2) * sizes  # the last for sums and quotients in float64
+        return Known(y, moved * SLACK, sound & all_of(sizes * SLACK <= self.machine.format.largest))
 
     def affine(self, layer, h, error) -> Sums:
         """Return what is known of ``A ĥ + b`` as it is stored, for ĥ within ``error`` of h, (n, positions, inputs)."""
