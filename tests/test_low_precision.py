@@ -148,7 +148,7 @@ def test_subnormal_numbers_are_reported_image_by_image():
         [0.75 * small, 1.0],  # the input
         [small, 1.0],  # a product, 0.5 small
         [1.0, 0.0],
-        [2.0 * small, -1.5 * small],  # the second product
+        [4.0 * small, -1.5 * small],  # the second product, of which the other row has none
         [2.0, -2.0],  # a sum that is zero
     ])  # fmt: skip
     np.testing.assert_array_equal(low_precision(net, x, "float16").subnormal, [False, True, True, False, True, False])

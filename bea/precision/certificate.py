@@ -69,12 +69,13 @@ def certified(
         sums = run.affine(last, known.y[:, None], known.error[:, None])
         logits, rest = sums.value[:, 0], sums.rest[:, 0] + sums.of_weights[:, 0]
         kernel = run.weights[last][:, : last.kernel.shape[1]]
-        n, leads = np.arange(len(x)), np.ones(len(x), dtype=bool)
-        for rival in range(net.classes):
+        leads = np.empty(len(x), dtype=bool)
+        for c in np.unique(own):
+            some, rivals = own == c, np.arange(net.classes) != c
             # What comes from before meets both rows at once; roundings in the layer itself do not.
-            apart = np.sum(np.abs(kernel[own] - kernel[rival]) * known.error, axis=1)
-            doubt = (apart + rest[n, own] + rest[:, rival]) * SLACK
-            leads &= (rival == own) | (logits[n, own] - logits[:, rival] > doubt)
+            apart = known.error[some] @ np.abs(kernel[c] - kernel[rivals]).T
+            doubt = (apart + rest[some, c, None] + rest[some][:, rivals]) * SLACK
+            leads[some] = np.all(logits[some, c, None] - logits[some][:, rivals] > doubt, axis=1)
         return known.sound & sums.sound & (leads | (room > 0.0))
 
     with np.errstate(all="ignore"):  # a bound may be infinite, and then proves nothing
