@@ -19,6 +19,7 @@ HOMES = {
     "bea.networks.reshaping": "Crop Pad Permute Reshape",
     "bea.networks.residual": "Residual",
     "bea.networks.windows": "AveragePool Convolution MaxPool",
+    "bea.precision.forward": "LowPrecision low_precision",
     "bea.version": "__version__",
 }
 __all__, __getattr__, __dir__ = opening(__name__, HOMES)

@@ -51,10 +51,9 @@ def test_inner_products_are_those_of_the_types(name, accumulator, order, monkeyp
     ]:
         matrix, h = of_format(rng, (3, columns), name, scale), of_format(rng, (70, columns), name, scale)
         bias = of_format(rng, 3, name, scale) if biased else None
-        sums, beyond = inner_products(matrix, bias, h, machine)
+        sums = inner_products(matrix, bias, h, machine)
         expected = affine(matrix, bias, h, name, accumulator, order)
         np.testing.assert_array_equal(cast(sums, name).astype(float), expected)
-        assert np.all(beyond | np.isfinite(sums).all(axis=1))
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -149,7 +148,7 @@ def test_subnormal_numbers_are_reported_image_by_image():
         [0.75 * small, 1.0],  # the input
         [small, 1.0],  # a product, 0.5 small
         [1.0, 0.0],
-        [2.0 * small, -1.5 * small],  # the second product
+        [4.0 * small, -1.5 * small],  # the second product, of which the other row has none
         [2.0, -2.0],  # a sum that is zero
     ])  # fmt: skip
     np.testing.assert_array_equal(low_precision(net, x, "float16").subnormal, [False, True, True, False, True, False])
@@ -216,7 +215,7 @@ def test_sums_rounded_at_random_are_right_in_the_mean(name, order):
     rng, draws = RNG(11), 4000
     matrix, bias, h = of_format(rng, (3, 12), name), of_format(rng, 3, name), of_format(rng, (1, 12), name)
     machine = arithmetic(name, rounding="stochastic", order=order, seed=1)
-    sums, _ = inner_products(matrix, bias, np.tile(h, (draws, 1)), machine)
+    sums = inner_products(matrix, bias, np.tile(h, (draws, 1)), machine)
     deviation = np.abs(sums.mean(axis=0) - (h @ matrix.T + bias)[0])
     assert np.all(deviation <= 5.0 * sums.std(axis=0) / np.sqrt(draws))
     assert np.all(sums.std(axis=0) > 0.0)

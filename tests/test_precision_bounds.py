@@ -11,6 +11,7 @@ from bea.precision import (
     certified,
     deterministic_bound,
     enclosed_logits,
+    layer_errors,
     likely_growth,
     low_precision,
     probabilistic_bound,
@@ -108,19 +109,43 @@ def test_the_theorem_for_networks_holds_layer_by_layer(hidden, name, accumulator
     """``|v̂ - A h| ≤ β |A| |h|``, h = f(v̂ of the layer before): with such weights the logits are the computed ones."""
     net = random_network(RNG(6), HIDDEN[hidden])
     x = random_images(RNG(7), net, 300)
-    bounds = [deterministic_bound(net, name, accumulator, form=form).componentwise for form in ("gamma", "linear")]
-    ends = [i + 1 for i, layer in enumerate(net.layers) if isinstance(layer, Dense)]
-    h, start = x, 0
-    for number, end in enumerate(ends):
-        *between, layer = net.layers[start:end]
-        for each in between:
-            h = each.forward(h)
-        computed = low_precision(Network(net.layers[:end], net.input_shape), x, name, accumulator).logits
-        share = np.abs(computed - layer.forward(h)) / layer.with_matrix(np.abs(layer.matrix)).forward(np.abs(h))
-        for bound in bounds:
-            assert np.all(share <= bound[number])
-        h, start = computed, end
-    np.testing.assert_array_equal(h, low_precision(net, x, name, accumulator).logits)
+    errors = layer_errors(net, x, name, accumulator)
+    for form in ("gamma", "linear"):
+        assert np.all(errors <= deterministic_bound(net, name, accumulator, form=form).componentwise)
+    # Image 0 by hand: its changes of the weights, by those shares at most, give the computed logits.
+    h, layers, number = x[:1], [], 0
+    for end, layer in enumerate(net.layers, start=1):
+        if isinstance(layer, Dense):
+            stored = low_precision(Network(net.layers[:end], net.input_shape), x[:1], name, accumulator).logits
+            one = layer.augment(h)
+            share = (stored - layer.forward(h)) / (np.abs(one) @ np.abs(layer.matrix).T)
+            assert np.abs(share).max() == pytest.approx(errors[0, number], rel=1e-6)
+            layers.append(layer.with_matrix(layer.matrix + share.T * np.abs(layer.matrix) * np.sign(one)))
+            h, number = stored, number + 1
+        else:
+            layers.append(layer)
+            h = layer.forward(h)
+    found = Network(tuple(layers), net.input_shape)(x[:1])
+    np.testing.assert_allclose(found, low_precision(net, x[:1], name, accumulator).logits, rtol=1e-12, atol=1e-14)
+
+
+def test_componentwise_errors_of_one_layer_are_those_of_oettli_and_prager():
+    """And of a convolution, at each position; zero where nothing is rounded, not finite for an infinity."""
+    net = random_network(RNG(26), [], 5, (100,))
+    x = RNG(27).random((50, 100))
+    expected = shares(net, x, low_precision(net, x, "bfloat16").logits)
+    np.testing.assert_allclose(layer_errors(net, x, "bfloat16")[:, 0], expected, rtol=1e-12)
+    images = image_network("max pools", 28)
+    y = random_images(RNG(29), images, 20)
+    errors = layer_errors(images, y, "float16")
+    assert np.all(errors <= deterministic_bound(images, "float16").componentwise)
+    assert np.all(errors > 0.0)
+    exact = Network((Dense([[1.0, 0.5], [2.0, 0.0]], bias=False),), (2,))
+    np.testing.assert_array_equal(layer_errors(exact, [[1.0, 2.0], [0.0, 0.0]], "bfloat16"), 0.0)
+    assert not np.isfinite(layer_errors(exact, [[7e4, 1.0]], "float16")).any()
+    residual = Network((Residual((Dense(np.ones((2, 3))),)), Readout.identity(2)), (2,))
+    with pytest.raises(ValueError, match="received a residual sum"):
+        layer_errors(residual, np.ones((1, 2)), "float16")
 
 
 def test_growth_is_that_of_products():

@@ -4,6 +4,7 @@ from bea.lazy import opening
 
 HOMES = {
     "bea.precision.certificate": "certified enclosed_logits",
+    "bea.precision.componentwise": "layer_errors",
     "bea.precision.conditioning": "Recomputed component_conditions recompute",
     "bea.precision.formats": "Format round_to unit_roundoff",
     "bea.precision.forward": "LowPrecision low_precision",

@@ -32,7 +32,9 @@ def certified(
 ) -> np.ndarray:
     """Return for which images inference with few digits has the class of float64, whatever the roundings, (n,) bool.
 
-    True is proven: see the module. False says nothing. The class is that of ``net.classify``.
+    True is proven, for every outcome of every rounding of a product, a sum or a stored result: the network with image
+    and weights as the format has them leads in float64 by more than all of these can change. Nothing overflows then,
+    and what subnormal numbers lose is counted. False says nothing. The class is that of ``net.classify``.
 
     Parameters
     ----------
@@ -52,27 +54,39 @@ def certified(
         For what ``low_precision`` refuses, another order, and radii of wrong shape.
     """
     x = net.check_images(x)
-    own = net.classify(x)
-    layers, each = _enclosing(net, format, accumulator, rounding, order, int8, activations)
-    last, room = layers[-1], np.zeros(len(x))
+    own, room = net.classify(x), np.zeros(len(x))
+    in_order = _order_in(order)
     if radius is not None:
         room = np.asarray(radius, dtype=float)
         if room.shape != (len(x),):
             raise ValueError(f"radius: expected shape {(len(x),)}, received {room.shape}")
-        in_order = "sequential" if order == "any" else order
         room = room - proven_total(net, format, accumulator, rounding, in_order, int8, activations)
+    sound = np.zeros(len(x), dtype=bool)
+    # What holds in any order holds in each, and is found sooner.
+    for each in dict.fromkeys(("any", order)):
+        rest = np.flatnonzero(~sound)
+        machine = format, accumulator, rounding, each, int8, activations
+        sound[rest] = _leads(net, x[rest], own[rest], room[rest], *machine)
+    return sound
+
+
+def _leads(net, x, own, room, *machine):
+    """Return for which images the class leads by more than all roundings, or there is ``room`` for these."""
+    layers, each = _enclosing(net, *machine)
+    last = layers[-1]
 
     def safe(x, own, room):
         known, run = each(x, layers[:-1])
         sums = run.affine(last, known.y[:, None], known.error[:, None])
         logits, rest = sums.value[:, 0], sums.rest[:, 0] + sums.of_weights[:, 0]
         kernel = run.weights[last][:, : last.kernel.shape[1]]
-        n, leads = np.arange(len(x)), np.ones(len(x), dtype=bool)
-        for rival in range(net.classes):
+        leads = np.empty(len(x), dtype=bool)
+        for c in np.unique(own):
+            some, rivals = own == c, np.arange(net.classes) != c
             # What comes from before meets both rows at once; roundings in the layer itself do not.
-            apart = np.sum(np.abs(kernel[own] - kernel[rival]) * known.error, axis=1)
-            doubt = (apart + rest[n, own] + rest[:, rival]) * SLACK
-            leads &= (rival == own) | (logits[n, own] - logits[:, rival] > doubt)
+            apart = known.error[some] @ np.abs(kernel[c] - kernel[rivals]).T
+            doubt = (apart + rest[some, c, None] + rest[some][:, rivals]) * SLACK
+            leads[some] = np.all(logits[some, c, None] - logits[some][:, rivals] > doubt, axis=1)
         return known.sound & sums.sound & (leads | (room > 0.0))
 
     with np.errstate(all="ignore"):  # a bound may be infinite, and then proves nothing
@@ -109,12 +123,16 @@ def enclosed_logits(
         return in_blocks(enclosed, block_size(net.layers, net.input_shape), x)
 
 
-def _enclosing(net, format, accumulator, rounding, order, int8, activations):
-    """Return the layers of what is evaluated, and a function of images and layers to what is known behind these."""
+def _order_in(order):
+    """Return an order of which what holds for ``order`` holds, or raise ``ValueError``."""
     if order not in ("any", *ORDERS):
         raise ValueError(f"order: expected one of {('any', *ORDERS)}, received {order!r}")
-    in_order = order if order in ORDERS else "sequential"
-    net, machine = machine_for(net, format, accumulator, rounding, in_order, int8, activations)
+    return "sequential" if order == "any" else order
+
+
+def _enclosing(net, format, accumulator, rounding, order, int8, activations):
+    """Return the layers of what is evaluated, and a function of images and layers to what is known behind these."""
+    net, machine = machine_for(net, format, accumulator, rounding, _order_in(order), int8, activations)
     nearest = rounding == "nearest"
     layers = [layer for layer in leaves(net.layers) if isinstance(layer, Weighted | Readout)]
     weights = rounded_weights(net, machine) if nearest else {layer: layer.matrix for layer in layers}

@@ -102,20 +102,20 @@ class Run:
     def kept(self, y, error, sound) -> Known:
         """Return what is known of numbers within ``error`` of y after they are stored."""
         sizes = np.abs(y) + error
-        return Known(
-            y, (error + self.stored(sizes)) * SLACK, sound & all_of(sizes * SLACK <= self.machine.format.largest)
-        )
+        moved = error + self.stored(sizes) + gamma(2) * sizes  # the last for sums and quotients in float64
+        return Known(y, moved * SLACK, sound & all_of(sizes * SLACK <= self.machine.format.largest))
 
     def affine(self, layer, h, error) -> Sums:
         """Return what is known of ``A ĥ + b`` as it is stored, for ĥ within ``error`` of h, (n, positions, inputs)."""
         matrix, machine, size = self.weights[layer], self.machine, h.shape[2]
         kernel, bias = matrix[:, :size], matrix[:, size:].sum(axis=1)
-        unknown = np.zeros_like(matrix) if machine.rounding == "nearest" else self.stored(np.abs(matrix))
-        of_kernel, of_bias = unknown[:, :size], unknown[:, size:].sum(axis=1)
         value = h @ kernel.T + bias
         passed = error @ np.abs(kernel).T
-        of_weights = (np.abs(h) + error) @ of_kernel.T + of_bias
-        sizes = (np.abs(h) + error) @ (np.abs(kernel) + of_kernel).T + np.abs(bias) + of_bias
+        sizes, of_weights = np.abs(h) @ np.abs(kernel).T + passed + np.abs(bias), np.zeros_like(value)
+        if machine.rounding == "stochastic":
+            unknown = self.stored(np.abs(matrix))
+            of_weights = (np.abs(h) + error) @ unknown[:, :size].T + unknown[:, size:].sum(axis=1)
+            sizes += of_weights
         rest = self._of_sums(layer, kernel, bias, h, sizes, passed + of_weights)
         rest += 4.0 * gamma(size + 8) * sizes  # of float64
         sound = np.all((sizes + rest) * SLACK <= machine.accumulator.largest, axis=(1, 2))

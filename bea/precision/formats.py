@@ -197,9 +197,8 @@ def _exponents(bits, format, digits, out) -> None:
     np.maximum(out, (format.emin + bias) << digits, out=out)
 
 
-def overflow(v: np.ndarray, format: Format) -> np.ndarray:
-    """Replace rounded numbers beyond the largest by what the format has for them; return where, a mask."""
+def overflow(v: np.ndarray, format: Format) -> None:
+    """Replace rounded numbers beyond the largest by what the format has for them, in place."""
     beyond = np.abs(v) > format.largest
     if beyond.any():
         v[beyond] = np.copysign(np.inf, v[beyond]) if format.infinities else np.nan
-    return beyond

@@ -176,14 +176,12 @@ class Pass:
         kernel, bias = (matrix[:, :-1], matrix[:, -1]) if layer.bias else (matrix, None)
         n, positions, columns = h.shape
         inputs = h.reshape(n * positions, columns)
-        sums, beyond = inner_products(kernel, bias, inputs, machine)
+        sums = inner_products(kernel, bias, inputs, machine).reshape(n, positions, len(matrix))
         # The smallest product of an input is that with the smallest weight of its column.
         smallest = np.min(np.abs(kernel), axis=0, where=kernel != 0.0, initial=np.inf)
         products = np.multiply(np.abs(inputs), smallest, where=inputs != 0.0, out=np.zeros(inputs.shape))
         small = is_subnormal(products, machine.accumulator)
-        np.logical_or(self.overflowed, _any(beyond.reshape(n, positions)), out=self.overflowed)
         np.logical_or(self.subnormal, _any(small.reshape(n, positions, columns)), out=self.subnormal)
-        sums = sums.reshape(n, positions, len(matrix))
         return self.kept(sums, sums if machine.accumulator == machine.format else machine.stored(sums))
 
 

@@ -41,14 +41,37 @@ ROUNDS_NOTHING = ("abs", "hard_tanh", "linear", "relu", "relu6")  # activations
 
 
 def worst_growth(terms, unit) -> np.ndarray:
-    """Return γ_n = n u/(1 - n u), what n factors 1 + δ differ from one by at most; infinite unless n u < 1."""
+    """Return γ_n = n u/(1 - n u): what n factors 1 + δ, |δ| ≤ u, differ from one by at most; infinite unless n u < 1.
+
+    Higham (2002), lemma 3.1.
+
+    Parameters
+    ----------
+    terms : int or array
+        n.
+    unit : float
+        u.
+    """
     product = np.asarray(terms, dtype=float) * unit
     with np.errstate(divide="ignore"):
         return np.where(product < 1.0, product / np.where(product < 1.0, 1.0 - product, 1.0), np.inf)
 
 
 def likely_growth(terms, unit, multiplier) -> np.ndarray:
-    """Return ``γ̃_n(λ) = exp((λ √n u + n u²)/(1 - u)) - 1``; see the module."""
+    """Return ``exp((λ √n u + n u²)/(1 - u)) - 1``: what n random factors 1 + δ, |δ| ≤ u, differ from one by as a rule.
+
+    With a probability of ``1 - 2 exp(-λ² (1 - u)²/2)`` or more, if they are independent and of mean zero (Higham and
+    Mary 2019).
+
+    Parameters
+    ----------
+    terms : int or array
+        n.
+    unit : float
+        u.
+    multiplier : float
+        λ.
+    """
     terms = np.asarray(terms, dtype=float)
     return np.expm1((multiplier * np.sqrt(terms) * unit + terms * unit**2) / (1.0 - unit))
 
@@ -108,6 +131,13 @@ def deterministic_bound(
 ) -> WeightBound:
     """Bound the backward error of ``low_precision`` on the weights, whatever the roundings.
 
+    The logits that are computed are exactly those of the same network for the same image with weights ``A_i + ΔA_i``,
+    ``|ΔA_i| ≤ β_i |A_i|`` entry by entry: a product of n factors 1 + δ, |δ| ≤ u, is 1 + θ with ``|θ| ≤ γ_n`` (Higham
+    2002, lemma 3.1; Beuzeville et al. 2024 for networks). n counts the products and sums of a term, its weight, the
+    image or the activation that it multiplies, and the result that is stored. Assumed is that nothing overflows or is
+    subnormal, and that activations are rounded from exact values. For a convolution it is the matrix of the whole layer
+    that changes so, in which every position has weights of its own.
+
     Parameters
     ----------
     net : Network
@@ -145,8 +175,11 @@ def probabilistic_bound(
 ) -> WeightBound:
     """Bound the backward error of ``low_precision`` on the weights, if rounding errors are random with mean zero.
 
-    λ is such that all terms of all inner products of an image keep to γ̃(λ) at once with the given probability: it grows
-    like √(log N) with their number N. Where few roundings make the deterministic bound smaller, it is that.
+    Of mean zero and independent, as Higham and Mary (2019) assume; with stochastic rounding they are of mean zero. In
+    place of γ_n stands ``exp((λ √n u + n u²)/(1 - u)) - 1``, which holds for one product of factors with a probability
+    of ``1 - 2 exp(-λ² (1 - u)²/2)``. λ is such that all terms of all inner products of an image keep to it at once with
+    the given probability: it grows like √(log N) with their number N. Where few roundings make the deterministic bound
+    smaller, it is that.
 
     Parameters
     ----------

@@ -101,8 +101,10 @@ def check_order(order) -> None:
         raise ValueError(f"order: expected one of {ORDERS}, received {order!r}")
 
 
-def inner_products(matrix, bias, h, machine: Arithmetic) -> tuple[np.ndarray, np.ndarray]:
-    """Return ``A h + b`` as the machine accumulates it, before it is stored, and where something was too large.
+def inner_products(matrix, bias, h, machine: Arithmetic) -> np.ndarray:
+    """Return ``A h + b`` as the machine accumulates it, before it is stored, (n, rows) in float64.
+
+    A sum is infinite or NaN if, and only if, a product or a partial sum was too large for the accumulator's format.
 
     Parameters
     ----------
@@ -112,18 +114,11 @@ def inner_products(matrix, bias, h, machine: Arithmetic) -> tuple[np.ndarray, np
         Added last.
     h : array (n, columns)
     machine : Arithmetic
-
-    Returns
-    -------
-    sums : array (n, rows)
-        In float64, numbers of the accumulator's format.
-    beyond : bool array (n,)
-        Where a product or a sum was beyond the largest number of the accumulator's format.
     """
     work, rows = machine.work, len(matrix)
     columns = matrix.astype(work).T[:, :, None]  # column k stands below itself: rows down, samples to the right
     last = None if bias is None else bias.astype(work)[:, None]
-    sums, beyond = np.empty((len(h), rows)), np.zeros(len(h), dtype=bool)
+    sums = np.empty((len(h), rows))
     size = max(16, AT_ONCE // rows)
     for start in range(0, len(h), size):
         part = slice(start, start + size)
@@ -136,8 +131,7 @@ def inner_products(matrix, bias, h, machine: Arithmetic) -> tuple[np.ndarray, np
                 np.add(total, last, out=total)
                 rounder(total)
         sums[part] = total.T
-        beyond[part] = rounder.beyond | ~np.isfinite(total).all(axis=0)
-    return sums, beyond
+    return sums
 
 
 def _might_overflow(matrix, bias, h, machine):
@@ -151,12 +145,11 @@ def _might_overflow(matrix, bias, h, machine):
 
 
 class _Rounder:
-    """Rounds arrays (rows, samples) in place to the accumulator's format, and remembers whose were too large."""
+    """Rounds arrays (rows, samples) in place to the accumulator's format."""
 
     def __init__(self, machine, shape, watch):
         self.machine, self.format, self.watch = machine, machine.accumulator, watch
         self.scratch = np.empty(shape, dtype=np.int32 if machine.work is np.float32 else np.int64)
-        self.beyond = np.zeros(shape[1], dtype=bool)
 
     def __call__(self, v):
         if self.machine.native:
@@ -166,7 +159,7 @@ class _Rounder:
         else:
             round_randomly(v, self.format, self.machine.rng)
         if self.watch:
-            self.beyond |= overflow(v, self.format).any(axis=0)
+            overflow(v, self.format)
 
 
 def _sequentially(columns, inputs, rounder):
