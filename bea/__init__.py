@@ -4,6 +4,7 @@ from bea.lazy import opening
 
 HOMES = {
     "bea.backward.closed_form": "backward_error",
+    "bea.backward.condition": "condition_number",
     "bea.backward.result": "AttackResult",
     "bea.backward.smallest_attack": "attack",
     "bea.bounds.methods": "LowerBound lower_bound",
@@ -18,6 +19,7 @@ HOMES = {
     "bea.networks.reshaping": "Crop Pad Permute Reshape",
     "bea.networks.residual": "Residual",
     "bea.networks.windows": "AveragePool Convolution MaxPool",
+    "bea.precision.forward": "LowPrecision low_precision",
     "bea.version": "__version__",
 }
 __all__, __getattr__, __dir__ = opening(__name__, HOMES)

@@ -6,7 +6,7 @@ from sklearn.datasets import load_digits, load_wine
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 
-from bea import Activation, Dense, Network
+from bea import Network
 from lab.keras_backend import keras
 from studies.own_network import Subject, as_network
 
@@ -65,19 +65,6 @@ def with_learnt_head(model, x, labels, seed=0):
     head = LogisticRegression(max_iter=300, tol=0.01).fit(features, labels)
     model.layers[-1].set_weights([head.coef_.T, head.intercept_])
     return model
-
-
-def in_half_precision(net: Network, x) -> np.ndarray:
-    """Return the logits of a network of dense layers when every product and every sum is rounded to half precision."""
-    y = np.asarray(x, dtype=np.float16).reshape(len(x), -1)
-    for layer in net.layers:
-        if isinstance(layer, Dense):
-            matrix = layer.matrix.astype(np.float16)
-            products = y[:, None] * matrix[:, :-1]
-            y = matrix[:, -1] + np.cumsum(products, axis=2, dtype=np.float16)[..., -1]
-        elif isinstance(layer, Activation):
-            y = layer.forward(y.astype(float)).astype(np.float16)
-    return y.astype(float)
 
 
 def resized(figure, width: float, height: float):

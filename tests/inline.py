@@ -1,5 +1,9 @@
 """What the tests of explorables that stand in a chapter share."""
 
+import base64
+import re
+
+import numpy as np
 import pytest
 
 from lab.page_data import read_back
@@ -11,6 +15,8 @@ CHAPTERS = {  # explorable: the chapter in which it stands
     "bystanders": "12_one_layer",
     "threshold": "23_law_of_epsilon",
     "three-pixels": "41_four_theorems",
+    "few-digits": "49_low_precision",
+    "safe-ball": "49_low_precision",
 }
 
 
@@ -79,3 +85,13 @@ def numbers(page, name):
     """Return the table of numbers, row by row, opened or not."""
     rows = page.locator(f"#{name} table tbody tr")
     return rows.evaluate_all("all => all.map((row) => [...row.children].map((cell) => cell.textContent))")
+
+
+def unpack(text):
+    """Return the numbers that the notebook wrote in base64."""
+    return np.frombuffer(base64.b64decode(text), "<f4").astype(float)
+
+
+def read_dataset(smoke):
+    """Return the name of the dataset that the book was made from."""
+    return re.search(r'"name": "(\w+)"', (smoke / "results" / "dataset.json").read_text(encoding="utf-8"))[1]

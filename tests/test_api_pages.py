@@ -8,9 +8,10 @@ from docutils import nodes
 import bea
 import bea.attacks
 import bea.bounds
+import bea.precision
 
 
-@pytest.mark.parametrize("package", [bea, bea.attacks, bea.bounds])
+@pytest.mark.parametrize("package", [bea, bea.attacks, bea.bounds, bea.precision])
 def test_what_a_package_exports_has_a_place(package):
     """Under the shortest name by which it can be imported."""
     places = {own: name for name, (_, own) in api_pages.everything().items()}

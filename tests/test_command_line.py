@@ -18,6 +18,7 @@ from bea.attacks import smallest_epsilon
 from bea.cli import entry
 from bea.cli.commands import bea
 from bea.cli.optional import bring
+from bea.precision import summary
 
 RNG = np.random.default_rng
 
@@ -77,12 +78,23 @@ def deep(tmp_path):
 def test_every_command_explains_itself():
     """In words and with every option; the first page lists them all."""
     page = run("--help")
-    assert set(bea.commands) == {"attack", "backward-error", "bound", "epsilon", "info"}
+    assert set(bea.commands) == {"attack", "backward-error", "bound", "epsilon", "info", "precision"}
     for name, command in bea.commands.items():
         text = run(name, "--help")
         assert f"  {name} " in page
         assert len(text.split()) > 40
         assert all(each.help for each in command.params if isinstance(each, click.Option) and each.name != "method")
+
+
+def test_formats_are_reported_a_line_each(deep):
+    """The numbers of the table of the package, for the images asked for."""
+    net, x, model, images = deep
+    said = [line.split() for line in run("precision", model, images, "--first", 4, "--order", "pairwise").splitlines()]
+    rows = summary(net, x[:4], order="pairwise")
+    assert said[0][:3] == ["format", "accumulator", "backward_error"]
+    assert [line[:3] for line in said[1:]] == [[r.format, r.accumulator, f"{r.backward_error:.4g}"] for r in rows]
+    expected = [[str(each) for each in (r.stable, r.certified, r.at_risk, r.flipped, r.not_finite)] for r in rows]
+    assert [line[4:] for line in said[1:]] == expected
 
 
 @pytest.mark.parametrize(("on", "kind"), [("input", "exact"), ("weights", "exact"), ("both", "linearised")])

@@ -435,7 +435,7 @@ def test_rows_are_filtered_by_keyboard_and_the_address_keeps_the_state(open_scor
     """By paper and words; the count is said; who opens the new address sees the same, and "Show all" ends it."""
     base = site if place == "server" else (smoke / "_build" / "html").as_uri() + "/"
     page, problems = open_scorecard(base=base)
-    assert len(shown_rows(page)) == 72
+    assert len(shown_rows(page)) == 77
     page.get_by_label("paper").focus()
     page.keyboard.press("ArrowDown")
     assert shown_rows(page) == [f"B{number}" for number in range(1, 23)]
@@ -444,13 +444,13 @@ def test_rows_are_filtered_by_keyboard_and_the_address_keeps_the_state(open_scor
     found = shown_rows(page)
     assert "B13" in found
     assert len(found) < 22
-    assert page.locator(".claim-filter output").inner_text() == f"{len(found)} of 72 shown"
+    assert page.locator(".claim-filter output").inner_text() == f"{len(found)} of 77 shown"
     assert page.locator(".claim-filter output").get_attribute("aria-live") == "polite"
     assert page.locator("h2").evaluate_all("all => all.filter((e) => e.checkVisibility()).length") == 1
     again, _ = open_scorecard(base=base, state="#" + urlsplit(page.url).fragment)
     assert shown_rows(again) == found
     again.get_by_role("button", name="Show all").click()
-    assert len(shown_rows(again)) == 72
+    assert len(shown_rows(again)) == 77
     assert not urlsplit(again.url).fragment
     fail_with(problems)
 
@@ -467,7 +467,7 @@ def test_a_link_to_a_claim_shows_it_whatever_the_filter_was(open_scorecard):
 
 
 def test_a_claim_is_one_line_until_it_is_opened(open_scorecard):
-    """By a click, the keyboard or its address; all 72 are at most twelve screens."""
+    """By a click, the keyboard or its address; all 77 are at most twelve screens."""
     page, problems = open_scorecard("#B13", viewport={"width": 1280, "height": 800})
     opened = "all => all.filter((e) => e.open).map((e) => e.parentElement.id)"
     folds = page.locator("article.claim > details")

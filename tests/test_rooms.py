@@ -24,7 +24,8 @@ FLOORS = [
     {"bea.reports"},
     {"bea.networks"},
     {"bea.backward"},
-    {"bea.bounds", "bea.measures", "bea.precision"},
+    {"bea.bounds", "bea.measures"},
+    {"bea.precision"},
     {"bea.attacks"},
     {"bea"},
     {"bea.cli"},
@@ -34,7 +35,7 @@ FLOORS = [
 ]
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 PACKAGES = sorted({room.split(".")[0] for room in LEVEL})
-LAZY = ("bea", "bea.attacks", "bea.bounds")
+LAZY = ("bea", "bea.attacks", "bea.bounds", "bea.precision")
 
 
 def read_modules():

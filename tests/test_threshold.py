@@ -1,10 +1,7 @@
 """The explorable of the chapter on the law of ε: how many images a step fools, what laws say, which images appear."""
 
-import base64
-import re
-
 import numpy as np
-from inline import change, chapter_data, chapter_page, state, verdict
+from inline import change, chapter_data, chapter_page, read_dataset, state, unpack, verdict
 
 from bea import Network
 from bea.attacks import smallest_epsilon
@@ -14,11 +11,6 @@ from lab import datasets
 NAME, VARIABLE = "threshold", "threshold"
 page = chapter_page(NAME, f"#{NAME} figure")
 content = chapter_data(NAME, VARIABLE)
-
-
-def unpack(text):
-    """Return the numbers that the notebook wrote in base64."""
-    return np.frombuffer(base64.b64decode(text), "<f4").astype(float)
 
 
 def test_shares_are_those_of_the_sample_and_of_the_fitted_law(page, content):
@@ -49,11 +41,6 @@ def test_the_pictures_turn_at_the_threshold_of_the_package(smoke, page, content)
     captions = page.locator(f"#{NAME} figcaption").all_inner_texts()
     assert captions == [f"{a} → {b}" for a, b in zip(content["labels"], content["seen"], strict=True)]
     assert page.locator(f"#{NAME} .explorable-threshold-is-fooled").count() == len(captions)
-
-
-def read_dataset(smoke):
-    """Return the name of the dataset that the book was made from."""
-    return re.search(r'"name": "(\w+)"', (smoke / "results" / "dataset.json").read_text(encoding="utf-8"))[1]
 
 
 def test_the_step_is_moved_by_mouse_and_keyboard_and_the_sentence_follows(page):

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from bea.backward.choice import Changing, changing
+from bea.backward.explained import explained
 from bea.networks.linearisation import Linearisation
 from bea.networks.network import Network
 from bea.networks.perturbation import Perturbation
@@ -20,38 +22,9 @@ from bea.networks.positions import derivatives, products
 from bea.numerics.arrays import flat, image_norms
 from bea.numerics.blocks import blocks, join
 
+METHODS = ("linearised", "converged")
 CORRECTIONS = 5
 NUMBERS = 2**28  # about how many may be held at a time, 2 GB
-
-
-@dataclass(frozen=True)
-class Changing:
-    """What may change: which of the weighted layers, and whether the input."""
-
-    layers: tuple[bool, ...]
-    input: bool
-
-
-def changing(net: Network, on) -> Changing:
-    """Read ``on``: "weights", "input", "both", or a tuple of layer numbers from 1 to p and "input"."""
-    p = len(net.weighted)
-    everything = tuple(range(1, p + 1))
-    words = {"weights": everything, "input": ("input",), "both": (*everything, "input")}
-    parts = words.get(on) if isinstance(on, str) else on
-    known = (
-        isinstance(parts, tuple | list)
-        and len(parts) > 0
-        and all(
-            part == "input" or (isinstance(part, int | np.integer) and not isinstance(part, bool) and 1 <= part <= p)
-            for part in parts
-        )
-    )
-    if not known or len(set(parts)) < len(parts):
-        raise ValueError(
-            f'on: expected one of {tuple(words)} or a tuple of distinct layer numbers from 1 to {p} and "input", '
-            f"received {on!r}"
-        )
-    return Changing(tuple(number in parts for number in everything), "input" in parts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,13 +127,18 @@ def first_order(net: Network, x, on="weights", relative=True, activated=False) -
     )
 
 
-def backward_error(net: Network, x, y_hat, on="weights", relative=True, activated=False) -> Perturbation:
-    """Smallest first-order perturbation that explains given outputs (paper B, sections 2.1 to 2.4, eq. 4).
+def backward_error(
+    net: Network, x, y_hat, on="weights", relative=True, activated=False, *, method="linearised"
+) -> Perturbation:
+    """Smallest perturbation that explains given outputs (paper B, sections 2.1 to 2.4, eq. 4).
 
-    Minimises ``Σ_i ‖ΔA_i‖²/α_i² + ‖Δx‖²/β²`` subject to ``𝒜 (ΔA_1, …, ΔA_p, Δx) = y_hat - y``, one problem a sample,
-    where y are the logits ``net(x)`` or, if ``activated``, what the output activation makes of them. For one affine
-    layer with only weights or only the input perturbed, and logits, nothing is neglected and the result is exact;
-    otherwise it is linearised.
+    Minimises ``Σ_i ‖ΔA_i‖²/α_i² + ‖Δx‖²/β²``, one problem a sample. ("linearised") subject to
+    ``𝒜 (ΔA_1, …, ΔA_p, Δx) = y_hat - y``, where y are the logits ``net(x)`` or, if ``activated``, what the output
+    activation makes of them: the closed form. For one affine layer with only weights or only the input perturbed, and
+    logits, nothing is neglected and the result is exact. ("converged") subject to the equation itself, that the
+    perturbed network has the outputs ``y_hat``: linearised again at every point that is found until the conditions of
+    optimality hold, see ``bea.backward.explained``. Locally optimal; ``bea.bounds.outputs_bound`` is a number that no
+    perturbation of the wanted kind is below.
 
     Parameters
     ----------
@@ -175,18 +153,27 @@ def backward_error(net: Network, x, y_hat, on="weights", relative=True, activate
         Measure ΔA_i by ‖A_i‖ and Δx by ‖x‖ as in eq. (5); otherwise the plain norm of section 2.
     activated : bool
         Whether ``y_hat`` are activated outputs (sections 2.3 and 2.4) instead of logits.
+    method : {"linearised", "converged"}
 
     Returns
     -------
     Perturbation
         ``attained`` is False, and the entries are NaN, for a sample whose outputs no such perturbation can reach
-        (𝒜𝒜ᵀ singular, as with dead or saturated units, and y_hat outside its range).
+        (𝒜𝒜ᵀ singular, as with dead or saturated units, and y_hat outside its range). Converged: where none was found;
+        ``residual`` says by how much the conditions are missed, and ``iterations`` after how many steps.
 
     Raises
     ------
     ValueError
-        For images or outputs of wrong shape or range, and an unknown ``on``.
+        For images or outputs of wrong shape or range, an unknown ``on`` or ``method``, and ``activated`` outputs of a
+        softmax with the method "converged".
     """
+    if method not in METHODS:
+        raise ValueError(f"method: expected one of {METHODS}, received {method!r}")
+    if method == "converged" and activated and net.output_activation == "softmax":
+        raise ValueError("activated: expected an output activation that acts elementwise, received 'softmax'")
+    if method not in METHODS:
+        raise ValueError(f"method: expected one of {METHODS}, received {method!r}")
     x = net.check_images(x)
     if np.iscomplexobj(y_hat):
         raise ValueError("y_hat: expected real outputs, received complex ones")
@@ -197,7 +184,14 @@ def backward_error(net: Network, x, y_hat, on="weights", relative=True, activate
         raise ValueError("y_hat: expected finite outputs, received NaN or Inf")
     if activated:
         _check_range(y_hat, net.output_activation)
-    change = changing(net, on)
+        if method == "converged" and net.output_activation == "softmax":
+            raise ValueError("activated: expected an output activation that acts elementwise, received 'softmax'")
+    solve = explained if method == "converged" else _closed_form
+    return solve(net, x, y_hat, changing(net, on), relative, activated)
+
+
+def _closed_form(net: Network, x, y_hat, change: Changing, relative=True, activated=False) -> Perturbation:
+    """Return what ``backward_error`` does by the closed form, for checked arguments."""
     parts = blocks(len(x), max(NUMBERS // net.numbers(change.layers), 1))
     found = [_solved(net, x[part], y_hat[part], change, relative, activated) for part in parts]
     dA, dx, attained = join([(each.dA, each.dx, each.attained) for each in found])

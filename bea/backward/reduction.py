@@ -20,7 +20,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from bea.backward.closed_form import Changing
+from bea.backward.choice import Changing
 from bea.networks.layers import Activation, Dense, Weighted
 from bea.networks.network import Network
 from bea.networks.perturbation import Perturbation
@@ -124,6 +124,8 @@ class Reduction:
         The layer whose change is the change of the tail's input.
     basis : array (r, pixels) or None
         Orthonormal basis of the input's components that have an effect.
+    entry_scale : float
+        α of the entry.
     """
 
     tail: Tail
@@ -133,6 +135,7 @@ class Reduction:
     start: int
     entry: Dense | None
     basis: np.ndarray | None
+    entry_scale: float = 1.0
 
     def to_tail(self, images) -> np.ndarray:
         """Return what reaches the tail from other images (m, *input_shape)."""
@@ -161,25 +164,26 @@ class Reduction:
             if self.entry is not None:
                 before = self.net.layers[: len(self.net.layers) - len(self.tail.layers) - 1]
                 h = self.entry.augment(run(before, self.x))
-                scale = self.net.weight_norms[self.start - 1]
-                dA[self.start - 1] = (_over(scale, image_norms(h)[:, None]) * s * seen, h)
+                dA[self.start - 1] = (_over(self.entry_scale, image_norms(h)[:, None]) * s * seen, h)
             else:
                 dx = self.tail.input_scales[:, None] * s * seen
                 dx = from_row_space(dx, self.basis, self.x.shape)
         return Perturbation(dA, dx, self.x, self.net.weight_norms, attained)
 
 
-def reduce(net: Network, x, changing: Changing, block: int, black=0.0, activated=False) -> Reduction:
+def reduce(net: Network, x, changing: Changing, block: int, black=0.0, activated=False, relative=True) -> Reduction:
     """Return the reduced problem of a batch of images (n, *input_shape), ``block`` of which pass the net at a time.
 
-    Δx is measured by ‖x‖, and by ``black`` where that is zero. With ``activated`` the tail ends in the outputs.
+    Δx is measured by ‖x‖, and by ``black`` where that is zero; unless ``relative``, it and all ΔA in the plain norm.
+    With ``activated`` the tail ends in the outputs.
     """
     output = Activation(net.output_activation) if activated and net.output_activation != "linear" else None
-    alphas = [float(norm) if changes else None for norm, changes in zip(net.weight_norms, changing.layers, strict=True)]
+    norms = net.weight_norms if relative else np.ones_like(net.weight_norms)
+    alphas = [float(norm) if changes else None for norm, changes in zip(norms, changing.layers, strict=True)]
     if changing.input:
         small, basis = (net, None) if changing.layers[0] else in_row_space(net)
         inputs = x if basis is None else in_blocks(lambda part: to_row_space(part, basis), block, x)
-        sizes = image_norms(x)
+        sizes = image_norms(x) if relative else np.ones(len(x))
         tail = Tail(small.layers, inputs, np.where(sizes > 0.0, sizes, black), tuple(alphas), output)
         return Reduction(tail, net, x, changing, 0, None, basis)
     first = changing.layers.index(True)
@@ -196,7 +200,7 @@ def reduce(net: Network, x, changing: Changing, block: int, black=0.0, activated
 
     values, lengths = in_blocks(enter, block, x)
     tail = Tail(net.layers[position + 1 :], values, alphas[first] * lengths, tuple(alphas[first + 1 :]), output)
-    return Reduction(tail, net, x, changing, first + 1, layer, None)
+    return Reduction(tail, net, x, changing, first + 1, layer, None, alphas[first])
 
 
 def holding(layers, number) -> tuple[int, int]:

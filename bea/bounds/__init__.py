@@ -11,6 +11,7 @@ HOMES = {
     "bea.bounds.kantorovich": "DistanceEnclosure distance_enclosure",
     "bea.bounds.lipschitz": "lipschitz_constant spectral_norm",
     "bea.bounds.methods": "LowerBound lower_bound proven_distances",
+    "bea.bounds.outputs": "outputs_bound",
     "bea.bounds.printed": "chain convolution_bound fully_connected_bound pooling_bound softmax_bound",
     "bea.bounds.rounding": "logit_error",
 }

@@ -66,26 +66,51 @@ def constants_bound(net: Network, x, rivals, change: Changing) -> tuple[np.ndarr
     ValueError
         If a layer has no Lipschitz constant.
     """
-    values, last = net.trace(x), net.layers[-1]
+    values = net.trace(x)
     logits, error = values[-1], error_of(net, values)
     own, everyone = logits.argmax(axis=1), np.arange(len(x))
     doubt = error + error[everyone, own][:, None]
     lead = np.maximum(lead_over_each(logits, own) * (1.0 - gamma(2)) - doubt * (1.0 + gamma(4)), 0.0)
     counted = np.arange(net.classes) == rivals if rivals.shape[1] else np.arange(net.classes) != own[:, None]
+    rows = np.linalg.norm(net.layers[-1].kernel[:, None] - net.layers[-1].kernel, axis=2)[own] * UP
+    return withstood(net, x, values, np.where(counted, lead, np.inf), rows, np.sqrt(2.0), change)
+
+
+def withstood(net: Network, x, values, leads, rows, length, change: Changing) -> tuple[np.ndarray, np.ndarray]:
+    """Return the size (n,) below which no change takes all of any of several leads, and which of them limits it.
+
+    Parameters
+    ----------
+    net : Network
+    x : array (n, *input_shape)
+    values : list of arrays
+        What ``net.trace(x)`` returned.
+    leads : array (n, k)
+        By how much combinations of the logits may change.
+    rows : array (n, k)
+        Bounds of ‖Wᵀ u‖, u such a combination and W the last layer's matrix without the bias.
+    length : float
+        ‖u‖.
+    change : Changing
+
+    Raises
+    ------
+    ValueError
+        If a layer has no Lipschitz constant.
+    """
     changes = iter(np.where(change.layers, net.weight_norms, 0.0))
     steps = _steps(net.layers[:-1], values[:-1], changes, np.zeros(len(x)))
-    end = _step(last, values[-2], logits, changes, errors_of(net.layers[:-1], values[:-1])[-1])
-    rows = np.linalg.norm(last.kernel[:, None] - last.kernel, axis=2)[own] * UP
+    end = _step(net.layers[-1], values[-2], values[-1], changes, errors_of(net.layers[:-1], values[:-1])[-1])
     start = image_norms(x) * float(change.input)
 
     def lost(r):
-        """Return what every lead may lose for each unit of r, (n, classes)."""
+        """Return what every lead may lose for each unit of r, (n, k)."""
         moved = _pass_on(steps, start, r)
         gained = end.alpha * (end.length + end.growth * moved * r)
-        return np.hypot(rows * moved[:, None], np.sqrt(2.0) * gained[:, None]) * UP
+        return np.hypot(rows * moved[:, None], length * gained[:, None]) * UP
 
     def share(r):
-        return np.where(counted, ratio(lead, lost(r)), np.inf)
+        return np.where(np.isinf(leads), np.inf, ratio(leads, lost(r)))
 
     low = np.zeros(len(x))
     high = share(low).min(axis=1)  # the loss for each unit grows with r

@@ -14,12 +14,26 @@ from bea.bounds.methods import METHODS as BOUND_METHODS
 from bea.bounds.methods import lower_bound
 from bea.cli.images import read_array, read_classes, read_images
 from bea.cli.models import read_model
-from bea.cli.options import CLIP, LABEL, MODEL, PATH, RANGE, OneLine, changing_option, check_limits, choices, reading
+from bea.cli.options import (
+    CLIP,
+    LABEL,
+    MODEL,
+    PATH,
+    RANGE,
+    OneLine,
+    changing_option,
+    check_limits,
+    choices,
+    images_only,
+    reading,
+)
 from bea.cli.reports import EXACT, LINEARISED, NOT_FOUND, OPTIMAL, PROVEN, show, write
 from bea.networks.layers import Dense, Flatten, Weighted
 from bea.networks.perturbation import Perturbation
 from bea.networks.sequence import shapes_of
 from bea.numerics.arrays import flat, image_norms
+from bea.precision.products import ORDERS
+from bea.precision.table import columns, summary
 
 
 @click.group(cls=OneLine, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -207,6 +221,25 @@ def epsilon(
     }
     arrays = {"dx": found.dx, "epsilon": found.epsilon, "success": found.success, "proved": found.proved}
     _report(out, table, arrays, (x, found.dx))
+
+
+@bea.command()
+@images_only
+@click.option(
+    "--order", type=click.Choice(ORDERS), default=ORDERS[0], show_default=True, help="In which sums are added up."
+)
+def precision(model, images, input_range, divide, array, first, order):
+    """Say which number formats are good enough.
+
+    A row a format and accumulator: the median and largest relative change of the weights that explains the logits, to
+    first order; whether that is stable, that is at most ten units of roundoff; for how many images no rounding can
+    change the class, which is proven; the others; and those whose class did change.
+    """
+    net = read_model(model, input_range).net
+    _, x = read_images(images, net, array, divide, first)
+    shown = ("format", "accumulator", "backward_error", "largest_error", "stable", "certified", "at_risk", "flipped")
+    table = columns(summary(net, x, order=order))
+    click.echo(show({name: table[name] for name in (*shown, "not_finite")}, rows=None))
 
 
 def _is_affine(net, on) -> bool:

@@ -61,7 +61,6 @@ READING = (
     ),
     click.option("--array", metavar="NAME", help="Which array of an .npz file with several ones."),
     click.option("--first", type=click.IntRange(min=1), metavar="N", help="Read no more than so many images."),
-    OUT,
 )
 
 
@@ -78,6 +77,11 @@ def changing_option(default):
 
 
 def reading(command):
+    """Let a command have a model, images, how both are read, and where to write."""
+    return images_only(OUT(command))
+
+
+def images_only(command):
     """Let a command have a model, images, and how both are read."""
     for part in reversed((MODEL, *READING)):
         command = part(command)

@@ -30,6 +30,10 @@ class Perturbation(Report):
         False where no first-order perturbation exists; the factors of such a sample are NaN.
     standing : str
         What is known of it: "linearised" or "locally optimal".
+    iterations : int array (n,), optional
+        Linearisations after the first, of ``backward_error`` with ``method="converged"``.
+    residual : array (n,), optional
+        How far it is from wanted outputs and optimality there, relative; see ``bea.numerics.equality``.
     """
 
     dA: list[tuple[np.ndarray, np.ndarray] | None]
@@ -38,6 +42,8 @@ class Perturbation(Report):
     weight_norms: np.ndarray
     attained: np.ndarray
     standing: str = "linearised"
+    iterations: np.ndarray | None = None
+    residual: np.ndarray | None = None
 
     @property
     def images(self) -> np.ndarray:

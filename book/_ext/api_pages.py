@@ -21,6 +21,7 @@ PAGES = {  # page → modules and packages that it documents
     "api_backward": ("bea.backward", "bea.backward.componentwise", "bea.backward.linear_systems"),
     "api_attacks": ("bea.attacks",),
     "api_bounds": ("bea.bounds",),
+    "api_precision": ("bea.precision",),
     "api_networks": ("bea.networks",),
     "api_measures": ("bea.measures.diffuseness", "bea.measures.rescaling", "bea.measures.truncated_normal"),
 }

@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 
 from bea import Network
-from oracles import relative_error
 from studies import gallery as study
-from studies.own_network import small_network
 
 pytest.importorskip("jax")
 
@@ -40,13 +38,3 @@ def test_the_keras_models_have_learnt_something():
     deep = Network.from_keras(model)
     assert any(type(layer).__name__ == "Residual" for layer in deep.layers)
     assert np.mean(deep.classify(x) == labels) > 0.8
-
-
-def test_half_precision_is_near_and_not_the_same():
-    """A few units of its round-off from double precision, and every logit is a number of half precision."""
-    digits = small_network()
-    x = digits.x[:50]
-    rough = study.in_half_precision(digits.net, x)
-    np.testing.assert_array_equal(rough, rough.astype(np.float16))
-    apart = relative_error(rough, digits.net(x))
-    assert 2.0**-13 < apart < 2.0**-7
