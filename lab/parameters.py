@@ -5,6 +5,7 @@ papermill takes any name and any value. Here both are checked, before anything i
 
 import ast
 import json
+import os
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -52,9 +53,21 @@ def read(root: Path = ROOT) -> dict[str, dict[str, dict]]:
     return _read(path, path.stat().st_mtime_ns)
 
 
+def place(name: str, given: str | None, here: Path = Path(), root: Path = ROOT) -> Path:
+    """Return the folder that ``inputs`` or ``output`` names, as seen from the present one.
+
+    Their default is the folder of the book, wherever a notebook runs; anything else counts from the folder ``here``.
+    """
+    default = common(root)[name]["full"]
+    return Path(os.path.relpath(root / "notebooks" / default if given in (None, default) else here / given))
+
+
 @cache
 def _read(path: Path, _changed: int) -> dict[str, dict[str, dict]]:
-    sections = parse(path.read_text(encoding="utf-8"), "params.yml")
+    try:
+        sections = parse(path.read_text(encoding="utf-8"), "params.yml")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"params.yml: expected text in UTF-8, received {error}") from None
     if not isinstance(sections, dict) or "common" not in sections:
         raise ValueError("params.yml: expected a section for every chapter and one called common")
     for chapter, entries in sections.items():

@@ -10,20 +10,32 @@ from bea.networks.network import Network
 KERAS = ".keras"  # what a file of a Keras model ends in
 
 
-def names_of(results: Path, family: str) -> list[str]:
+def names_of(results: Path, family: str, dataset: str | None = None) -> list[str]:
     """Return the names of a family's networks, in the order in which they were made.
 
     Raises
     ------
     FileNotFoundError
-        If no chapter whose results are in the folder has made such networks.
+        If no chapter whose results are in the folder has made such networks, or one of their files is not there.
+    ValueError
+        If they were trained on other images than the ``dataset`` that a chapter is about.
     """
-    families = {}
+    families, trained_on = {}, {}
     for path in sorted(Path(results).glob("*.json")):
-        families |= json.loads(path.read_text(encoding="utf-8")).get("networks", {})
+        content = json.loads(path.read_text(encoding="utf-8"))
+        families |= content.get("networks", {})
+        trained_on |= dict.fromkeys(content.get("networks", {}), content.get("dataset"))
     if family not in families:
         known = ", ".join(sorted(families)) or "none"
         raise FileNotFoundError(f"networks {family!r}: expected in {results}, which has {known}; train them first")
+    if dataset and trained_on[family] not in (None, dataset):
+        raise ValueError(
+            f"dataset: networks {family!r} in {results} were trained on {trained_on[family]}, received {dataset!r}; "
+            f"train them on {dataset} into another folder and name that as inputs"
+        )
+    for name in families[family]:
+        if not (path := Path(results) / "networks" / f"{name}.npz").is_file():
+            raise FileNotFoundError(f"networks {family!r}: expected {path}, which is not there; train them again")
     return families[family]
 
 

@@ -1,12 +1,15 @@
 """What the steps of the workflow agree on: where the data are, what the record of a good run is, how one fails."""
 
+import fcntl
 import hashlib
 import os
 import platform
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import IO, NoReturn
 
 DONE = ".done"  # in results: one file a notebook, the checksums of what its last good run made
 PREFIX = "companion: "  # how the steps mark what a reader should see
@@ -15,6 +18,26 @@ PREFIX = "companion: "  # how the steps mark what a reader should see
 def fail(message: str) -> NoReturn:
     """End this step with a message for the reader."""
     sys.exit("\n".join(f"{PREFIX}{line}" for line in message.splitlines()))
+
+
+@contextmanager
+def alone(lock: Path, otherwise: str) -> Iterator[IO]:
+    """Hold a file that one process at a time can hold; ``otherwise`` is said where another one does.
+
+    The system lets go of it with the process, however that ends, so nobody ever has to remove the file.
+
+    Raises
+    ------
+    BlockingIOError
+        If another process holds it.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with open(lock, "w", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BlockingIOError(otherwise) from None
+        yield file
 
 
 def resolve_data_folder() -> None:
