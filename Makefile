@@ -2,16 +2,20 @@
 PYTHON ?= python3
 CORES ?= 2
 EDITION ?= full
+PROFILE ?= local
 export PYTHON
 RUN = .venv/bin/python -m
 
-.PHONY: book chapter test site students pdf slides lab readme durations lock clean help
+.PHONY: book chapter sweep test site students pdf slides lab readme durations lock clean help
 
 book: .venv/ready ## make the book; EDITION=smoke or complete for another edition, CORES=4
 	@$(RUN) workflow.build --edition '$(EDITION)' --cores '$(CORES)'
 
 chapter: .venv/ready ## make one chapter and what it needs: NAME=15_table_2 P="margin=1e-3 starts=5"
 	@$(RUN) workflow.chapter --edition '$(EDITION)' --cores '$(CORES)' -- '$(NAME)' '$(P)'
+
+sweep: .venv/ready ## run a sweep of sweeps.yml: NAME=table_1_norm; PROFILE=slurm elsewhere, KEEP=yes for the book
+	@$(RUN) workflow.sweep '$(NAME)' --edition '$(EDITION)' --cores '$(CORES)' --profile '$(PROFILE)' $(if $(KEEP),--keep)
 
 test: .venv/ready ## run everything that tests, on small parameters
 	@$(RUN) workflow.check --cores '$(CORES)'

@@ -38,6 +38,7 @@ rule book:
         expand("book/{name}.yml", name=["claims", "published", "register", "compared"]),
         expand("lab/rules/{rule}.py", rule=glob_wildcards("lab/rules/{rule}.py").rule),
         expand("book/{page}.md", page=glob_wildcards("book/{page,[^/]+}.md").page),
+        sorted(map(str, Path("book/sweeps").rglob("*.*"))),
         expand("book/_ext/{file}", file=glob_wildcards("book/_ext/{file,[^/]+[.]py}").file),
         expand("book/_static/{file}", file=glob_wildcards("book/_static/{file,.+[.][a-z]+}").file),
     output: touch("_build/book.done")

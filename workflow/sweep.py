@@ -139,11 +139,13 @@ def run(sweep: Sweep, cores: int, profile: str) -> int:
     command += ["--config", f"sweep={sweep.name}", f"edition={sweep.edition}", f"python={sys.executable}"]
     for name in MADE:
         (to / name).unlink(missing_ok=True)  # gathering takes no time, and may have been changed
-    with alone(to / "lock", f"another sweep {sweep.name} is running in this folder"), open(to / "log", "w") as log:
-        code = subprocess.run(
-            command, stdout=log, stderr=subprocess.STDOUT, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False
-        ).returncode
-    return code
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))  # of jobs, wherever they run
+    with (
+        alone(to / "lock", f"another sweep {sweep.name} is running in this folder"),
+        open(to / "log", "w", encoding="utf-8") as log,
+    ):
+        environment = os.environ | {"PYTHONPATH": path}
+        return subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, env=environment, check=False).returncode
 
 
 def main() -> None:

@@ -1,0 +1,59 @@
+"""``{sweep} name`` shows what a sweep has found: runs that are too long for the book, stored with their date."""
+
+import json
+from pathlib import Path
+
+from docutils import nodes
+from sphinx.errors import ExtensionError
+
+from companion import FromMarkdown
+from lab.parameters import ROOT
+from lab.sources import digest_of
+from lab.wording import literal, signed
+
+FOLDER = "book/sweeps"
+
+
+class Stored(FromMarkdown):
+    """``{sweep} name``: figure, medians with intervals, table to take along, and when it was computed."""
+
+    required_arguments = 1
+
+    def run(self):
+        """Return all of it."""
+        name = self.arguments[0]
+        folder = Path(self.env.srcdir) / FOLDER / name
+        paths = {file: folder / file for file in ("summary.json", "figure.svg", "table.csv")}
+        for path in paths.values():
+            if not path.is_file():
+                raise ExtensionError(f"sweep {name}: no {path.name} in {folder}; run make sweep NAME={name} KEEP=yes")
+            self.env.note_dependency(str(path))
+        summary = json.loads(paths["summary.json"].read_text(encoding="utf-8"))
+        picture = paths["figure.svg"].read_text(encoding="utf-8")
+        box = nodes.container(classes=["bea-figure-box"])
+        box += nodes.raw("", f'<figure class="bea-figure">{picture}</figure>', format="html")
+        return [box, *self.parse(self.text(name, summary))]
+
+    @staticmethod
+    def text(name: str, summary: dict) -> str:
+        """Return what stands below the figure."""
+        form, x, label = summary["form"], literal(str(summary["x"])), literal(summary["label"])
+        rows = [
+            f"| {literal(str(value))} | {' | '.join(signed(format(number, form)) for number in numbers)} |"
+            for value, *numbers in summary["levels"]
+        ]
+        said = (
+            f"{summary['points']} points, {summary['seconds']} s in {summary['processes']} processes on "
+            f"{literal(str(summary['dataset']))}, computed on **{summary['date']}** at commit "
+            f"{literal(summary['commit'])} (edition {summary['edition']}). This is stored and not computed again with "
+            f"the book; `make sweep NAME={name}` does that."
+        )
+        head = f"| {x} | 5% | median, {label} | 95% |\n|---|---|---|---|"
+        return "\n".join([head, *rows, "", f"{said} {{download}}`CSV <sweeps/{name}/table.csv>`"])
+
+
+def setup(app) -> dict:
+    """Register the directive."""
+    app.add_config_value("stored_runs_sources", digest_of(setup, ROOT), "env")
+    app.add_directive("sweep", Stored)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
