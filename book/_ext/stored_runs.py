@@ -3,11 +3,10 @@
 import json
 from pathlib import Path
 
+from companion import FromMarkdown
 from docutils import nodes
 from sphinx.errors import ExtensionError
 
-from companion import FromMarkdown
-from lab.parameters import ROOT
 from lab.sources import digest_of
 from lab.wording import literal, signed
 
@@ -54,6 +53,6 @@ class Stored(FromMarkdown):
 
 def setup(app) -> dict:
     """Register the directive."""
-    app.add_config_value("stored_runs_sources", digest_of(setup, ROOT), "env")
+    app.add_config_value("stored_runs_sources", digest_of(setup), "env")
     app.add_directive("sweep", Stored)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
