@@ -6,7 +6,7 @@ PROFILE ?= local
 export PYTHON
 RUN = .venv/bin/python -m
 
-.PHONY: book chapter sweep test site students pdf slides lab readme durations lock clean help
+.PHONY: book chapter sweep test site students pdf slides lab verify bundle unpack readme durations lock clean help
 
 book: .venv/ready ## make the book; EDITION=smoke or complete for another edition, CORES=4
 	@$(RUN) workflow.build --edition '$(EDITION)' --cores '$(CORES)'
@@ -35,6 +35,15 @@ slides: book ## make the slides of a class of 90 minutes
 lab: book ## open Jupyter Lab on the chapters
 	@$(if $(BEA_DATA),BEA_DATA='$(abspath $(BEA_DATA))') $(RUN) jupyterlab \
 	  --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks
+
+verify: .venv/ready ## check that an edition still is what was made: results, pages, versions, sources
+	@$(RUN) workflow.manifest --edition '$(EDITION)'
+
+bundle: book ## pack results, networks and pages of an edition for another machine
+	@$(RUN) workflow.bundle --edition '$(EDITION)'
+
+unpack: .venv/ready ## take in what `make bundle` has packed, after checking all of it: FILE=bundle-full.zip
+	@$(RUN) workflow.bundle --edition '$(EDITION)' --unpack '$(FILE)'
 
 readme: book ## write the scorecard's counts and the picture of the present book into README.md
 	@$(RUN) workflow.readme

@@ -16,7 +16,7 @@ from typing import IO
 import psutil
 
 from lab.parameters import EDITIONS, check_tree
-from workflow import plan
+from workflow import manifest, plan
 from workflow.dataset import decide
 from workflow.dependencies import all_needs
 from workflow.durations import BOOK, expected
@@ -54,6 +54,8 @@ def build(edition: str, cores: int, lock: IO, targets: tuple[str, ...] = ()) -> 
         tail = [] if said else log.read_text(encoding="utf-8").splitlines()[-30:]
         print("\n".join([*tail, f"not everything was made; all output is in {log}"]), file=sys.stderr)
     else:
+        if not targets and (progress.done or not Path("_build", manifest.NAME).is_file()):
+            manifest.write(edition)
         steps = f"{len(progress.done)} steps" if progress.done else "nothing had changed"
         print(f"{steps}, {time.monotonic() - start:.0f} s", flush=True)
     return code

@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import nbformat
@@ -26,17 +25,7 @@ from workflow.brought import banner, fitted
 from workflow.dataset import decide
 from workflow.dependencies import all_needs, said_by
 from workflow.kernels import AsyncFileKernelManager
-from workflow.plan import DONE, alone, fail, keep_compiled, resolve_data_folder
-
-
-def commit() -> str:
-    """Return the short commit the tree is at, with a plus sign when tracked files differ from it."""
-    try:
-        head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
-        changed = subprocess.run(["git", "diff", "--quiet", "HEAD"], check=False).returncode
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return head.stdout.strip() + ("+" if changed else "")
+from workflow.plan import DONE, alone, commit, fail, keep_compiled, resolve_data_folder
 
 
 def execute(name: str, parameters: dict, provenance: dict, to=Path("results")) -> None:

@@ -5,6 +5,7 @@ import hashlib
 import os
 import platform
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,16 @@ PREFIX = "companion: "  # how the steps mark what a reader should see
 def fail(message: str) -> NoReturn:
     """End this step with a message for the reader."""
     sys.exit("\n".join(f"{PREFIX}{line}" for line in message.splitlines()))
+
+
+def commit() -> str:
+    """Return the short commit the tree is at, with a plus sign when tracked files differ from it."""
+    try:
+        head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
+        changed = subprocess.run(["git", "diff", "--quiet", "HEAD"], check=False).returncode
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head.stdout.strip() + ("+" if changed else "")
 
 
 @contextmanager

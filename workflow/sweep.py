@@ -23,8 +23,7 @@ from threadpoolctl import threadpool_limits
 from bea.files import write_text
 from lab import datasets
 from lab.parameters import EDITIONS, ROOT
-from workflow.execute import check_inputs, chosen_values, commit, execute
-from workflow.plan import alone, fail, keep_compiled, resolve_data_folder
+from workflow.plan import alone, commit, fail, keep_compiled, resolve_data_folder
 from workflow.sweeps import Sweep, load
 
 KEPT = ROOT / "book" / "sweeps"
@@ -68,6 +67,8 @@ def _study(sweep: Sweep, call: dict, data) -> list[dict]:
 
 
 def _chapter(sweep: Sweep, call: dict, to: Path) -> list[dict]:
+    from workflow.execute import check_inputs, chosen_values, execute  # takes longer to import than many a study
+
     chosen = chosen_values(sweep.chapter, sweep.edition, [(name, json.dumps(value)) for name, value in call.items()])
     data = chosen.get("dataset")
     check_inputs(sweep.chapter, Path("results"), data)

@@ -36,7 +36,7 @@ class Stored(FromMarkdown):
     @staticmethod
     def text(name: str, summary: dict) -> str:
         """Return what stands below the figure."""
-        form, x, label = summary["form"], literal(str(summary["x"])), literal(summary["label"])
+        form, x = summary["form"], literal(str(summary["x"]))
         rows = [
             f"| {literal(str(value))} | {' | '.join(signed(format(number, form)) for number in numbers)} |"
             for value, *numbers in summary["levels"]
@@ -47,7 +47,7 @@ class Stored(FromMarkdown):
             f"{literal(summary['commit'])} (edition {summary['edition']}). This is stored and not computed again with "
             f"the book; `make sweep NAME={name}` does that."
         )
-        head = f"| {x} | 5% | median, {label} | 95% |\n|---|---|---|---|"
+        head = f"| {x} | 5% | median | 95% |\n|---|---|---|---|"
         return "\n".join([head, *rows, "", f"{said} {{download}}`CSV <sweeps/{name}/table.csv>`"])
 
 
