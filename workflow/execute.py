@@ -95,8 +95,9 @@ def _execute(name: str, parameters: dict, provenance: dict, to: Path, running: P
 def move_into_place(made: list[Path], running: Path, to: Path, name: str) -> None:
     """Replace what the last run of a notebook left in ``to`` by what this one made."""
     try:
-        before = json.loads((to / f"{name}.json").read_text(encoding="utf-8"))["provenance"]["files"]
-    except (OSError, ValueError, KeyError):  # no last run, or a damaged file of it: nothing to tidy up
+        files = json.loads((to / f"{name}.json").read_text(encoding="utf-8"))["provenance"]["files"]
+        before = [path for path in files if (to / path).resolve().is_relative_to(to.resolve())]
+    except (OSError, ValueError, KeyError, TypeError):  # no last run, or a damaged file of it: nothing to tidy up
         before = []
     for path in made:
         (to / path).parent.mkdir(parents=True, exist_ok=True)

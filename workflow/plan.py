@@ -75,7 +75,7 @@ def forget_incomplete(results=Path("results"), book=Path("_build")) -> None:
     """Remove the record of everything whose files are missing or not what was made, so that it is made again."""
     for record in (results / DONE).glob("*"):
         for line in record.read_text(encoding="utf-8").splitlines():
-            digest, name = line.split("  ", 1)
+            digest, _, name = line.partition("  ")
             path = results / name
             if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != digest:
                 record.unlink()
