@@ -55,4 +55,4 @@ for name, needs in NEEDS.items():
         priority: round(FIRST[name])
         params: chapter=name, values=values(name, EDITION), claims=needs.claims
         output: f"results/.done/{name}"
-        shell: "{sys.executable:q} -m workflow.execute {params.chapter} --edition {EDITION}"
+        shell: "{sys.executable:q} -m workflow.execute {params.chapter} --edition {EDITION} --wait"

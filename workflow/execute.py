@@ -28,13 +28,16 @@ from workflow.kernels import AsyncFileKernelManager
 from workflow.plan import DONE, alone, commit, fail, keep_compiled, resolve_data_folder
 
 
-def execute(name: str, parameters: dict, provenance: dict, to=Path("results")) -> None:
-    """Run ``notebooks/<name>.ipynb`` and put the executed notebook and what it wrote into the folder ``to``."""
+def execute(name: str, parameters: dict, provenance: dict, to=Path("results"), wait=False) -> None:
+    """Run ``notebooks/<name>.ipynb`` and put the executed notebook and what it wrote into the folder ``to``.
+
+    Another run of it into this folder is an error, or is waited for: a build that was killed leaves one behind.
+    """
     if "output" in parameters:
         raise ValueError(f"{name}: parameter 'output' is set by the workflow; use --to for another folder")
     checked(name, parameters)
     running = to / ".running" / name
-    with alone(running.with_suffix(".lock"), f"another run of {name} into {to} is under way"):
+    with alone(running.with_suffix(".lock"), f"another run of {name} into {to} is under way", wait):
         _execute(name, parameters, provenance, to, running)
 
 
@@ -158,6 +161,7 @@ def main() -> None:
     parser.add_argument("--edition", default="full", choices=EDITIONS, help="column of params.yml (default: full)")
     parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), dest="changes")
     parser.add_argument("--to", type=Path, help="folder for what it makes (default: that of the book)")
+    parser.add_argument("--wait", action="store_true", help="wait for another run into this folder; else an error")
     arguments = parser.parse_args()
     resolve_data_folder()
     here = Path.cwd()
@@ -170,7 +174,7 @@ def main() -> None:
         if not chosen.get("model"):  # a network that is brought needs no other chapter
             check_inputs(arguments.notebook, place("inputs", chosen.get("inputs"), Path("notebooks")), data)
         provenance = {"edition": arguments.edition, "dataset": data}
-        execute(arguments.notebook, chosen, provenance, to)
+        execute(arguments.notebook, chosen, provenance, to, arguments.wait)
     except (OSError, RuntimeError, TypeError, ValueError) as error:
         fail(str(error))
 

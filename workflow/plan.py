@@ -32,8 +32,8 @@ def commit() -> str:
 
 
 @contextmanager
-def alone(lock: Path, otherwise: str) -> Iterator[IO]:
-    """Hold a file that one process at a time can hold; ``otherwise`` is said where another one does.
+def alone(lock: Path, otherwise: str, wait: bool = False) -> Iterator[IO]:
+    """Hold a file that one process at a time can hold; ``otherwise`` is said where another one does, or waited for it.
 
     The system lets go of it with the process, however that ends, so nobody ever has to remove the file.
 
@@ -45,7 +45,7 @@ def alone(lock: Path, otherwise: str) -> Iterator[IO]:
     lock.parent.mkdir(parents=True, exist_ok=True)
     with open(lock, "w", encoding="utf-8") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             raise BlockingIOError(otherwise) from None
         yield file
