@@ -24,7 +24,7 @@ import psutil
 
 from bea.files import write_text
 from lab.parameters import ROOT
-from workflow.plan import commit
+from workflow.plan import alone, commit
 
 STATUS = ROOT / "book" / "status.json"
 WHOM = ("kernel", "workflow", "group")
@@ -145,6 +145,15 @@ def soak(tree: Path, environment: dict, kills: int, longest: float, seed: int = 
     return found
 
 
+def keep(part: str, name: str | None, entry: dict) -> None:
+    """Put what was found into the status, at once: a soak takes long."""
+    with alone(ROOT / "_build" / "status.lock", "", wait=True):
+        status = json.loads(STATUS.read_text(encoding="utf-8")) if STATUS.is_file() else {}
+        status[part] = status.get(part, {}) | {name: entry} if name else entry
+        write_text(STATUS, json.dumps(status, indent=1, ensure_ascii=False))
+    print(part, name or "", entry, flush=True)
+
+
 def main() -> None:
     """Kill, fuzz, and write down what came of it."""
     sys.path.insert(0, str(ROOT / "tests"))
@@ -156,26 +165,22 @@ def main() -> None:
     parser.add_argument("--longest", type=float, default=20.0, help="seconds until a build is killed at the latest")
     parser.add_argument("--inputs", type=int, default=100_000, help="damaged files a loader")
     parser.add_argument("--only", nargs="*", help="loaders; all if left out")
+    parser.add_argument("--folder", type=Path, help="where to work; one in memory is quicker")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    status = json.loads(STATUS.read_text(encoding="utf-8")) if STATUS.is_file() else {}
     now = {"date": datetime.now(UTC).date().isoformat(), "commit": commit()}
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory(dir=arguments.folder) as folder:
         if arguments.kills:
             tree = tiny_tree(Path(folder) / "tree")
             (tree / "workflow" / "render.py").write_text(RENDER)
             found = soak(tree, environment(tree), arguments.kills, arguments.longest, arguments.seed)
-            status["kills"] = now | {"number": arguments.kills, "found": dict(found)}
-            print(status["kills"], flush=True)
+            keep("kills", None, now | {"number": arguments.kills, "found": dict(found)})
         if arguments.inputs:
             for loader in loaders(Path(folder)):
                 if arguments.only is None or loader.name in arguments.only:
                     found = fuzz(loader, arguments.inputs, Path(folder), arguments.seed)
                     found["slowest"] = round(found["slowest"], 3)
-                    entry = now | {"number": arguments.inputs, "found": dict(found)}
-                    status.setdefault("loaders", {})[loader.name] = entry
-                    print(loader.name, entry, flush=True)
-    write_text(STATUS, json.dumps(status, indent=1, ensure_ascii=False))
+                    keep("loaders", loader.name, now | {"number": arguments.inputs, "found": dict(found)})
 
 
 if __name__ == "__main__":
