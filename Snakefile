@@ -34,7 +34,7 @@ rule all:
 rule book:
     input:
         "results/dataset.json", RECORDS, EXTENSION, PACKAGE, "_config.yml", "_toc.yml", "params.yml", "workflow/render.py",
-        "workflow/dependencies.py", "book/references.bib",
+        "workflow/dependencies.py", "book/references.bib", *sorted(map(str, Path("book").glob("status.json"))),
         expand("book/{name}.yml", name=["claims", "published", "register", "compared"]),
         expand("lab/rules/{rule}.py", rule=glob_wildcards("lab/rules/{rule}.py").rule),
         expand("book/{page}.md", page=glob_wildcards("book/{page,[^/]+}.md").page),

@@ -113,3 +113,19 @@ def test_names_of_files_are_no_markup():
     numbers = {"images": 1, "shape": "2", "classes": 3, "weights": 4}
     named = dict.fromkeys(("model", "images", "labels"), "a<b>.npy") | {"most": 1}
     assert "<b>" not in banner(named, numbers, []).source.replace("\\<b\\>", "")
+
+
+@pytest.mark.parametrize("name", ["10_linear_systems", "18_data_of_the_attacker"])
+def test_a_chapter_leaves_the_same_files_each_time(smoke, tmp_path, name):
+    """Numbers, figures, tables and scripts, bit for bit; how long it took is the only thing that may differ."""
+    result = run(ROOT, "workflow.execute", name, "--edition", "smoke", "-p", "inputs", str(smoke / "results"),
+                 "--to", str(tmp_path), PYTHONPATH=str(ROOT))  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    made = [path.relative_to(tmp_path) for path in tmp_path.rglob("*.*") if path.is_file()]
+    made = [path for path in made if path.parts[0] != ".running" and path.suffix != ".ipynb"]
+    assert len(made) > 3
+    for path in made:
+        one, other = ((folder / path).read_bytes() for folder in (tmp_path, smoke / "results"))
+        if path == Path(f"{name}.json"):
+            one, other = (json.loads(text) | {"provenance": None} for text in (one, other))
+        assert one == other, path

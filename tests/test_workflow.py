@@ -402,6 +402,18 @@ def test_another_edition_is_made_in_a_folder_of_its_own(made, tmp_path):
     assert (copy / "params.yml").read_text() == (tree / "params.yml").read_text()
 
 
+def test_a_bundle_is_read_at_once_and_continued_from(made, bare):
+    """On another machine nothing has to run, and a changed chapter runs alone."""
+    assert run(made, "workflow.bundle").returncode == 0
+    result = run(bare, "workflow.bundle", "--unpack", str(made / "_build" / "bundle-full.zip"))
+    assert result.returncode == 0, result.stderr
+    assert (bare / "_build/html/index.html").read_bytes() == (made / "_build/html/index.html").read_bytes()
+    assert would_run(bare) == set()
+    assert run(bare, "workflow.manifest").returncode == 0
+    edit(bare / "results" / "second.json", "norm", "mron")
+    assert "results/second.json: changed" in run(bare, "workflow.manifest").stderr
+
+
 def test_papermill_alone_runs_a_notebook(copy, tmp_path):
     """Without our workflow, as the book says it can be done."""
     command = ["papermill", "first.ipynb", str(tmp_path / "out.ipynb"), "-p", "scale", "1.5"]

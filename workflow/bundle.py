@@ -23,7 +23,7 @@ from workflow.plan import DONE, alone, resolve_data_folder
 # What a book is made of: pages, pictures, numbers, networks. No program, no pickle.
 KINDS = {
     *("", ".css", ".csv", ".gif", ".html", ".ico", ".inv", ".ipynb", ".js", ".json", ".keras", ".map", ".md", ".npz"),
-    *(".png", ".svg", ".ttf", ".txt", ".woff", ".woff2", ".xml", ".zip", ".rst", ".eot", ".bib", ".webp"),
+    *(".mo", ".po", ".png", ".svg", ".ttf", ".txt", ".woff", ".woff2", ".xml", ".zip", ".rst", ".eot", ".bib", ".webp"),
 }
 LARGEST_MANIFEST = 2**25  # bytes
 

@@ -1,4 +1,4 @@
-"""``{sweep} name`` shows what a sweep has found: runs that are too long for the book, stored with their date."""
+"""Runs that are too long for the book, stored with their date: ``{sweep} name``, and ``{faults}`` of the soak."""
 
 import json
 from pathlib import Path
@@ -51,8 +51,44 @@ class Stored(FromMarkdown):
         return "\n".join([head, *rows, "", f"{said} {{download}}`CSV <sweeps/{name}/table.csv>`"])
 
 
+class Faults(FromMarkdown):
+    """``{faults}``: what happened to builds that were killed and to loaders that got damaged files."""
+
+    def run(self):
+        """Return two tables."""
+        path = Path(self.env.srcdir) / "book" / "status.json"
+        self.env.note_dependency(str(path))
+        return self.parse(self.text(json.loads(path.read_text(encoding="utf-8"))), "settings")
+
+    @staticmethod
+    def text(status: dict) -> str:
+        """Return them in Markdown."""
+        kills = status["kills"]
+        found = kills["found"]
+        lines = ["| killed | builds |", "|---|---|"]
+        lines += [f"| the {whom} | {found.get(f'{whom}, killed', 0)} |" for whom in ("kernel", "workflow", "group")]
+        lines += [f"| nobody, as nobody of them ran | {found.get('nobody', 0)} |"]
+        for word, said in {
+            "lost": "results lost or others",
+            "repeated": "studies computed again",
+            "refused": "builds that did not finish",
+        }.items():
+            lines.append(f"| **{said}** | {found.get(word, 0)} |")
+        lines += ["", f"{kills['number']} builds, {kills['date']}, at commit {literal(kills['commit'])}.", ""]
+        lines += ["| loader | files | read | refused | failed | slowest | date |", "|---|---|---|---|---|---|---|"]
+        for name, entry in sorted(status["loaders"].items()):
+            found = entry["found"]
+            failed = sum(number for word, number in found.items() if word.startswith("failed"))
+            numbers = [
+                f"{number:,}" for number in (entry["number"], found.get("read", 0), found.get("refused", 0), failed)
+            ]
+            lines.append(f"| {literal(name)} | {' | '.join(numbers)} | {found['slowest']} s | {entry['date']} |")
+        return "\n".join(lines)
+
+
 def setup(app) -> dict:
-    """Register the directive."""
+    """Register the directives."""
     app.add_config_value("stored_runs_sources", digest_of(setup), "env")
     app.add_directive("sweep", Stored)
+    app.add_directive("faults", Faults)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
