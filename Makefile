@@ -2,16 +2,23 @@
 PYTHON ?= python3
 CORES ?= 2
 EDITION ?= full
+PROFILE ?= local
 export PYTHON
 RUN = .venv/bin/python -m
 
-.PHONY: book chapter test site students pdf slides lab readme durations lock clean help
+.PHONY: book chapter sweep soak test site students pdf slides lab compare verify bundle unpack readme durations lock clean help
 
 book: .venv/ready ## make the book; EDITION=smoke or complete for another edition, CORES=4
 	@$(RUN) workflow.build --edition '$(EDITION)' --cores '$(CORES)'
 
 chapter: .venv/ready ## make one chapter and what it needs: NAME=15_table_2 P="margin=1e-3 starts=5"
 	@$(RUN) workflow.chapter --edition '$(EDITION)' --cores '$(CORES)' -- '$(NAME)' '$(P)'
+
+sweep: .venv/ready ## run a sweep of sweeps.yml: NAME=table_1_norm; PROFILE=slurm elsewhere, KEEP=yes for the book
+	@$(RUN) workflow.sweep '$(NAME)' --edition '$(EDITION)' --cores '$(CORES)' --profile '$(PROFILE)' $(if $(KEEP),--keep)
+
+soak: .venv/ready ## kill builds and damage files for hours, and write what came of it to book/status.json
+	@$(RUN) workflow.faults
 
 test: .venv/ready ## run everything that tests, on small parameters
 	@$(RUN) workflow.check --cores '$(CORES)'
@@ -31,6 +38,18 @@ slides: book ## make the slides of a class of 90 minutes
 lab: book ## open Jupyter Lab on the chapters
 	@$(if $(BEA_DATA),BEA_DATA='$(abspath $(BEA_DATA))') $(RUN) jupyterlab \
 	  --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks
+
+verify: .venv/ready ## check that an edition still is what was made: results, pages, versions, sources
+	@$(RUN) workflow.manifest --edition '$(EDITION)'
+
+bundle: book ## pack results, networks and pages of an edition for another machine
+	@$(RUN) workflow.bundle --edition '$(EDITION)'
+
+unpack: .venv/ready ## take in what `make bundle` has packed, after checking all of it: FILE=bundle-full.zip
+	@$(RUN) workflow.bundle --edition '$(EDITION)' --unpack '$(FILE)'
+
+compare: .venv/ready ## make a page of what moved between two editions: BEFORE=full AFTER=smoke
+	@$(RUN) workflow.compare '$(BEFORE)' '$(AFTER)' --page _build/compared.html
 
 readme: book ## write the scorecard's counts and the picture of the present book into README.md
 	@$(RUN) workflow.readme

@@ -34,10 +34,11 @@ rule all:
 rule book:
     input:
         "results/dataset.json", RECORDS, EXTENSION, PACKAGE, "_config.yml", "_toc.yml", "params.yml", "workflow/render.py",
-        "workflow/dependencies.py", "book/references.bib",
+        "workflow/dependencies.py", "book/references.bib", *sorted(map(str, Path("book").glob("status.json"))),
         expand("book/{name}.yml", name=["claims", "published", "register", "compared"]),
         expand("lab/rules/{rule}.py", rule=glob_wildcards("lab/rules/{rule}.py").rule),
         expand("book/{page}.md", page=glob_wildcards("book/{page,[^/]+}.md").page),
+        sorted(map(str, Path("book/sweeps").rglob("*.*"))),
         expand("book/_ext/{file}", file=glob_wildcards("book/_ext/{file,[^/]+[.]py}").file),
         expand("book/_static/{file}", file=glob_wildcards("book/_static/{file,.+[.][a-z]+}").file),
     output: touch("_build/book.done")
@@ -54,4 +55,4 @@ for name, needs in NEEDS.items():
         priority: round(FIRST[name])
         params: chapter=name, values=values(name, EDITION), claims=needs.claims
         output: f"results/.done/{name}"
-        shell: "{sys.executable:q} -m workflow.execute {params.chapter} --edition {EDITION}"
+        shell: "{sys.executable:q} -m workflow.execute {params.chapter} --edition {EDITION} --wait"

@@ -9,6 +9,7 @@ from lab.claims import UNDECIDED
 from lab.datasets import Dataset
 from lab.rules import Outcome
 from lab.subject import FILES, read
+from lab.wording import literal
 
 NAME = "yours-0"  # of the network, a kind and a seed as all networks of chapters have it
 PARAMETERS = (*FILES, "low", "high", "divide")  # of all these chapters
@@ -46,7 +47,7 @@ class Chapter(chapter.Chapter):
         """Judge as every chapter does; for a network that was brought, say that the claim is about others."""
         if not self.subject:
             return super().judge(cell, claim, rule, *tables, dataset=dataset, **named)
-        because = f"The claim is about other networks; here everything was computed from {self.dataset}."
+        because = f"The claim is about other networks; here everything was computed from {literal(self.dataset)}."
         outcome = Outcome(UNDECIDED, "not judged", None, because)
         self.record(cell, claim, outcome)
         return outcome

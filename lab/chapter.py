@@ -42,8 +42,8 @@ class Chapter(Results):
             raise ValueError(f"{name}: expected all its parameters before the chapter opens, missing {missing[0]!r}")
         given = {key: namespace[key] for key in [*wanted, *parameters.common()] if key in namespace}
         self.parameters = parameters.checked(name, given)
-        self.inputs = Path(given.get("inputs", "../results"))
-        super().__init__(name, given["output"], parameters.ROOT / "book" / "claims.yml", given.get("dataset"))
+        self.inputs, output = (parameters.place(key, given.get(key)) for key in ("inputs", "output"))
+        super().__init__(name, output, parameters.ROOT / "book" / "claims.yml", given.get("dataset"))
         self.content["networks"] = {}
 
     @cached_property
@@ -56,7 +56,7 @@ class Chapter(Results):
 
         What a chapter names here, as literal text, is what it waits for in ``make book``.
         """
-        names = [name for family in families for name in names_of(self.inputs, family)[:first]]
+        names = [name for family in families for name in names_of(self.inputs, family, self.dataset)[:first]]
         return {name: Network.load(self.inputs / "networks" / f"{name}.npz") for name in names}
 
     def keras_file(self, name: str) -> Path | None:

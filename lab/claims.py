@@ -4,8 +4,9 @@ import json
 from collections import Counter
 from pathlib import Path
 
-import yaml
 from tabulate import tabulate
+
+from lab.parameters import parse
 
 REPRODUCED, CORRECTED, CONTRADICTED, UNDECIDED, OPEN = VERDICTS = (
     "reproduced",
@@ -20,9 +21,21 @@ LABELS = ("exact", "linearised", "locally optimal", "sampled")
 
 
 def load_claims(path) -> dict[str, dict]:
-    """Return the claims of the papers by their id, in the order of the file, with the numbers of ``published.yml``."""
-    entries = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    published = yaml.safe_load(Path(path).with_name("published.yml").read_text(encoding="utf-8"))
+    """Return the claims of the papers by their id, in the order of the file, with the numbers of ``published.yml``.
+
+    Raises
+    ------
+    ValueError
+        Naming the file, for one that is not what it should be.
+    """
+    paths = Path(path), Path(path).with_name("published.yml")
+    entries, published = (parse(file.read_text(encoding="utf-8"), file.name) for file in paths)
+    if not isinstance(published, dict):
+        raise ValueError(f"published.yml: expected claims by their ids, received {type(published).__name__}")
+    if not isinstance(entries, list) or not all(isinstance(e, dict) and isinstance(e.get("id"), str) for e in entries):
+        raise ValueError(f"{Path(path).name}: expected a list of claims, each with an id")
+    if len({entry["id"] for entry in entries}) < len(entries):
+        raise ValueError(f"{Path(path).name}: expected every id once")
     return {entry["id"]: entry | {"published": published.get(entry["id"], {})} for entry in entries}
 
 

@@ -5,6 +5,7 @@ papermill takes any name and any value. Here both are checked, before anything i
 
 import ast
 import json
+import os
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -52,9 +53,21 @@ def read(root: Path = ROOT) -> dict[str, dict[str, dict]]:
     return _read(path, path.stat().st_mtime_ns)
 
 
+def place(name: str, given: str | None, here: Path = Path(), root: Path = ROOT) -> Path:
+    """Return the folder that ``inputs`` or ``output`` names, as seen from the present one.
+
+    Their default is the folder of the book, wherever a notebook runs; anything else counts from the folder ``here``.
+    """
+    default = common(root)[name]["full"]
+    return Path(os.path.relpath(root / "notebooks" / default if given in (None, default) else here / given))
+
+
 @cache
 def _read(path: Path, _changed: int) -> dict[str, dict[str, dict]]:
-    sections = parse(path.read_text(encoding="utf-8"), "params.yml")
+    try:
+        sections = parse(path.read_text(encoding="utf-8"), "params.yml")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"params.yml: expected text in UTF-8, received {error}") from None
     if not isinstance(sections, dict) or "common" not in sections:
         raise ValueError("params.yml: expected a section for every chapter and one called common")
     for chapter, entries in sections.items():
@@ -86,7 +99,10 @@ def _check_entry(place: str, entry) -> None:
                 raise ValueError(f"{place}, {word}: expected {kind}, received {value!r}")
     for edition in EDITIONS:
         if edition in entry:
-            check(f"{place}, {edition}", entry[edition], entry)
+            try:
+                check(f"{place}, {edition}", entry[edition], entry)
+            except TypeError as error:
+                raise ValueError(str(error)) from None
 
 
 class _Loader(yaml.SafeLoader):
@@ -110,8 +126,29 @@ def parse(text: str, what: str):
     """Return what YAML says; ``what`` begins the message of the ValueError for text that is none."""
     try:
         return yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
+    except (OverflowError, RecursionError, TypeError, ValueError, yaml.YAMLError) as error:
         raise ValueError(f"{what}: expected YAML, received {' '.join(str(error).split())}") from None
+
+
+def cells_of(notebook: Path) -> list[tuple[str, str, list, str]]:
+    """Return id, kind, tags and source of every cell; ValueError for a file that is no notebook."""
+    try:
+        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+        return [
+            (str(cell["id"]), cell["cell_type"], [*cell["metadata"].get("tags", [])], "".join(cell["source"]))
+            for cell in cells
+        ]
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+        said = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{notebook.name}: expected a notebook whose cells have ids, received {said}") from None
+
+
+def python(source: str, what: str) -> ast.Module:
+    """Return the syntax tree of a piece of code; ``what`` begins the message of the ValueError for what is none."""
+    try:
+        return ast.parse(source)
+    except (MemoryError, RecursionError, SyntaxError, ValueError) as error:
+        raise ValueError(f"{what}: expected Python, {error}") from None
 
 
 def assigned(notebook: Path) -> dict:
@@ -122,12 +159,11 @@ def assigned(notebook: Path) -> dict:
     ValueError
         For a notebook without such a cell, and for a value that is not literal.
     """
-    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    tagged = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
+    tagged = [source for _, _, tags, source in cells_of(notebook) if "parameters" in tags]
     if len(tagged) != 1:
         raise ValueError(f"{notebook.name}: expected one cell tagged parameters, found {len(tagged)}")
     found = {}
-    for node in ast.parse("".join(tagged[0]["source"])).body:
+    for node in python(tagged[0], f"{notebook.name}, cell tagged parameters").body:
         target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
         try:
             found[target.id] = ast.literal_eval(node.value)

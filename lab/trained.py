@@ -8,22 +8,35 @@ from pathlib import Path
 from bea.networks.network import Network
 
 KERAS = ".keras"  # what a file of a Keras model ends in
+PLAIN = re.compile(r"[\w-][\w.-]*")  # a name that stays in its folder
 
 
-def names_of(results: Path, family: str) -> list[str]:
+def names_of(results: Path, family: str, dataset: str | None = None) -> list[str]:
     """Return the names of a family's networks, in the order in which they were made.
 
     Raises
     ------
     FileNotFoundError
-        If no chapter whose results are in the folder has made such networks.
+        If no chapter whose results are in the folder has made such networks, or one of their files is not there.
+    ValueError
+        If they were trained on other images than the ``dataset`` that a chapter is about.
     """
-    families = {}
+    families, trained_on = {}, {}
     for path in sorted(Path(results).glob("*.json")):
-        families |= json.loads(path.read_text(encoding="utf-8")).get("networks", {})
+        content = _read(path)
+        families |= content.get("networks", {})
+        trained_on |= dict.fromkeys(content.get("networks", {}), content.get("dataset"))
     if family not in families:
         known = ", ".join(sorted(families)) or "none"
         raise FileNotFoundError(f"networks {family!r}: expected in {results}, which has {known}; train them first")
+    if dataset and trained_on[family] not in (None, dataset):
+        raise ValueError(
+            f"dataset: networks {family!r} in {results} were trained on {trained_on[family]}, received {dataset!r}; "
+            f"train them on {dataset} into another folder and name that as inputs"
+        )
+    for name in families[family]:
+        if not (path := Path(results) / "networks" / f"{name}.npz").is_file():
+            raise FileNotFoundError(f"networks {family!r}: expected {path}, which is not there; train them again")
     return families[family]
 
 
@@ -38,7 +51,24 @@ def results_of(results: Path, notebook: str) -> dict:
     path = Path(results) / f"{notebook}.json"
     if not path.is_file():
         raise FileNotFoundError(f"results of {notebook!r}: expected {path.name} in {results}; run that chapter first")
-    return json.loads(path.read_text(encoding="utf-8"))
+    content = _read(path)
+    if "cells" not in content:
+        raise ValueError(f"{path}: expected the results of a chapter, found no cells")
+    return content
+
+
+def _read(path: Path) -> dict:
+    """Return a result file; ValueError, naming it, for another file, and for networks that are not in the folder."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        parts = [content.get(part, {}) for part in ("cells", "networks")]
+        names = [name for family in parts[1].values() for name in family]
+        whole = all(isinstance(part, dict) for part in parts) and all(map(PLAIN.fullmatch, names))
+    except (AttributeError, RecursionError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: expected the results of a chapter, found {type(error).__name__}: {error}") from None
+    if not whole:
+        raise ValueError(f"{path}: expected the results of a chapter, with names of networks in its folder")
+    return content
 
 
 def of_kind(networks: Mapping[str, Network], kind: str, first: int | None = None) -> dict[str, Network]:

@@ -14,6 +14,11 @@ def signed(text: str) -> str:
     return re.sub(r"(?<![\w.\-–])-(?=\d)", "−", text)
 
 
+def literal(text: str) -> str:
+    """Return a text for Markdown in which nothing is markup, such as the name of a file that a reader brings."""
+    return re.sub(r"([\\`*_{}\[\]<>|$~&^])", r"\\\1", " ".join(text.split()))
+
+
 def tidy(value, form=".0e") -> str:
     """Return a number formatted by ``form``, its sign and exponent written as on paper: −3·10⁻⁷."""
     if value == 0 and form.endswith("e"):

@@ -1,6 +1,8 @@
 """`workflow.compare`: what moved between two books is found, and nothing else."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -43,6 +45,33 @@ def test_what_is_gone(tmp_path):
     assert [line.split(":")[0] for line in lines] == ["cells.a", "claims.B1"]
     (before / "chapter.json").unlink()
     assert compare.compare(before, after)["chapter"][0].startswith("new")
+
+
+def test_a_page_shows_what_moved_most_and_which_verdicts_changed(tmp_path):
+    """Text of results is no markup there."""
+    after = {
+        "cells": {"a": {"x": 1.5, "list": [1, 2.02], "text": "<script>u</script>"}},
+        "claims": {"B1": {"verdict": "contradicted"}},
+    }
+    shown = compare.page(*books(tmp_path, after))
+    cells = re.findall(r"<td>(.*?)</td>", shown)
+    assert cells[:4] == ["B1", "chapter", "reproduced", "contradicted"]
+    assert cells[4:8] == ["a.text", "&quot;t&quot;", "&quot;&lt;script&gt;u&lt;/script&gt;&quot;", ""]
+    assert cells[8:] == ["a.x", "1.0", "1.5", "50.00%", "a.list.1", "2.0", "2.02", "1.00%"]
+    (tmp_path / "more").mkdir()
+    same = compare.page(*books(tmp_path / "more", BOOK))
+    assert "No verdict changed." in same
+    assert "Nothing moved." in same
+
+
+def test_editions_have_names(tmp_path, monkeypatch):
+    """Others are folders; what is not there is said."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "_build/editions/smoke/results").mkdir(parents=True)
+    assert compare.results_of("smoke") == Path("_build/editions/smoke/results")
+    assert compare.results_of(str(tmp_path)) == tmp_path
+    with pytest.raises(FileNotFoundError, match="expected one of full, smoke, complete that was made"):
+        compare.results_of("full")
 
 
 def test_a_chapter_is_found_under_its_old_name(tmp_path, monkeypatch):

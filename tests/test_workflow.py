@@ -155,6 +155,26 @@ def test_a_killed_kernel_costs_one_study_at_most(half):
     assert calls(half) == ["one", "two"]
 
 
+def test_a_build_that_was_killed_leaves_a_run_that_the_next_one_waits_for(half):
+    """The kernel goes on without anybody above it; nothing is computed twice, and no lock needs a hand."""
+    (half / "trace" / "wait").touch()
+    command = [sys.executable, "-m", "workflow.build", "--edition", "smoke", "--cores", "1"]
+    kernel = half / "trace" / "kernel"
+    kernel.unlink(missing_ok=True)
+    first = subprocess.Popen(command, cwd=half, env=environment(half), start_new_session=True)
+    while not kernel.is_file():
+        assert first.poll() is None
+        time.sleep(0.1)
+    for member in (psutil.Process(first.pid), *psutil.Process(first.pid).children()):  # and Snakemake
+        member.kill()
+    first.wait()
+    second = subprocess.Popen(command, cwd=half, env=environment(half), stdout=subprocess.PIPE, text=True)
+    (half / "trace" / "wait").unlink()
+    assert "steps" in second.communicate()[0]
+    assert second.returncode == 0
+    assert calls(half) == ["one", "two"]
+
+
 def test_an_interrupted_build_leaves_nothing_behind_and_can_be_repeated(half):
     """No process, no lock; and what had finished is kept. A terminal sends the first signal, `kill` the second."""
     wait, kernel = half / "trace" / "wait", half / "trace" / "kernel"
@@ -380,6 +400,18 @@ def test_another_edition_is_made_in_a_folder_of_its_own(made, tmp_path):
     assert result.stdout.split() == [str(copy), str(copy / "lab/__init__.py"), str(tree / "_build/remembered")]
     assert not (copy / "results").exists()
     assert (copy / "params.yml").read_text() == (tree / "params.yml").read_text()
+
+
+def test_a_bundle_is_read_at_once_and_continued_from(made, bare):
+    """On another machine nothing has to run, and a changed chapter runs alone."""
+    assert run(made, "workflow.bundle").returncode == 0
+    result = run(bare, "workflow.bundle", "--unpack", str(made / "_build" / "bundle-full.zip"))
+    assert result.returncode == 0, result.stderr
+    assert (bare / "_build/html/index.html").read_bytes() == (made / "_build/html/index.html").read_bytes()
+    assert would_run(bare) == set()
+    assert run(bare, "workflow.manifest").returncode == 0
+    edit(bare / "results" / "second.json", "norm", "mron")
+    assert "results/second.json: changed" in run(bare, "workflow.manifest").stderr
 
 
 def test_papermill_alone_runs_a_notebook(copy, tmp_path):

@@ -10,6 +10,8 @@ from pathlib import Path
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 
+from lab.wording import literal
+
 OURS, YOURS = "ours", "yours"
 
 
@@ -41,7 +43,7 @@ def banner(parameters: dict, numbers: dict, left_out: list[str]) -> NotebookNode
     left_out : list of str
         Headings.
     """
-    model, images, labels = (Path(parameters[key]).name for key in ("model", "images", "labels"))
+    model, images, labels = (literal(Path(parameters[key]).name) for key in ("model", "images", "labels"))
     said = (
         f"their classes are those of **{labels}**"
         if labels

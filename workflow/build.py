@@ -1,7 +1,6 @@
 """``make book``: let Snakemake run what has to run, say how far it is, and print the page to open."""
 
 import argparse
-import fcntl
 import os
 import re
 import select
@@ -10,13 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
 import psutil
 
 from lab.parameters import EDITIONS, check_tree
+from workflow import manifest, plan
 from workflow.dataset import decide
 from workflow.dependencies import all_needs
 from workflow.durations import BOOK, expected
@@ -25,6 +25,7 @@ from workflow.plan import PREFIX, resolve_data_folder
 from workflow.progress import Line, Progress
 
 INTERRUPTED = 130
+LOCK = Path("_build/make.lock")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -53,6 +54,8 @@ def build(edition: str, cores: int, lock: IO, targets: tuple[str, ...] = ()) -> 
         tail = [] if said else log.read_text(encoding="utf-8").splitlines()[-30:]
         print("\n".join([*tail, f"not everything was made; all output is in {log}"]), file=sys.stderr)
     else:
+        if not targets and (progress.done or not Path("_build", manifest.NAME).is_file()):
+            manifest.write(edition)
         steps = f"{len(progress.done)} steps" if progress.done else "nothing had changed"
         print(f"{steps}, {time.monotonic() - start:.0f} s", flush=True)
     return code
@@ -147,12 +150,13 @@ def _interrupt(*_) -> None:
 @contextmanager
 def alone() -> Iterator[IO]:
     """Hold the folder: one build at a time, and none while one that was killed has left Snakemake running."""
-    Path("_build").mkdir(exist_ok=True)
-    with open("_build/make.lock", "w", encoding="utf-8") as lock:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            sys.exit("another `make book` is running in this folder")
+            lock = stack.enter_context(
+                plan.alone(Path("_build/make.lock"), "another `make book` is running in this folder")
+            )
+        except BlockingIOError as error:
+            sys.exit(str(error))
         yield lock
 
 

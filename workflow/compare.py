@@ -1,17 +1,27 @@
 """Compare two books: every number, verdict and published value that both have, and what only one of them has.
 
-``python -m workflow.compare BEFORE AFTER [CHAPTER ...]`` takes two folders of results. A chapter with another name now
-is found under its old one by ``RENAMED``. It exits with 1 if a number moved by more than 1e-9 of itself.
+``python -m workflow.compare BEFORE AFTER [CHAPTER ...]`` takes two editions, such as full and smoke, or folders of
+results. A chapter with another name now is found under its old one by ``RENAMED``. It exits with 1 if a number moved by
+more than 1e-9 of itself; with ``--page FILE`` it writes a page instead: verdicts that changed, and what moved most.
 """
 
 import argparse
+import html
 import json
 import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from bea.files import write_text
+from lab.parameters import EDITIONS
+from workflow.editions import folder
+
 TOLERANCE = 1e-9  # relative
+PARTS = ("cells", "claims", "dataset")
+MOST = 20  # rows of a chapter on a page
+STYLE = "body{font-family:sans-serif;margin:2em auto;max-width:60em}td,th{text-align:left;padding:.1em .6em;\
+overflow-wrap:anywhere}table{border-collapse:collapse}tr{border-bottom:1px solid #ccc}"
 RENAMED = {  # new name of a chapter → old one
     "10_linear_systems": "primer",
     "11_train_one_layer": "training",
@@ -43,44 +53,108 @@ RENAMED = {  # new name of a chapter → old one
 }
 
 
-def differences(before, after, place: str = "") -> Iterator[str]:
-    """Yield a line for every value of ``before`` that ``after`` lacks or has otherwise."""
-    if isinstance(before, dict):
+GONE = object()  # in place of a value that is not there
+
+
+def changes(before, after, place: str = "") -> Iterator[tuple[str, object, object]]:
+    """Yield place, value before and value after for all that ``after`` lacks, as ``GONE``, or has otherwise."""
+    if isinstance(before, dict) and before:
         for key, value in before.items():
             here = f"{place}.{key}" if place else key
             if not isinstance(after, dict) or key not in after:
-                yield f"{here}: gone, was {_short(value)}"
+                yield here, value, GONE
             else:
-                yield from differences(value, after[key], here)
-    elif isinstance(before, list):
-        if not isinstance(after, list) or len(after) != len(before):
-            yield f"{place}: {_short(before)} became {_short(after)}"
-        else:
-            for number, pair in enumerate(zip(before, after, strict=True)):
-                yield from differences(*pair, f"{place}.{number}")
+                yield from changes(value, after[key], here)
+    elif isinstance(before, list) and isinstance(after, list) and len(after) == len(before):
+        for number, pair in enumerate(zip(before, after, strict=True)):
+            yield from changes(*pair, f"{place}.{number}")
     elif _is_number(before) and _is_number(after):
         if not math.isclose(before, after, rel_tol=TOLERANCE, abs_tol=0.0):
-            yield f"{place}: {before!r} became {after!r}"
+            yield place, before, after
     elif before != after:
-        yield f"{place}: {_short(before)} became {_short(after)}"
+        yield place, before, after
+
+
+def differences(before, after, place: str = "") -> Iterator[str]:
+    """Yield a line for every value of ``before`` that ``after`` lacks or has otherwise."""
+    for where, old, new in changes(before, after, place):
+        if new is GONE:
+            yield f"{where}: gone, was {_short(old)}"
+        elif _is_number(old) and _is_number(new):
+            yield f"{where}: {old!r} became {new!r}"
+        else:
+            yield f"{where}: {_short(old)} became {_short(new)}"
 
 
 def compare(before: Path, after: Path, chapters=()) -> dict[str, list[str]]:
     """Return chapter → what differs, for all chapters of ``after`` or these."""
     found = {}
+    for name, old, one, other in _pairs(before, after, chapters):
+        found[name] = [f"new: {old} is not there"]
+        if one is not None:
+            found[name] = [line for part in PARTS for line in differences(one.get(part), other.get(part), part)]
+    return found
+
+
+def _pairs(before: Path, after: Path, chapters) -> Iterator[tuple[str, Path, dict | None, dict]]:
+    """Yield name, file before, content before or None, and content after, for all chapters of ``after`` or these."""
     for path in sorted(after.glob("*.json")):
-        if path.stem == "dataset" or (chapters and path.stem not in chapters):
+        if path.stem != "dataset" and (not chapters or path.stem in chapters):
+            old = before / f"{RENAMED.get(path.stem, path.stem)}.json"
+            one, other = (
+                json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None for file in (old, path)
+            )
+            yield path.stem, old, one, other
+
+
+def page(before: Path, after: Path, chapters=()) -> str:
+    """Return a page in HTML: which verdicts changed, and for each chapter what moved most, relative to what it was."""
+    verdicts, sections = [], []
+    for name, _, one, other in _pairs(before, after, chapters):
+        if one is None:
+            sections.append(f"<h2>{html.escape(name)}</h2><p>Only the second has it.</p>")
             continue
-        old = before / f"{RENAMED.get(path.stem, path.stem)}.json"
-        if not old.is_file():
-            found[path.stem] = [f"new: {old} is not there"]
-            continue
-        one, other = (json.loads(file.read_text(encoding="utf-8")) for file in (old, path))
-        found[path.stem] = [
-            line
-            for part in ("cells", "claims", "dataset")
-            for line in differences(one.get(part), other.get(part), part)
-        ]
+        for claim in sorted(one.get("claims", {}).keys() | other.get("claims", {}).keys()):
+            pair = [book.get("claims", {}).get(claim, {}).get("verdict", "none") for book in (one, other)]
+            if pair[0] != pair[1]:
+                verdicts.append((claim, name, *pair))
+        moved = [(_by(old, new), where, _short(old), "gone" if new is GONE else _short(new))
+                 for where, old, new in changes(one.get("cells"), other.get("cells"))]  # fmt: skip
+        moved.sort(key=lambda row: (-row[0], row[1]))
+        rows = [(where, old, new, f"{by:.2%}" if math.isfinite(by) else "") for by, where, old, new in moved[:MOST]]
+        more = f"<p>and {len(moved) - MOST} more, which moved less</p>" if len(moved) > MOST else ""
+        table = _table(("number", "before", "after", "moved by"), rows) + more if rows else "<p>Nothing moved.</p>"
+        sections.append(f"<h2>{html.escape(name)}: {len(moved)} differences</h2>{table}")
+    said = _table(("claim", "chapter", "before", "after"), verdicts) if verdicts else "<p>No verdict changed.</p>"
+    title = f"{html.escape(str(before))} and {html.escape(str(after))}"
+    return (
+        f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{title}</title><style>{STYLE}</style>"
+        f"<h1>{title}</h1><h2>Verdicts</h2>{said}{''.join(sections)}</html>"
+    )
+
+
+def _by(old, new) -> float:
+    """Return by how much a number moved, relative to what it was; infinity for what is no number or was zero."""
+    return abs(new - old) / abs(old) if _is_number(old) and _is_number(new) and old else math.inf
+
+
+def _table(headers, rows) -> str:
+    lines = ["".join(f"<td>{html.escape(str(value))}</td>" for value in row) for row in rows]
+    head = "".join(f"<th>{name}</th>" for name in headers)
+    return f"<table><tr>{head}</tr>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+
+
+def results_of(name: str) -> Path:
+    """Return the folder of results of an edition or, where a name is none, the folder of this name.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder.
+    """
+    found = folder(name) / "results" if name in EDITIONS else Path(name)
+    if not found.is_dir():
+        raise FileNotFoundError(f"expected one of {', '.join(EDITIONS)} that was made, or a folder, found no {found}")
     return found
 
 
@@ -96,11 +170,21 @@ def _short(value) -> str:
 def main() -> None:
     """Print what differs, chapter by chapter."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("before", type=Path)
-    parser.add_argument("after", type=Path)
+    parser.add_argument("before")
+    parser.add_argument("after")
     parser.add_argument("chapters", nargs="*")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="write a page instead of lines")
     arguments = parser.parse_args()
-    found = compare(arguments.before, arguments.after, arguments.chapters)
+    try:
+        before, after = map(results_of, (arguments.before, arguments.after))
+    except FileNotFoundError as error:
+        sys.exit(str(error))
+    if arguments.page:
+        arguments.page.parent.mkdir(parents=True, exist_ok=True)
+        write_text(arguments.page, page(before, after, arguments.chapters))
+        print(f"Open this page in a browser:\n  {arguments.page.resolve()}")
+        return
+    found = compare(before, after, arguments.chapters)
     for chapter, lines in found.items():
         print(f"{chapter}: {len(lines)} differences", *lines, sep="\n  ")
     sys.exit(any(found.values()))

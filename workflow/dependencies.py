@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.claims import load_claims
-from lab.parameters import assigned
+from lab.parameters import assigned, cells_of, python
 from lab.sources import files_reached
 
 COUNTS = ("rule", "data", "shown", "place", "published", "by_definition")  # of a claim, for the chapter that judges it
@@ -165,13 +165,9 @@ def opens(code: str | ast.AST) -> str | None:
 
 def _cells(path: Path) -> Iterator[tuple[str, str, ast.Module]]:
     """Yield id, source and syntax tree of every code cell."""
-    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
-        if cell["cell_type"] == "code":
-            source = "".join(cell["source"])
-            try:
-                yield cell["id"], source, ast.parse(source)
-            except SyntaxError as error:
-                raise ValueError(f"{path.stem}, cell {cell['id']!r}: expected Python, {error}") from None
+    for cell, kind, _, source in cells_of(path):
+        if kind == "code":
+            yield cell, source, python(source, f"{path.stem}, cell {cell!r}")
 
 
 def _uses(tree: ast.AST, chapter: str | None, place: str) -> Iterator[tuple[str, ast.Call]]:

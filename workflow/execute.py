@@ -1,7 +1,8 @@
 """Execute one notebook with papermill and move what it made into place, only if all of it succeeded.
 
 ``python -m workflow.execute 11_train_one_layer`` runs it with the parameters of ``params.yml``; ``--edition`` names
-another edition, ``-p NAME VALUE`` changes one parameter, ``--to`` another folder for what it makes.
+another edition, ``-p NAME VALUE`` changes one parameter, ``--to`` another folder for what it makes. It may be called
+from any folder, and paths count from there.
 """
 
 import argparse
@@ -10,7 +11,6 @@ import json
 import logging
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import nbformat
@@ -18,31 +18,30 @@ import papermill
 from papermill.exceptions import PapermillExecutionError
 
 from bea.files import write_text
-from lab.parameters import EDITIONS, assigned, checked, parse, values
+from lab.parameters import EDITIONS, ROOT, assigned, checked, parse, place, values
+from lab.subject import FILES
 from lab.trained import names_of, results_of
 from workflow.brought import banner, fitted
 from workflow.dataset import decide
 from workflow.dependencies import all_needs, said_by
 from workflow.kernels import AsyncFileKernelManager
-from workflow.plan import DONE, fail, keep_compiled, resolve_data_folder
+from workflow.plan import DONE, alone, commit, fail, keep_compiled, resolve_data_folder
 
 
-def commit() -> str:
-    """Return the short commit the tree is at, with a plus sign when tracked files differ from it."""
-    try:
-        head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
-        changed = subprocess.run(["git", "diff", "--quiet", "HEAD"], check=False).returncode
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return head.stdout.strip() + ("+" if changed else "")
+def execute(name: str, parameters: dict, provenance: dict, to=Path("results"), wait=False) -> None:
+    """Run ``notebooks/<name>.ipynb`` and put the executed notebook and what it wrote into the folder ``to``.
 
-
-def execute(name: str, parameters: dict, provenance: dict, to=Path("results")) -> None:
-    """Run ``notebooks/<name>.ipynb`` and put the executed notebook and what it wrote into the folder ``to``."""
+    Another run of it into this folder is an error, or is waited for: a build that was killed leaves one behind.
+    """
     if "output" in parameters:
         raise ValueError(f"{name}: parameter 'output' is set by the workflow; use --to for another folder")
     checked(name, parameters)
     running = to / ".running" / name
+    with alone(running.with_suffix(".lock"), f"another run of {name} into {to} is under way", wait):
+        _execute(name, parameters, provenance, to, running)
+
+
+def _execute(name: str, parameters: dict, provenance: dict, to: Path, running: Path) -> None:
     shutil.rmtree(running, ignore_errors=True)
     running.mkdir(parents=True)
     parameters = parameters | {"output": os.path.relpath(running, "notebooks")}
@@ -100,8 +99,9 @@ def execute(name: str, parameters: dict, provenance: dict, to=Path("results")) -
 def move_into_place(made: list[Path], running: Path, to: Path, name: str) -> None:
     """Replace what the last run of a notebook left in ``to`` by what this one made."""
     try:
-        before = json.loads((to / f"{name}.json").read_text(encoding="utf-8"))["provenance"]["files"]
-    except (OSError, ValueError, KeyError):  # no last run, or a damaged file of it: nothing to tidy up
+        files = json.loads((to / f"{name}.json").read_text(encoding="utf-8"))["provenance"]["files"]
+        before = [path for path in files if (to / path).resolve().is_relative_to(to.resolve())]
+    except (OSError, ValueError, KeyError, TypeError):  # no last run, or a damaged file of it: nothing to tidy up
         before = []
     for path in made:
         (to / path).parent.mkdir(parents=True, exist_ok=True)
@@ -115,12 +115,15 @@ def move_into_place(made: list[Path], running: Path, to: Path, name: str) -> Non
     write_text(done, "".join(lines))
 
 
-def check_inputs(name: str, inputs: Path) -> None:
-    """Raise ValueError, naming the chapters to run first and the command, if what they leave is not there."""
+def check_inputs(name: str, inputs: Path, dataset: str | None) -> None:
+    """Raise ValueError, naming the chapters to run first and the command, if what they leave is not there.
+
+    The same for networks that were trained on another dataset.
+    """
     said = said_by(Path(f"notebooks/{name}.ipynb"))
     try:
         for family, _ in said.networks:
-            names_of(inputs, family)
+            names_of(inputs, family, dataset)
         for other, _ in said.reads:
             results_of(inputs, other)
     except FileNotFoundError as error:
@@ -128,8 +131,10 @@ def check_inputs(name: str, inputs: Path) -> None:
         raise ValueError(f"{error}; first run {before}, or all in one go: make chapter NAME={name}") from None
 
 
-def chosen_values(name: str, edition: str, changes: list[tuple[str, str]]) -> dict:
+def chosen_values(name: str, edition: str, changes: list[tuple[str, str]], here: Path = Path()) -> dict:
     """Return the parameters of a chapter: those of the edition, the dataset decided on, and the changes as YAML.
+
+    Paths in the changes count from the folder ``here``, as they do where the command was given.
 
     Raises
     ------
@@ -142,7 +147,12 @@ def chosen_values(name: str, edition: str, changes: list[tuple[str, str]]) -> di
         if not Path("results/dataset.json").is_file():
             decide(edition)
         chosen["dataset"] = json.loads(Path("results/dataset.json").read_text(encoding="utf-8"))["name"]
-    return checked(name, chosen | changed)
+    chosen = checked(name, chosen | changed)
+    if "inputs" in chosen:
+        chosen["inputs"] = os.path.relpath(place("inputs", chosen["inputs"], here), "notebooks")
+    for key in FILES if "model" in chosen else ():
+        chosen[key] = chosen[key] and os.path.relpath(here / chosen[key])
+    return chosen
 
 
 def main() -> None:
@@ -151,17 +161,21 @@ def main() -> None:
     parser.add_argument("notebook")
     parser.add_argument("--edition", default="full", choices=EDITIONS, help="column of params.yml (default: full)")
     parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), dest="changes")
-    parser.add_argument("--to", type=Path, default=Path("results"), help="folder for what it makes (default: results)")
+    parser.add_argument("--to", type=Path, help="folder for what it makes (default: that of the book)")
+    parser.add_argument("--wait", action="store_true", help="wait for another run into this folder; else an error")
     arguments = parser.parse_args()
     resolve_data_folder()
+    here = Path.cwd()
+    os.chdir(ROOT)
     keep_compiled()
+    to = place("output", arguments.to, here)
     try:
-        chosen = chosen_values(arguments.notebook, arguments.edition, arguments.changes)
+        chosen = chosen_values(arguments.notebook, arguments.edition, arguments.changes, here)
         data = Path(chosen["images"]).name if chosen.get("model") else chosen.get("dataset")
         if not chosen.get("model"):  # a network that is brought needs no other chapter
-            check_inputs(arguments.notebook, Path("notebooks") / chosen.get("inputs", "../results"))
+            check_inputs(arguments.notebook, place("inputs", chosen.get("inputs"), Path("notebooks")), data)
         provenance = {"edition": arguments.edition, "dataset": data}
-        execute(arguments.notebook, chosen, provenance, arguments.to)
+        execute(arguments.notebook, chosen, provenance, to, arguments.wait)
     except (OSError, RuntimeError, TypeError, ValueError) as error:
         fail(str(error))
 

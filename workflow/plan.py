@@ -1,12 +1,16 @@
 """What the steps of the workflow agree on: where the data are, what the record of a good run is, how one fails."""
 
+import fcntl
 import hashlib
 import os
 import platform
 import re
+import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import IO, NoReturn
 
 DONE = ".done"  # in results: one file a notebook, the checksums of what its last good run made
 PREFIX = "companion: "  # how the steps mark what a reader should see
@@ -15,6 +19,36 @@ PREFIX = "companion: "  # how the steps mark what a reader should see
 def fail(message: str) -> NoReturn:
     """End this step with a message for the reader."""
     sys.exit("\n".join(f"{PREFIX}{line}" for line in message.splitlines()))
+
+
+def commit() -> str:
+    """Return the short commit the tree is at, with a plus sign when tracked files differ from it."""
+    try:
+        head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
+        changed = subprocess.run(["git", "diff", "--quiet", "HEAD"], check=False).returncode
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head.stdout.strip() + ("+" if changed else "")
+
+
+@contextmanager
+def alone(lock: Path, otherwise: str, wait: bool = False) -> Iterator[IO]:
+    """Hold a file that one process at a time can hold; ``otherwise`` is said where another one does, or waited for it.
+
+    The system lets go of it with the process, however that ends, so nobody ever has to remove the file.
+
+    Raises
+    ------
+    BlockingIOError
+        If another process holds it.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with open(lock, "w", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise BlockingIOError(otherwise) from None
+        yield file
 
 
 def resolve_data_folder() -> None:
@@ -41,7 +75,7 @@ def forget_incomplete(results=Path("results"), book=Path("_build")) -> None:
     """Remove the record of everything whose files are missing or not what was made, so that it is made again."""
     for record in (results / DONE).glob("*"):
         for line in record.read_text(encoding="utf-8").splitlines():
-            digest, name = line.split("  ", 1)
+            digest, _, name = line.partition("  ")
             path = results / name
             if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != digest:
                 record.unlink()

@@ -19,7 +19,7 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from lab.parameters import EDITIONS, ROOT, common, declared, range_of, read
 from lab.sources import digest_of
-from lab.wording import signed, tidied, tidy
+from lab.wording import literal, signed, tidied, tidy
 
 logger = logging.getLogger(__name__)
 NOTEBOOK_SCRIPTS = "results/static"  # where the scripts are that notebooks make; they get into _static itself
@@ -165,7 +165,9 @@ class Runs(FromMarkdown):
             content = json.loads(path.read_text(encoding="utf-8"))
             self.env.note_dependency(str(path))
             if provenance := content.get("provenance"):
-                settings = ", ".join(f"{name} = {value}" for name, value in provenance["parameters"].items())
+                settings = ", ".join(
+                    f"{name} = {literal(str(value))}" for name, value in provenance["parameters"].items()
+                )
                 page = f"{{doc}}`{path.stem} <../results/{path.stem}>`"
                 facts = [page, f"{provenance['seconds']} s", provenance["dataset"] or "none", provenance["commit"]]
                 lines.append(f"| {' | '.join([*facts, settings])} |")
@@ -178,15 +180,14 @@ class Parameters(FromMarkdown):
     def run(self):
         """Return a table a chapter."""
         self.env.note_dependency(str(ROOT / "params.yml"))
-        sections = {name: entries for name, entries in read().items() if name != "common"}
-        return [
-            node for name, entries in sections.items() for node in self.parse(self.table(name, entries), "settings")
-        ]
+        tables = [self.table(name, entries) for name, entries in read().items()]
+        return [node for table in tables for node in self.parse(table, "settings")]
 
     @staticmethod
     def table(chapter: str, entries: dict) -> str:
-        """Return the table of a chapter, with a link to it."""
-        lines = [f"**{{doc}}`../results/{chapter}`**, `{chapter}`", ""]
+        """Return the table of a chapter, with a link to it, or of what is common to all."""
+        own = f"**{{doc}}`../results/{chapter}`**, `{chapter}`"
+        lines = ["**Every chapter that names them**" if chapter == "common" else own, ""]
         lines += [
             f"| name | meaning | type | range | {' | '.join(EDITIONS)} |",
             f"|---|---|---|---|{'---|' * len(EDITIONS)}",

@@ -1,0 +1,94 @@
+"""Runs that are too long for the book, stored with their date: ``{sweep} name``, and ``{faults}`` of the soak."""
+
+import json
+from pathlib import Path
+
+from companion import FromMarkdown
+from docutils import nodes
+from sphinx.errors import ExtensionError
+
+from lab.sources import digest_of
+from lab.wording import literal, signed
+
+FOLDER = "book/sweeps"
+
+
+class Stored(FromMarkdown):
+    """``{sweep} name``: figure, medians with intervals, table to take along, and when it was computed."""
+
+    required_arguments = 1
+
+    def run(self):
+        """Return all of it."""
+        name = self.arguments[0]
+        folder = Path(self.env.srcdir) / FOLDER / name
+        paths = {file: folder / file for file in ("summary.json", "figure.svg", "table.csv")}
+        for path in paths.values():
+            if not path.is_file():
+                raise ExtensionError(f"sweep {name}: no {path.name} in {folder}; run make sweep NAME={name} KEEP=yes")
+            self.env.note_dependency(str(path))
+        summary = json.loads(paths["summary.json"].read_text(encoding="utf-8"))
+        picture = paths["figure.svg"].read_text(encoding="utf-8")
+        box = nodes.container(classes=["bea-figure-box"])
+        box += nodes.raw("", f'<figure class="bea-figure">{picture}</figure>', format="html")
+        return [box, *self.parse(self.text(name, summary))]
+
+    @staticmethod
+    def text(name: str, summary: dict) -> str:
+        """Return what stands below the figure."""
+        form, x = summary["form"], literal(str(summary["x"]))
+        rows = [
+            f"| {literal(str(value))} | {' | '.join(signed(format(number, form)) for number in numbers)} |"
+            for value, *numbers in summary["levels"]
+        ]
+        said = (
+            f"{summary['points']} points, {summary['seconds']} s in {summary['processes']} processes on "
+            f"{literal(str(summary['dataset']))}, computed on **{summary['date']}** at commit "
+            f"{literal(summary['commit'])} (edition {summary['edition']}). This is stored and not computed again with "
+            f"the book; `make sweep NAME={name}` does that."
+        )
+        head = f"| {x} | 5% | median | 95% |\n|---|---|---|---|"
+        return "\n".join([head, *rows, "", f"{said} {{download}}`CSV <sweeps/{name}/table.csv>`"])
+
+
+class Faults(FromMarkdown):
+    """``{faults}``: what happened to builds that were killed and to loaders that got damaged files."""
+
+    def run(self):
+        """Return two tables."""
+        path = Path(self.env.srcdir) / "book" / "status.json"
+        self.env.note_dependency(str(path))
+        return self.parse(self.text(json.loads(path.read_text(encoding="utf-8"))), "settings")
+
+    @staticmethod
+    def text(status: dict) -> str:
+        """Return them in Markdown."""
+        kills = status["kills"]
+        found = kills["found"]
+        lines = ["| killed | builds |", "|---|---|"]
+        lines += [f"| the {whom} | {found.get(f'{whom}, killed', 0)} |" for whom in ("kernel", "workflow", "group")]
+        lines += [f"| nobody, as nobody of them ran | {found.get('nobody', 0)} |"]
+        for word, said in {
+            "lost": "results lost or others",
+            "repeated": "studies computed again",
+            "refused": "builds that did not finish",
+        }.items():
+            lines.append(f"| **{said}** | {found.get(word, 0)} |")
+        lines += ["", f"{kills['number']} builds, {kills['date']}, at commit {literal(kills['commit'])}.", ""]
+        lines += ["| loader | files | read | refused | failed | slowest | date |", "|---|---|---|---|---|---|---|"]
+        for name, entry in sorted(status["loaders"].items()):
+            found = entry["found"]
+            failed = sum(number for word, number in found.items() if word.startswith("failed"))
+            numbers = [
+                f"{number:,}" for number in (entry["number"], found.get("read", 0), found.get("refused", 0), failed)
+            ]
+            lines.append(f"| {literal(name)} | {' | '.join(numbers)} | {found['slowest']} s | {entry['date']} |")
+        return "\n".join(lines)
+
+
+def setup(app) -> dict:
+    """Register the directives."""
+    app.add_config_value("stored_runs_sources", digest_of(setup), "env")
+    app.add_directive("sweep", Stored)
+    app.add_directive("faults", Faults)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,59 @@
+"""Every loader reads a damaged file or refuses it as it says; `make soak` tries far more of them."""
+
+import json
+import re
+from datetime import date
+
+import pytest
+
+from lab.parameters import ROOT
+from workflow.fuzz import damaged, fuzz, loaders
+
+STATUS = json.loads((ROOT / "book" / "status.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Where the good files are."""
+    return tmp_path_factory.mktemp("good")
+
+
+NAMES = (
+    *("network", "dataset", "images, npy", "images, csv", "parameters", "a parameter", "claims", "sweeps", "results"),
+    *("networks of a folder", "notebook", "parameters cell", "manifest"),
+)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", NAMES)
+def test_no_damage_gets_through(folder, name):
+    """200 files each; the good one is read, and some damage must be seen."""
+    (loader,) = [loader for loader in loaders(folder) if loader.name == name]
+    (folder / loader.file).write_bytes(loader.good)
+    if name != "dataset":  # images that are not MNIST's are refused whatever they are
+        loader.read(folder)
+    found = fuzz(loader, 200, folder, seed=5)
+    assert not [word for word in found if word.startswith("failed")], found
+    assert found["refused"] > 50
+    assert found["read"] + found["refused"] == 200
+
+
+def test_the_stored_run_found_nothing(folder):
+    """All loaders, with date and number; none failed, no build was lost."""
+    assert {loader.name for loader in loaders(folder)} == set(NAMES) == STATUS["loaders"].keys()
+    for entry in [*STATUS["loaders"].values(), STATUS["kills"]]:
+        assert date.fromisoformat(entry["date"])
+        assert entry["number"] > 0
+        assert not [word for word in entry["found"] if word.startswith("failed")]
+    assert not {"lost", "repeated", "refused"} & STATUS["kills"]["found"].keys()
+
+
+def test_damage_is_damage():
+    """Nearly always another file, and the same for the same seed."""
+    import numpy as np
+
+    good = b"a: [1, 2]\nb: text\n" * 5
+    made = [damaged(np.random.default_rng(seed), good) for seed in range(300)]
+    assert sum(one != good for one in made) > 280
+    assert made == [damaged(np.random.default_rng(seed), good) for seed in range(300)]
+    assert re.search(rb"script|python|etc/passwd", b"".join(made))
