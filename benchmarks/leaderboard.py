@@ -1,7 +1,7 @@
 """The attack by backward error beside the state of the art: the shortest change of the input, image by image.
 
 ``make benchmarks`` runs it, in an environment of its own, on the networks of the last ``make book``. It writes into
-``benchmarks/leaderboard``: a table of lengths for each of three problems (``range``: any class but the label, pixels in
+``lab/peers``: a table of lengths for each of three problems (``range``: any class but the label, pixels in
 their range; ``targets``: each of nine targets, likewise; ``free``: any class, no range, and what is proved to be
 needed); ``runs.csv`` with passes and processor time of every attack; ``about.json`` with versions, date and machine.
 
@@ -34,8 +34,9 @@ from bea.numerics.arrays import image_norms
 from benchmarks import peers
 from benchmarks.shared import NETWORKS, to_torch
 from lab import datasets
+from lab.peers import FOLDER
 
-OUT = Path("benchmarks/leaderboard")
+OUT = FOLDER
 MARGIN = 1e-6  # by which another class leads, in our attacks
 BATCH = 250  # images at a time, of peers
 OURS = "backward error"
