@@ -60,5 +60,5 @@ help: ## list what can be made
 benchmarks/.venv/ready: benchmarks/requirements.lock
 	@echo "installing the libraries to compare with into benchmarks/.venv (PyTorch is gigabytes) ..."
 	@$(PYTHON) -m venv --clear benchmarks/.venv
-	@benchmarks/.venv/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r benchmarks/requirements.lock
+	@benchmarks/.venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r benchmarks/requirements.lock
 	@touch $@

@@ -12,7 +12,6 @@ backward pass of its own, so that a linearisation of ten classes costs eleven pa
 
 import argparse
 import datetime
-import hashlib
 import json
 import platform
 import time
@@ -34,7 +33,7 @@ from bea.numerics.arrays import image_norms
 from benchmarks import peers
 from benchmarks.shared import NETWORKS, to_torch
 from lab import datasets
-from lab.peers import FOLDER
+from lab.peers import FOLDER, digest
 
 OUT = FOLDER
 MARGIN = 1e-6  # by which another class leads, in our attacks
@@ -163,8 +162,8 @@ def to_targets(kept, name, net, x, label, index) -> Board:
     x, label, index = (np.repeat(array, net.classes - 1, axis=0) for array in (x, label, index))
     board = Board("targets", kept, name, net, x, label, index, target)
     board.ours(OURS, shortest, clip=True, target=target)
-    for attack in peers.TARGETED:
-        board.theirs(attack, "adv-lib", peers.RANGED[attack], targeted=True)
+    for attack, own in peers.TARGETED.items():
+        board.theirs(attack, "adv-lib", peers.RANGED[attack], targeted=True, **own)
     return board
 
 
@@ -203,11 +202,6 @@ def about(folder: Path, nets, data) -> dict:
         "networks": before | {name: digest(net) for name, net in nets.items()},
         "dataset": data.name,
     }
-
-
-def digest(net: Network) -> str:
-    """Return a digest of the weights of a network."""
-    return hashlib.sha256(b"".join(layer.matrix.tobytes() for layer in net.weighted)).hexdigest()[:16]
 
 
 def read(folder: Path, problem: str, name: str) -> tuple[pd.DataFrame, pd.DataFrame]:

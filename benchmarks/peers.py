@@ -92,10 +92,10 @@ RANGED = {
     "APGD": lambda model, x, y: apgd.minimal_apgd(
         model, x, y, norm=2, max_eps=2.0, n_iter=65, binary_search_steps=14, loss_function="ce", use_rs=False
     ),
-    "ALMA": lambda model, x, y, **aim: adv.alma(model, x, y, num_steps=STEPS, lr_init=0.01, **aim),
+    "ALMA": lambda model, x, y, lr_init=0.01, **aim: adv.alma(model, x, y, num_steps=STEPS, lr_init=lr_init, **aim),
     "PDGD": lambda model, x, y, **aim: adv.pdgd(model, x, y, num_steps=STEPS, primal_lr=0.03, **aim),
 }
-TARGETED = ("Carlini-Wagner", "DDN", "ALMA", "PDGD")
+TARGETED = {"Carlini-Wagner": {}, "DDN": {}, "ALMA": {"lr_init": 0.1}, "PDGD": {}}  # own options towards a target
 DEEPFOOL = fb.L2DeepFoolAttack(steps=50)
 FREE = {  # without a range
     "DeepFool": lambda model, x, y: of_foolbox(DEEPFOOL, model, x, y),

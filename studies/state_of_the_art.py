@@ -30,8 +30,8 @@ def optimality(table: pd.DataFrame, attacks: Sequence[str]) -> pd.DataFrame:
     """Measure attacks by the area above their curves of robust accuracy, up to the radius where the envelope is zero.
 
     Columns, a row a network and attack: ``relative`` (the area over that of the envelope of all attacks, AttackBench's
-    local optimality) and ``proved`` (over that of the column ``proved``: 1 is reached only by changes than which none is
-    shorter); ``success``, ``median`` length, and ``near``, the share of images within 0.1 % of the envelope.
+    local optimality) and ``proved`` (over that of the column ``proved``: 1 means that no change is shorter);
+    ``success``, ``median`` length, and ``near``, the share of images within 0.1 % of the envelope.
     """
     rows = []
     for net, own in table.groupby("net", sort=False):
@@ -52,7 +52,7 @@ def duels(table: pd.DataFrame, ours: str, peers: Sequence[str], *, by: float, le
     """Set our attack beside every peer on the same images, network by network; a failure is infinitely long.
 
     Columns: ``net``, ``attack`` (the peer), ``images``, ``ours`` and ``peer`` (on how many images that one is shorter
-    by more than the share ``by``), ``p`` of the sign test, ``holm`` (with Holm's correction over all rows), ``excluded``
+    by more than the share ``by``), ``p`` of the sign test, ``holm`` (by Holm's correction over all rows), ``excluded``
     (images on which one of the two fails, which have no difference), ``excess`` (mean by how much longer the peer is,
     relative, on the others) with the ends ``low`` and ``high`` of its interval at ``1 - level``.
     """

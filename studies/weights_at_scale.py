@@ -70,6 +70,6 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def extremes(table: pd.DataFrame, count: int) -> pd.DataFrame:
-    """Return the nearest other class of the ``count`` most and least fragile images of one network's table, in order."""
+    """Return the nearest other class of the ``count`` most and least fragile images of one network, in order."""
     nearest = table.loc[table.groupby("image").converged.idxmin()].sort_values("converged")
     return pd.concat([nearest.head(count), nearest.tail(count)])

@@ -1,9 +1,12 @@
-"""What the last ``make benchmarks`` has found: the tables beside this module, which ``benchmarks.leaderboard`` writes."""
+"""What the last ``make benchmarks`` has found, from the tables beside this module, which ``benchmarks`` writes."""
 
+import hashlib
 import json
 from pathlib import Path
 
 import pandas as pd
+
+from bea.networks.network import Network
 
 FOLDER = Path(__file__).parent
 KEYS = ("net", "image", "label", "target", "proved")  # columns of a table of lengths that are no attack
@@ -22,3 +25,8 @@ def about() -> dict:
 def attacks_of(lengths: pd.DataFrame) -> list[str]:
     """Return the columns of a table that are attacks."""
     return [name for name in lengths if name not in KEYS]
+
+
+def digest(net: Network) -> str:
+    """Return a digest of the weights of a network, by which the tables know it."""
+    return hashlib.sha256(b"".join(layer.matrix.tobytes() for layer in net.weighted)).hexdigest()[:16]
