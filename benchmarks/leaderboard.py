@@ -45,13 +45,15 @@ FEW = 3  # classes that are tried where not all of the nine are
 def lbfgs_to_some(net, x, label, **options):
     """L-BFGS to each of the nearest classes, of which the shortest change counts."""
     aims = nearest_classes(net, x, label)[:, :FEW]
-    found = [lbfgs_attack(net, x, label, target=target, margin=MARGIN, **options) for target in aims.T]
+    options |= {"margin": MARGIN, "processes": 1}  # in other processes nothing would be counted
+    found = [lbfgs_attack(net, x, label, target=target, **options) for target in aims.T]
     best = np.argmin([np.where(result.success, result.l2, np.inf) for result in found], axis=0)
     return replace(found[0], dx=np.choose(best.reshape(-1, *[1] * (x.ndim - 1)), [result.dx for result in found]))
 
 
 RANGED = {
     "backward error, 3 classes": lambda net, x, y: shortest(net, x, y, clip=True, candidates=FEW),
+    "backward error, 1 class": lambda net, x, y: shortest(net, x, y, clip=True, candidates=1),
     "FGSM, smallest ε": lambda net, x, y: smallest_epsilon(net, x, y, clip=True, method="bisection"),
     "PGD, smallest ε": lambda net, x, y: smallest_pgd(net, x, y, clip=True, steps=100),
     "L-BFGS": lambda net, x, y: lbfgs_to_some(net, x, y, clip=True),
@@ -95,8 +97,6 @@ class Board:
             self.table["target"] = target
         self.runs, self.module = [], peers.Counted(to_torch(net).requires_grad_(False))
         self.kept = read(kept, problem, name) if kept else None
-        if kept and not np.array_equal(self.kept[0].image, index):
-            raise ValueError(f"images: expected those of the table that is kept, {len(self.kept[0])} of {name}")
 
     def add(self, attack: str, library: str, dx, passes: int, seconds: float) -> None:
         """Judge the changes of an attack, and enter it."""
@@ -127,6 +127,8 @@ class Board:
         """Let a peer run, batch by batch."""
         if self.kept:
             lengths, runs = self.kept
+            if not np.array_equal(lengths.image, self.table.image):
+                raise ValueError(f"images: expected those of the table that is kept, {len(lengths)} of {self.name}")
             self.table[attack] = lengths[attack].to_numpy()
             self.runs += runs[runs.attack == attack].to_dict("records")
             return
