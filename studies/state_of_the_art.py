@@ -35,11 +35,12 @@ def optimality(table: pd.DataFrame, attacks: Sequence[str]) -> pd.DataFrame:
     """
     rows = []
     for net, own in table.groupby("net", sort=False):
-        lengths, best = own[list(attacks)].to_numpy(), own[list(attacks)].min(axis=1).to_numpy()
+        there = own[list(attacks)].dropna(axis=1, how="all")  # who did not take part on this network is NaN
+        lengths, best = there.to_numpy(), there.min(axis=1).to_numpy()
         end = best[np.isfinite(best)].max()
         area = np.sum(end - np.minimum(lengths, end), axis=0)
         columns = {
-            "net": net, "attack": list(attacks), "success": np.isfinite(lengths).mean(axis=0),
+            "net": net, "attack": there.columns, "success": np.isfinite(lengths).mean(axis=0),
             "median": np.median(lengths, axis=0), "near": np.mean(lengths <= 1.001 * best[:, None], axis=0),
             "relative": area / np.sum(end - np.minimum(best, end)),
             "proved": area / np.sum(end - np.minimum(own.proved.to_numpy(), end)),
@@ -58,7 +59,7 @@ def duels(table: pd.DataFrame, ours: str, peers: Sequence[str], *, by: float, le
     """
     rows = []
     for net, own in table.groupby("net", sort=False):
-        for peer in peers:
+        for peer in own[list(peers)].dropna(axis=1, how="all"):
             pair = own[[ours, peer]].to_numpy()
             wins = [int(np.sum(a < b * (1 - by))) for a, b in (pair.T, pair.T[::-1])]
             both = pair[np.isfinite(pair).all(axis=1)]
@@ -130,3 +131,14 @@ def over_seeds(nets: Mapping[str, Network], x, labels, *, margin: float) -> pd.D
     groups = pd.DataFrame(rows).groupby(["kind", "measure"], sort=False).value
     columns = ["kind", "measure", "networks", "mean", "half"]
     return pd.DataFrame([(*key, len(own), *mean_interval(own)) for key, own in groups], columns=columns)
+
+
+def sizes(written: pd.DataFrame) -> pd.DataFrame:
+    """Sum up changes of weights: ``net``, ``attack``, ``size``, ``over`` (over the attack by backward error), ``ms``.
+
+    Columns, a row a network and attack: ``images``, ``failed``, the medians of ``over``, and ``ms`` an image.
+    """
+    by = written.assign(lost=np.isinf(written["size"])).groupby(["net", "attack"], sort=False)
+    return by.agg(
+        images=("lost", "size"), failed=("lost", "sum"), over=("over", "median"), ms=("ms", "first")
+    ).reset_index()

@@ -68,6 +68,21 @@ def test_beaten_names_who_is_shorter():
     assert (row.shorter, row.peer) == (0, "none")
 
 
+def test_sizes_count_failures_as_infinite():
+    """Two images, of which one attack loses one; medians with that."""
+    columns = {"net": "a", "attack": ["x", "x", "y", "y"], "size": [1.0, 2.0, 3.0, INF], "over": [1.0, 1.0, 3.0, INF]}
+    first, second = study.sizes(pd.DataFrame(columns | {"ms": 5.0})).itertuples()
+    assert (first.images, first.failed, first.over, first.ms) == (2, 0, 1.0, 5.0)
+    assert (second.images, second.failed, second.over) == (2, 1, INF)
+
+
+def test_who_did_not_take_part_is_left_out():
+    """Another network on which only ours ran: no duel, no optimality of the other."""
+    table = pd.concat([TABLE, TABLE.assign(net="b", other=np.nan)])
+    assert study.optimality(table, ["ours", "other"]).groupby("net").size().to_dict() == {"a": 2, "b": 1}
+    assert study.duels(table, "ours", ["other"], by=0.01).net.tolist() == ["a"]
+
+
 @pytest.fixture(scope="module")
 def nets():
     """Two networks of a kind, images, and the classes that the first gives them."""
