@@ -203,6 +203,7 @@ def test_a_notebook_depends_on_the_modules_it_imports():
     assert "lab/figures.py" in needs["10_linear_systems"].files
     assert "bea/numerics/quadratic.py" in needs["12_one_layer"].files
     assert "bea/backward/linear_systems.py" not in needs["12_one_layer"].files
+    assert "lab/peers/range.csv" in needs["48_state_of_the_art"].files  # a stored table
     assert not [file for file in needs["10_linear_systems"].files if file.startswith("bea/attacks/")]
 
 
