@@ -55,6 +55,7 @@ AWAY = 1.5  # length of those, in units of the radius to first order
 CLASSES = 5  # tried from no change
 CLOSE = 1.04  # classes that are reached within so many times the shortest change are tried from the other starts
 KEPT = 3  # ends that are annealed again
+ROUNDS, STRETCH = 2, 4.0  # of the way onto a sphere within the limits, and how much a square may grow in one
 STEPS = HOT.steps + WARM.steps + COOL.steps  # on the way to what is returned
 
 
@@ -75,8 +76,7 @@ def anneal(net: Network, x, target, margin, start, unit, schedule: Schedule) -> 
     schedule : Schedule
     """
     low, high = (flat(limit - x) for limit in net.input_range)
-    delta, radius = start, np.linalg.norm(start, axis=1)
-    radius = np.where(radius > 0.0, radius, unit)
+    delta = start
     best, size = np.full_like(low, np.nan), np.full(len(x), np.inf)
     for number in range(schedule.steps):
         warmth = 0.5 + 0.5 * np.cos(np.pi * number / schedule.steps)
@@ -86,25 +86,37 @@ def anneal(net: Network, x, target, margin, start, unit, schedule: Schedule) -> 
         here = np.linalg.norm(delta, axis=1)
         better = (ahead >= 0.0) & (here < size)
         best[better], size[better] = delta[better], here[better]
-        gradient = flat(pull_back(net.layers, _soft_lead(values[-1], target)[:, None], values))
-        along = np.vecdot(gradient, delta)
-        # Where the lead does not grow outwards, or would far out only, the radius changes as much as it may.
+        gradient = flat(pull_back(net.layers, _lead_slopes(values[-1], target)[:, None], values))
+        free = np.where((delta > low) & (delta < high), delta, 0.0)
+        along = np.vecdot(gradient, free)
+        # Where the lead does not grow outwards, or would far out only, the free pixels change as much as they may.
         rise = -ahead / np.maximum(along, np.abs(ahead) / share + TINY)
-        radius = np.where(here > 0.0, radius * (1.0 + rise), radius)
+        longer = np.sqrt(here**2 + rise * (2.0 + rise) * np.vecdot(free, free))
+        radius = np.where(here > 0.0, longer, unit)
         delta = delta + (length * unit / np.maximum(np.linalg.norm(gradient, axis=1), TINY))[:, None] * gradient
-        delta = delta * (radius / np.maximum(np.linalg.norm(delta, axis=1), TINY))[:, None]
-        delta = np.clip(delta, low, high)
+        delta = _onto_sphere(delta, radius, low, high)
     return best, size
 
 
-def _soft_lead(logits, target) -> np.ndarray:
-    """Return the slopes by the logits of the target's over the logarithm of the sum of the others' exponentials."""
-    rows, weights = np.arange(len(logits)), logits.copy()
-    weights[rows, target] = -np.inf
-    weights = np.exp(weights - weights.max(axis=1, keepdims=True))
-    weights /= -weights.sum(axis=1, keepdims=True)
-    weights[rows, target] = 1.0
-    return weights
+def _onto_sphere(delta, radius, low, high) -> np.ndarray:
+    """Return changes within the limits in the directions given, of about the length wanted: what is cut off counts."""
+    scale = radius / np.maximum(np.linalg.norm(delta, axis=1), TINY)
+    for _ in range(ROUNDS):
+        ahead = scale[:, None] * delta
+        inside = np.clip(ahead, low, high)
+        free = np.where(inside == ahead, ahead, 0.0)
+        square = np.vecdot(free, free)
+        missing = radius**2 - np.vecdot(inside, inside)
+        scale *= np.sqrt(np.clip(1.0 + missing / np.maximum(square, TINY), 1.0 / STRETCH, STRETCH))
+    return np.clip(scale[:, None] * delta, low, high)
+
+
+def _lead_slopes(logits, target) -> np.ndarray:
+    """Return the derivatives of the lead by the logits, (n, classes): one for the target, minus one for its rival."""
+    rows, slopes, others = np.arange(len(logits)), np.zeros_like(logits), logits.copy()
+    others[rows, target] = -np.inf
+    slopes[rows, target], slopes[rows, others.argmax(axis=1)] = 1.0, -1.0
+    return slopes
 
 
 @dataclass(frozen=True, eq=False)
