@@ -4,7 +4,7 @@ The lead is made of so many affine pieces that a search which converges on a few
 optima, on LeNet up to twice as far as the best. Long gradient steps that shorten slowly average over the pieces, and
 see the coarse shape first. So each search walks on a sphere around the image, as in the attack DDN (Rony et al., 2019):
 
-(A1) A step along the gradient of the lead over the other classes, all lengths alike; at first several radii long, so
+(A1) A step along the gradient of the lead over the other classes, all lengths alike; at first three radii long, so
 that little but the direction of the gradients counts, at the end a small share of one.
 (A2) Back to the sphere, and into the range.
 (A3) The radius follows the lead, by Newton's method along the ray, a few per cent at a time; so nearly every point is
@@ -14,6 +14,7 @@ Forty steps find an optimum to a few tenths of a per cent. Which one depends on 
 the best are annealed again from a lower temperature, and the best of these once more.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
@@ -47,11 +48,11 @@ class Schedule:
     radius: tuple[float, float]
 
 
-HOT = Schedule(40, (6.0, 0.008), (0.05, 0.05))
+HOT = Schedule(40, (3.0, 0.008), (0.05, 0.05))
 WARM = Schedule(40, (0.15, 0.0015), (0.02, 0.002))
 COOL = Schedule(30, (0.02, 0.0004), (0.005, 0.0005))
 STARTS = 8  # of the nearest class: no change, and random ones
-AWAY = 1.5  # length of those, in units of the radius to first order
+AWAY = 1.0  # length of those, in units of the radius to first order
 CLASSES = 5  # tried from no change
 CLOSE = 1.04  # classes that are reached within so many times the shortest change are tried from the other starts
 KEPT = 3  # ends that are annealed again
@@ -164,7 +165,7 @@ def annealed(net: Network, x, aims, margin, elsewhere: Callable, seed=0) -> np.n
         Of the random starts, which are the same for all images.
     """
     aims, block = aims[:, :CLASSES], block_size(net.layers, net.input_shape)
-    (n, tries), pixels = aims.shape, x[0].size if len(x) else 0
+    (n, tries), pixels = aims.shape, math.prod(net.input_shape)
     units = in_blocks(lambda x, aims: _radii(net, x, aims, margin), block, x, aims)
 
     def run(image, target, unit, start, schedule) -> Ends:
@@ -202,4 +203,4 @@ def _radii(net: Network, x, aims, margin) -> np.ndarray:
         steep = np.linalg.norm(lead_over_others(linear.jacobian, aim), axis=2)
         radii.append((margin - lead_over_others(linear.logits, aim)) / np.maximum(steep, TINY))
     low, high = net.input_range
-    return np.minimum(np.max(radii, axis=2).T, (high - low) * np.sqrt(x[0].size))
+    return np.minimum(np.max(radii, axis=2).T, (high - low) * np.sqrt(math.prod(net.input_shape)))
