@@ -4,7 +4,7 @@ The lead is made of so many affine pieces that a search which converges on a few
 optima, on LeNet up to twice as far as the best. Long gradient steps that shorten slowly average over the pieces, and
 see the coarse shape first. So each search walks on a sphere around the image, as in the attack DDN (Rony et al., 2019):
 
-(A1) A step along the gradient of the lead over the other classes, all lengths alike; at first several radii long, so
+(A1) A step along the gradient of the lead over the other classes, all lengths alike; at first three radii long, so
 that little but the direction of the gradients counts, at the end a small share of one.
 (A2) Back to the sphere, and into the range.
 (A3) The radius follows the lead, by Newton's method along the ray, a few per cent at a time; so nearly every point is
@@ -14,6 +14,7 @@ Forty steps find an optimum to a few tenths of a per cent. Which one depends on 
 the best are annealed again from a lower temperature, and the best of these once more.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
@@ -47,14 +48,15 @@ class Schedule:
     radius: tuple[float, float]
 
 
-HOT = Schedule(40, (6.0, 0.008), (0.05, 0.05))
+HOT = Schedule(40, (3.0, 0.008), (0.05, 0.05))
 WARM = Schedule(40, (0.15, 0.0015), (0.02, 0.002))
 COOL = Schedule(30, (0.02, 0.0004), (0.005, 0.0005))
 STARTS = 8  # of the nearest class: no change, and random ones
-AWAY = 1.5  # length of those, in units of the radius to first order
+AWAY = 1.0  # length of those, in units of the radius to first order
 CLASSES = 5  # tried from no change
 CLOSE = 1.04  # classes that are reached within so many times the shortest change are tried from the other starts
 KEPT = 3  # ends that are annealed again
+ROUNDS, STRETCH = 2, 4.0  # of the way onto a sphere within the limits, and how much a square may grow in one
 STEPS = HOT.steps + WARM.steps + COOL.steps  # on the way to what is returned
 
 
@@ -75,8 +77,7 @@ def anneal(net: Network, x, target, margin, start, unit, schedule: Schedule) -> 
     schedule : Schedule
     """
     low, high = (flat(limit - x) for limit in net.input_range)
-    delta, radius = start, np.linalg.norm(start, axis=1)
-    radius = np.where(radius > 0.0, radius, unit)
+    delta = start
     best, size = np.full_like(low, np.nan), np.full(len(x), np.inf)
     for number in range(schedule.steps):
         warmth = 0.5 + 0.5 * np.cos(np.pi * number / schedule.steps)
@@ -86,25 +87,37 @@ def anneal(net: Network, x, target, margin, start, unit, schedule: Schedule) -> 
         here = np.linalg.norm(delta, axis=1)
         better = (ahead >= 0.0) & (here < size)
         best[better], size[better] = delta[better], here[better]
-        gradient = flat(pull_back(net.layers, _soft_lead(values[-1], target)[:, None], values))
-        along = np.vecdot(gradient, delta)
-        # Where the lead does not grow outwards, or would far out only, the radius changes as much as it may.
+        gradient = flat(pull_back(net.layers, _lead_slopes(values[-1], target)[:, None], values))
+        free = np.where((delta > low) & (delta < high), delta, 0.0)
+        along = np.vecdot(gradient, free)
+        # Where the lead does not grow outwards, or would far out only, the free pixels change as much as they may.
         rise = -ahead / np.maximum(along, np.abs(ahead) / share + TINY)
-        radius = np.where(here > 0.0, radius * (1.0 + rise), radius)
+        longer = np.sqrt(here**2 + rise * (2.0 + rise) * np.vecdot(free, free))
+        radius = np.where(here > 0.0, longer, unit)
         delta = delta + (length * unit / np.maximum(np.linalg.norm(gradient, axis=1), TINY))[:, None] * gradient
-        delta = delta * (radius / np.maximum(np.linalg.norm(delta, axis=1), TINY))[:, None]
-        delta = np.clip(delta, low, high)
+        delta = _onto_sphere(delta, radius, low, high)
     return best, size
 
 
-def _soft_lead(logits, target) -> np.ndarray:
-    """Return the slopes by the logits of the target's over the logarithm of the sum of the others' exponentials."""
-    rows, weights = np.arange(len(logits)), logits.copy()
-    weights[rows, target] = -np.inf
-    weights = np.exp(weights - weights.max(axis=1, keepdims=True))
-    weights /= -weights.sum(axis=1, keepdims=True)
-    weights[rows, target] = 1.0
-    return weights
+def _onto_sphere(delta, radius, low, high) -> np.ndarray:
+    """Return changes within the limits in the directions given, of about the length wanted: what is cut off counts."""
+    scale = radius / np.maximum(np.linalg.norm(delta, axis=1), TINY)
+    for _ in range(ROUNDS):
+        ahead = scale[:, None] * delta
+        inside = np.clip(ahead, low, high)
+        free = np.where(inside == ahead, ahead, 0.0)
+        square = np.vecdot(free, free)
+        missing = radius**2 - np.vecdot(inside, inside)
+        scale *= np.sqrt(np.clip(1.0 + missing / np.maximum(square, TINY), 1.0 / STRETCH, STRETCH))
+    return np.clip(scale[:, None] * delta, low, high)
+
+
+def _lead_slopes(logits, target) -> np.ndarray:
+    """Return the derivatives of the lead by the logits, (n, classes): one for the target, minus one for its rival."""
+    rows, slopes, others = np.arange(len(logits)), np.zeros_like(logits), logits.copy()
+    others[rows, target] = -np.inf
+    slopes[rows, target], slopes[rows, others.argmax(axis=1)] = 1.0, -1.0
+    return slopes
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +165,7 @@ def annealed(net: Network, x, aims, margin, elsewhere: Callable, seed=0) -> np.n
         Of the random starts, which are the same for all images.
     """
     aims, block = aims[:, :CLASSES], block_size(net.layers, net.input_shape)
-    (n, tries), pixels = aims.shape, x[0].size if len(x) else 0
+    (n, tries), pixels = aims.shape, math.prod(net.input_shape)
     units = in_blocks(lambda x, aims: _radii(net, x, aims, margin), block, x, aims)
 
     def run(image, target, unit, start, schedule) -> Ends:
@@ -190,4 +203,4 @@ def _radii(net: Network, x, aims, margin) -> np.ndarray:
         steep = np.linalg.norm(lead_over_others(linear.jacobian, aim), axis=2)
         radii.append((margin - lead_over_others(linear.logits, aim)) / np.maximum(steep, TINY))
     low, high = net.input_range
-    return np.minimum(np.max(radii, axis=2).T, (high - low) * np.sqrt(x[0].size))
+    return np.minimum(np.max(radii, axis=2).T, (high - low) * np.sqrt(math.prod(net.input_shape)))
