@@ -6,7 +6,8 @@ PROFILE ?= local
 export PYTHON
 RUN = .venv/bin/python -m
 
-.PHONY: book chapter sweep soak test site students pdf slides lab compare verify bundle unpack readme durations lock clean help
+.PHONY: book chapter sweep soak test site students pdf slides lab compare verify bundle unpack readme durations benchmarks \
+  lock clean help
 
 book: .venv/ready ## make the book; EDITION=smoke or complete for another edition, CORES=4
 	@$(RUN) workflow.build --edition '$(EDITION)' --cores '$(CORES)'
@@ -57,9 +58,15 @@ readme: book ## write the scorecard's counts and the picture of the present book
 durations: .venv/ready ## write how long the chapters of the present book took into workflow/durations.yml
 	@$(RUN) workflow.durations '$(EDITION)'
 
-lock: ## pin everything again after a change of pyproject.toml; needs uv
+benchmarks: book benchmarks/.venv/ready ## set the attack beside those of other libraries, for an hour or two
+	@OMP_NUM_THREADS=1 PYTHONPATH=. benchmarks/.venv/bin/python -m benchmarks.leaderboard
+	@OMP_NUM_THREADS=1 PYTHONPATH=. benchmarks/.venv/bin/python -m benchmarks.weight_peers
+
+lock: ## pin everything again after a change of pyproject.toml or benchmarks/requirements.in; needs uv
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --fork-strategy fewest \
 	  --generate-hashes --no-emit-index-url --no-annotate --no-header --output-file requirements.lock
+	uv pip compile benchmarks/requirements.in --override benchmarks/unneeded.txt --python-version 3.11 --python-platform linux \
+	  --generate-hashes --no-emit-index-url --no-annotate --no-header --output-file benchmarks/requirements.lock
 
 clean: ## remove everything that was made
 	rm -rf results _build .snakemake
@@ -69,3 +76,9 @@ help: ## list what can be made
 
 .venv/ready: requirements.lock pyproject.toml workflow/setup.sh
 	@sh workflow/setup.sh
+
+benchmarks/.venv/ready: benchmarks/requirements.lock
+	@echo "installing the libraries to compare with into benchmarks/.venv (PyTorch is gigabytes) ..."
+	@$(PYTHON) -m venv --clear benchmarks/.venv
+	@benchmarks/.venv/bin/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r benchmarks/requirements.lock
+	@touch $@

@@ -3,7 +3,9 @@
 import time
 from pathlib import Path
 
-from bea import Activation, Dense
+import numpy as np
+
+from bea import Activation, Convolution, Dense, Flatten, MaxPool
 
 NETWORKS = Path("results/networks")
 
@@ -16,7 +18,7 @@ def timed(function) -> tuple[object, float]:
 
 
 def to_torch(net):
-    """Return a dense network as a PyTorch module of images (n, …), in single precision."""
+    """Return a network as a PyTorch module of images (n, …), in single precision; padded layers are left out."""
     import torch
 
     class SmoothReLU(torch.nn.Module):
@@ -27,14 +29,36 @@ def to_torch(net):
         def forward(self, v):
             return 0.5 * (v + torch.sqrt(v * v + self.square))
 
-    modules = [torch.nn.Flatten()]
+    class Permuted(torch.nn.Module):
+        def __init__(self, *order):
+            super().__init__()
+            self.order = order
+
+        def forward(self, v):
+            return v.permute(self.order)
+
+    def with_weights(module, kernel, matrix):
+        module.weight.data = torch.tensor(kernel, dtype=torch.float32)
+        module.bias.data = torch.tensor(matrix[:, -1], dtype=torch.float32)
+        return module
+
+    windows = len(net.input_shape) == 3  # PyTorch has the channels first
+    modules = [Permuted(0, 3, 1, 2)] if windows else []
     for layer in net.layers:
-        if isinstance(layer, Dense):
+        if isinstance(layer, Flatten):
+            modules += [Permuted(0, 2, 3, 1), torch.nn.Flatten()] if windows else [torch.nn.Flatten()]
+        elif isinstance(layer, Dense):
             linear = torch.nn.Linear(layer.kernel.shape[1], len(layer.kernel))
-            linear.weight.data = torch.tensor(layer.kernel, dtype=torch.float32)
-            linear.bias.data = torch.tensor(layer.matrix[:, -1], dtype=torch.float32)
-            modules.append(linear)
+            modules.append(with_weights(linear, layer.kernel, layer.matrix))
+        elif isinstance(layer, Convolution):
+            kernel = np.moveaxis(layer.kernel.reshape(len(layer.matrix), *layer.size, -1), -1, 1)
+            found = torch.nn.Conv2d(kernel.shape[1], len(kernel), layer.size, layer.stride)
+            modules.append(with_weights(found, kernel, layer.matrix))
+        elif isinstance(layer, MaxPool):
+            modules.append(torch.nn.MaxPool2d(layer.size, layer.stride))
         elif isinstance(layer, Activation):
             kinds = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU}
             modules.append(SmoothReLU(layer.parameter) if layer.name == "smooth_relu" else kinds[layer.name]())
+        else:
+            raise TypeError(f"net: expected dense layers, convolutions and maxima, received {type(layer).__name__}")
     return torch.nn.Sequential(*modules).eval()

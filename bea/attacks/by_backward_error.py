@@ -2,18 +2,22 @@
 
 Minimises ``‖Δx‖`` such that the target leads every other class by a margin (paper B, eq. 5, only the input changing);
 without a target, the smallest such Δx over all classes but the label. ``bea.attack`` solves it by linearising again and
-again, ``bea.backward.in_range`` with the pixels kept in their range.
+again, ``bea.backward.in_range`` with the pixels kept in their range; over maxima ``bea.backward.annealing`` does that.
 """
+
+from functools import partial
 
 import numpy as np
 
 from bea.attacks.common import InputAttackResult, achieved, check_aim, conclude
 from bea.attacks.projected_gradient import smallest_pgd
+from bea.backward.annealing import annealed
 from bea.backward.closed_form import changing
 from bea.backward.in_range import shortest_to_some_class
 from bea.backward.smallest_attack import converged
 from bea.networks.leads import lead_over_others, other_classes
 from bea.networks.network import Network
+from bea.networks.smoothing import has_maxima
 from bea.numerics.arrays import column
 from bea.numerics.blocks import blocks
 from bea.numerics.checks import check_count, check_positive
@@ -70,6 +74,9 @@ def backward_error_attack(
         for part in blocks(len(rest), IMAGES):
             some = rest[part]
             aims = aim[some, None] if targeted else nearest_classes(net, x[some], aim[some])[:, :candidates]
+            if clip and has_maxima(net.layers):
+                dx[some] = annealed(net, x[some], aims, margin, partial(_far, net, x[some]))
+                continue
             changes, lengths = _without_range(net, x[some], aims, margin)
             if clip:
                 dx[some] = _in_range(net, x[some], aims, changes, lengths, margin)
@@ -84,7 +91,7 @@ def nearest_classes(net: Network, x, label) -> np.ndarray:
 
     ``‖Δx‖ ≈ (y_label - y_j)/‖J_label - J_j‖``, y the logits and J their Jacobian.
     """
-    linear = net.linearise(x)
+    linear = net.linearise(x, layers=[False] * len(net.weighted))
     leads = lead_over_others(linear.logits, label)
     slopes = np.linalg.norm(lead_over_others(linear.jacobian, label), axis=2)
     distances = leads / np.maximum(slopes, np.finfo(float).tiny)
@@ -104,12 +111,12 @@ def _without_range(net, x, aims, margin):
 
 def _in_range(net, x, aims, changes, lengths, margin):
     """Return the shortest Δx within the range over the classes."""
-    elsewhere = (lambda some, target: np.zeros_like(x[some]), lambda some, target: _far(net, x[some], target))
+    elsewhere = (lambda some, target: np.zeros_like(x[some]), partial(_far, net, x))
     return shortest_to_some_class(net, x, aims, changes, lengths, margin, elsewhere)
 
 
-def _far(net, x, target):
-    """Return changes that reach the target somewhere in the range, zero where none is known."""
+def _far(net, x, some, target):
+    """Return changes of some images that reach the target somewhere in the range, zero where none is known."""
     low, high = net.input_range
-    found = smallest_pgd(net, x, net.classify(x), target=target, largest=high - low, steps=40, clip=True)
+    found = smallest_pgd(net, x[some], net.classify(x[some]), target=target, largest=high - low, steps=40, clip=True)
     return np.nan_to_num(found.dx)

@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 from scipy.spatial.distance import cdist
 
+from bea.backward.annealing import STEPS, annealed
 from bea.backward.in_range import shortest_to_some_class, smallest_in_box, step_in_range
 from bea.backward.result import AttackResult, attack_in_blocks, judge
 from bea.networks.leads import lead_over_others
@@ -54,17 +55,38 @@ def kept_in_range(net: Network, x, target, margin, found: AttackResult, examples
     dx[some] = shortest_to_some_class(
         net, x[some], target[some, None], starts[:, None], lengths[some, None], margin, elsewhere
     )
-    block, residual = block_size(net.layers, net.input_shape), found.kkt_residual.copy()
-    residual[some] = in_blocks(
-        lambda x, target, dx: step_in_range(net, x, target, margin, dx), block, x[some], target[some], dx[some]
-    )
+    residual = found.kkt_residual.copy()
+    residual[some] = _steps_left(net, x[some], target[some], margin, dx[some])
+    return _put_through(net, x, target, margin, dx, found.iterations, residual)
 
-    def put_through(part: slice) -> AttackResult:
+
+def annealed_in_range(net: Network, x, target, margin, examples=None) -> AttackResult:
+    """Return the converged attack within the range on a network with maxima (``bea.backward.annealing``).
+
+    Where nothing is found, one more search starts from the nearest image as ``kept_in_range`` has it.
+    """
+    dx, some = np.full_like(x, np.nan), np.flatnonzero(image_norms(x) > 0.0)
+    known = x if examples is None else np.concatenate([examples, x])
+    dx[some] = annealed(net, x[some], target[some, None], margin, partial(_to_nearest, net, x[some], known))
+    residual = _steps_left(net, x, target, margin, dx)
+    return _put_through(net, x, target, margin, dx, np.full(len(x), STEPS), residual)
+
+
+def _steps_left(net, x, target, margin, dx) -> np.ndarray:
+    """Return ``step_in_range`` of blocks of images."""
+    block = block_size(net.layers, net.input_shape)
+    return in_blocks(lambda x, target, dx: step_in_range(net, x, target, margin, dx), block, x, target, dx)
+
+
+def _put_through(net, x, target, margin, dx, iterations, residual) -> AttackResult:
+    """Return the attack that makes these changes."""
+
+    def block(part: slice) -> AttackResult:
         change = replace(_of_input(net, x[part], dx[part]), standing="locally optimal")
-        conditions = (found.iterations[part], residual[part])
+        conditions = (iterations[part], residual[part])
         return judge(net, change, target[part], margin, net(x[part]), *conditions)
 
-    return attack_in_blocks(put_through, x, block)
+    return attack_in_blocks(block, x, block_size(net.layers, net.input_shape))
 
 
 def _of_input(net, x, dx) -> Perturbation:

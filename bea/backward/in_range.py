@@ -74,9 +74,13 @@ def shortest_to_some_class(
 
     for rank, order in enumerate(np.argsort(lengths, axis=1).T):
         some = np.flatnonzero((lengths[np.arange(len(x)), order] < size) | (rank == 0))
+        if not some.size:
+            break  # nor is any class farther away nearer
         improve(some, aims[some, order[some]], np.nan_to_num(changes[some, order[some]]))
     for start in elsewhere:
         some = np.flatnonzero(np.isinf(size))
+        if not some.size:
+            break
         target = aims[some, lengths[some].argmin(axis=1)]
         improve(some, target, start(some, target))
     return best
@@ -155,6 +159,7 @@ def _descend(net, x, target, margin, delta, low, high, last):
     """Return where the search has ended, and the shortest point met with the margin, NaN for none."""
     delta, rest = delta.copy(), np.arange(len(x))
     best, size, penalty = np.full(delta.shape, np.nan), np.full(len(x), np.inf), np.zeros(len(x))
+    weight = np.zeros((len(x), net.classes - 1))
 
     def look(rest):
         """Linearise at some of the points, and keep those that meet the margin."""
@@ -169,9 +174,9 @@ def _descend(net, x, target, margin, delta, low, high, last):
 
     for _ in range(ITERATIONS[last]):
         d, g, G, length, violation, _ = look(rest)
-        aimed, multipliers, _ = smallest_in_box(G, np.matvec(G, d) - g, low[rest], high[rest])
-        step = aimed - d
-        penalty[rest] = np.maximum(penalty[rest], 2.0 * np.nan_to_num(multipliers).sum(axis=1))
+        aimed, multipliers, _ = smallest_in_box(G, np.matvec(G, d) - g, low[rest], high[rest], weight[rest])
+        step, weight[rest] = aimed - d, np.nan_to_num(multipliers)
+        penalty[rest] = np.maximum(penalty[rest], 2.0 * weight[rest].sum(axis=1))
         slope = np.vecdot(d, step) - penalty[rest] * violation
         merit = 0.5 * np.vecdot(d, d) + penalty[rest] * violation
         there = np.linalg.norm(step, axis=1) <= TOLERANCE[last] * length
@@ -205,26 +210,30 @@ def _descend(net, x, target, margin, delta, low, high, last):
     return delta, best
 
 
-def smallest_in_box(G, c, low, high) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def smallest_in_box(G, c, low, high, start=None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the smallest δ (n, pixels) between limits with ``G δ ≥ c``, its multipliers (n, k), and the steps (n,).
 
-    The multipliers are NaN where none was found; there δ means nothing.
+    The multipliers are NaN where none was found; there δ means nothing. ``start`` holds those of a programme like it,
+    from which the way may be shorter; zero where there is none.
 
     Newton's method on the dual: its piece at λ, where some pixels are at a limit, is a programme in the free ones. A
     small proximal term keeps it regular where few are free.
     """
     n, k = c.shape
-    weight, delta = np.zeros((n, k)), np.zeros_like(low)
+    weight = np.zeros((n, k)) if start is None else start.copy()
+    delta = np.clip(np.vecmat(weight, G), low, high)
     value, near = _dual(G, c, weight, delta), PROXIMAL * np.einsum("nkp,nkp->n", G, G) / k
     rest, size, steps = np.arange(n), np.abs(c).max(axis=1), np.zeros(n, int)
-    for sweep in range(SWEEPS):
+    for _ in range(SWEEPS):
         steps[rest] += 1
         rows, g, old = G[rest], c[rest], weight[rest]
         pull = np.vecmat(old, rows)
-        free = (pull > low[rest]) & (pull < high[rest]) | (sweep == 0)
+        known = (old > 0.0).any(axis=1)  # from multipliers of zero on, all pixels are taken to be free
+        free = (pull > low[rest]) & (pull < high[rest]) | ~known[:, None]
         part = np.where(free, 0.0, delta[rest])
         K = (rows * free[:, None]) @ rows.swapaxes(1, 2) + near[rest, None, None] * np.eye(k)
-        ahead, solved, _ = smallest_feasible(K, g - np.matvec(rows, part) + near[rest, None] * old)
+        right, guess = g - np.matvec(rows, part) + near[rest, None] * old, old > 0.0
+        ahead, solved, _ = smallest_feasible(K, right, guess if known.any() else None)
         step = np.where(solved[:, None], ahead - old, 0.0)
         done = np.abs(step).max(axis=1) <= ROUNDING * np.abs(old).max(axis=1)
         waiting, share = np.flatnonzero(~done), 1.0

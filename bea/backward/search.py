@@ -14,11 +14,8 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from bea.backward.reduction import Reduction, Tail
-from bea.networks.global_pooling import GlobalMaxPool
 from bea.networks.leads import lead_over_others
-from bea.networks.sequence import leaves
-from bea.networks.smoothing import has_kinks, round_off_kinks
-from bea.networks.windows import MaxPool
+from bea.networks.smoothing import has_kinks, has_maxima, round_off_kinks
 from bea.numerics.arrays import flat
 from bea.numerics.blocks import block_size, blocks, side_by_side
 from bea.numerics.quadratic import smallest_feasible
@@ -136,8 +133,7 @@ def search(reduction: Reduction, target, margin, allowed, *, starts=None, exampl
 def _descend(lead: LeadConstraints, start, allowed, block, known=None) -> tuple[Found, np.ndarray]:
     """Search from ``start`` (n, unknowns); return where that ends, and the samples that were hard or not won."""
     run = partial(solve, allowed=allowed, block=block)
-    maxima = any(isinstance(layer, MaxPool | GlobalMaxPool) for layer in leaves(lead.tail.layers))
-    if maxima or has_kinks(lead.tail.layers):
+    if has_maxima(lead.tail.layers) or has_kinks(lead.tail.layers):
         # Over rounded kinks, less and less rounded, and then over the kinks themselves.
         tau, iterations = start, np.zeros(len(start), int)
         for fraction in (*ROUNDINGS, 0.0):

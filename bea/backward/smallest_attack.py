@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from bea.backward.clipped import kept_in_range, linearised_in_range
+from bea.backward.clipped import annealed_in_range, kept_in_range, linearised_in_range
 from bea.backward.closed_form import Changing, changing
 from bea.backward.linearised import linearised_attack
 from bea.backward.reduction import reduce
@@ -13,6 +13,7 @@ from bea.backward.search import search
 from bea.networks.leads import allowed_shortfall
 from bea.networks.network import Network
 from bea.networks.pixels import check_clip
+from bea.networks.smoothing import has_maxima
 from bea.numerics.blocks import block_size, in_blocks, one_thread
 from bea.numerics.checks import check_count, check_positive
 from bea.numerics.progress import showing
@@ -113,6 +114,8 @@ def attack(
         _check_range(net, on, change, activated)
 
     def solve(x, target) -> AttackResult:
+        if method == "converged" and clip and has_maxima(net.layers):
+            return annealed_in_range(net, x, target, margin, examples)
         if method == "converged":
             options = {"starts": starts, "examples": examples, "seed": seed}
             found = converged(net, x, target, change, margin, activated=activated, **options)

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from bea.networks.activations import PARAMETRIC, SECOND
+from bea.networks.global_pooling import GlobalMaxPool
 from bea.networks.layers import Activation, Layer, Weighted
 from bea.networks.normalisation import PReLU
 from bea.networks.sequence import leaves, replaced
+from bea.networks.windows import MaxPool
 
 RELU = Activation("relu")
 
@@ -62,6 +64,11 @@ class RoundedOff(Layer):
 def has_kinks(layers) -> bool:
     """Return whether there are kinks that ``round_off_kinks`` takes away."""
     return any(getattr(layer, "kinks", ()) for layer in leaves(layers))
+
+
+def has_maxima(layers) -> bool:
+    """Return whether there are maxima over windows, the kinks that ``round_off_kinks`` leaves."""
+    return any(isinstance(layer, MaxPool | GlobalMaxPool) for layer in leaves(layers))
 
 
 def round_off_kinks(layers, width: float, *, relative: bool = False) -> tuple:

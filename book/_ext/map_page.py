@@ -31,6 +31,7 @@ LEADS_TO = {  # what a reader should know first, and no code tells: page → tho
         "results/32_attacks_side_by_side",
         "results/46_kantorovich",
         "results/47_both_sides",
+        "results/48_state_of_the_art",
         "results/49_low_precision",
     ],
     "results/20_train_by_hand": ["results/21_first_hundred_images", "results/22_smallest_epsilon"],

@@ -1,0 +1,206 @@
+"""Shortest changes within the range of networks full of kinks, as maxima of pooling and ReLUs make them.
+
+The lead is made of so many affine pieces that a search which converges on a few of them ends in one of many local
+optima, on LeNet up to twice as far as the best. Long gradient steps that shorten slowly average over the pieces, and
+see the coarse shape first. So each search walks on a sphere around the image, as in the attack DDN (Rony et al., 2019):
+
+(A1) A step along the gradient of the lead over the other classes, all lengths alike; at first three radii long, so
+that little but the direction of the gradients counts, at the end a small share of one.
+(A2) Back to the sphere, and into the range.
+(A3) The radius follows the lead, by Newton's method along the ray, a few per cent at a time; so nearly every point is
+close to the boundary, and the shortest on its right side counts. DDN changes it by a fixed share.
+
+Forty steps find an optimum to a few tenths of a per cent. Which one depends on the start, so that there are several;
+the best are annealed again from a lower temperature, and the best of these once more.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from bea.networks.leads import lead, lead_over_others
+from bea.networks.network import Network
+from bea.networks.pixels import into_range
+from bea.networks.sequence import pull_back
+from bea.numerics.arrays import flat, image_norms
+from bea.numerics.blocks import block_size, in_blocks
+
+TINY = np.finfo(float).tiny
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How one annealing cools down: from the first to the last of each pair, along half a cosine.
+
+    Attributes
+    ----------
+    steps : int
+    length : pair of float
+        Of a step, in units of the radius to first order.
+    radius : pair of float
+        Largest relative change of the radius.
+    """
+
+    steps: int
+    length: tuple[float, float]
+    radius: tuple[float, float]
+
+
+HOT = Schedule(40, (3.0, 0.008), (0.05, 0.05))
+WARM = Schedule(40, (0.15, 0.0015), (0.02, 0.002))
+COOL = Schedule(30, (0.02, 0.0004), (0.005, 0.0005))
+STARTS = 8  # of the nearest class: no change, and random ones
+AWAY = 1.0  # length of those, in units of the radius to first order
+CLASSES = 5  # tried from no change
+CLOSE = 1.04  # classes that are reached within so many times the shortest change are tried from the other starts
+KEPT = 3  # ends that are annealed again
+ROUNDS, STRETCH = 2, 4.0  # of the way onto a sphere within the limits, and how much a square may grow in one
+STEPS = HOT.steps + WARM.steps + COOL.steps  # on the way to what is returned
+
+
+def anneal(net: Network, x, target, margin, start, unit, schedule: Schedule) -> tuple[np.ndarray, np.ndarray]:
+    """Return the shortest changes met with which the target leads by the margin (n, pixels), NaN for none, and lengths.
+
+    Parameters
+    ----------
+    net : Network
+        With an ``input_range``.
+    x : array (n, *input_shape)
+    target : int array (n,)
+    margin : float
+    start : array (n, pixels)
+        Where to start; from zero, the first step goes as far as ``unit``.
+    unit : array (n,)
+        Length of a change, about as long as what is looked for.
+    schedule : Schedule
+    """
+    low, high = (flat(limit - x) for limit in net.input_range)
+    delta = start
+    best, size = np.full_like(low, np.nan), np.full(len(x), np.inf)
+    for number in range(schedule.steps):
+        warmth = 0.5 + 0.5 * np.cos(np.pi * number / schedule.steps)
+        length, share = (last + (first - last) * warmth for first, last in (schedule.length, schedule.radius))
+        values = net.trace(x + delta.reshape(x.shape))
+        ahead = lead(values[-1], target) - margin
+        here = np.linalg.norm(delta, axis=1)
+        better = (ahead >= 0.0) & (here < size)
+        best[better], size[better] = delta[better], here[better]
+        gradient = flat(pull_back(net.layers, _lead_slopes(values[-1], target)[:, None], values))
+        free = np.where((delta > low) & (delta < high), delta, 0.0)
+        along = np.vecdot(gradient, free)
+        # Where the lead does not grow outwards, or would far out only, the free pixels change as much as they may.
+        rise = -ahead / np.maximum(along, np.abs(ahead) / share + TINY)
+        longer = np.sqrt(here**2 + rise * (2.0 + rise) * np.vecdot(free, free))
+        radius = np.where(here > 0.0, longer, unit)
+        delta = delta + (length * unit / np.maximum(np.linalg.norm(gradient, axis=1), TINY))[:, None] * gradient
+        delta = _onto_sphere(delta, radius, low, high)
+    return best, size
+
+
+def _onto_sphere(delta, radius, low, high) -> np.ndarray:
+    """Return changes within the limits in the directions given, of about the length wanted: what is cut off counts."""
+    scale = radius / np.maximum(np.linalg.norm(delta, axis=1), TINY)
+    for _ in range(ROUNDS):
+        ahead = scale[:, None] * delta
+        inside = np.clip(ahead, low, high)
+        free = np.where(inside == ahead, ahead, 0.0)
+        square = np.vecdot(free, free)
+        missing = radius**2 - np.vecdot(inside, inside)
+        scale *= np.sqrt(np.clip(1.0 + missing / np.maximum(square, TINY), 1.0 / STRETCH, STRETCH))
+    return np.clip(scale[:, None] * delta, low, high)
+
+
+def _lead_slopes(logits, target) -> np.ndarray:
+    """Return the derivatives of the lead by the logits, (n, classes): one for the target, minus one for its rival."""
+    rows, slopes, others = np.arange(len(logits)), np.zeros_like(logits), logits.copy()
+    others[rows, target] = -np.inf
+    slopes[rows, target], slopes[rows, others.argmax(axis=1)] = 1.0, -1.0
+    return slopes
+
+
+@dataclass(frozen=True, eq=False)
+class Ends:
+    """Where annealings have ended: changes (m, pixels) of some images, for a class each, and their lengths."""
+
+    image: np.ndarray
+    target: np.ndarray
+    unit: np.ndarray
+    delta: np.ndarray
+    length: np.ndarray
+
+    def take(self, some) -> "Ends":
+        """Return some of them."""
+        return Ends(*(getattr(self, field.name)[some] for field in fields(self)))
+
+    def joined(self, other) -> "Ends":
+        """Return both together."""
+        return Ends(*(np.concatenate([getattr(one, field.name) for one in (self, other)]) for field in fields(self)))
+
+    def shortest(self, count: int) -> "Ends":
+        """Return the shortest few of every image, failures left out."""
+        order = np.lexsort((self.length, self.image))
+        image = self.image[order]
+        rank = np.arange(len(order)) - np.searchsorted(image, image)
+        return self.take(order[(rank < count) & np.isfinite(self.length[order])])
+
+
+def annealed(net: Network, x, aims, margin, elsewhere: Callable, seed=0) -> np.ndarray:
+    """Return the shortest change found within the range that reaches one of several classes, NaN for none.
+
+    Parameters
+    ----------
+    net : Network
+        With an ``input_range``.
+    x : array (n, *input_shape)
+    aims : int array (n, tries)
+        None of them the present class; the nearest first, as only a few are tried.
+    margin : float
+        By how much, in units of the logits, that class must lead.
+    elsewhere : function
+        Of the numbers of some images (m,) and a class for each (m,): changes (m, *input_shape) to start from where no
+        other start has led to the nearest class.
+    seed : int
+        Of the random starts, which are the same for all images.
+    """
+    aims, block = aims[:, :CLASSES], block_size(net.layers, net.input_shape)
+    (n, tries), pixels = aims.shape, math.prod(net.input_shape)
+    units = in_blocks(lambda x, aims: _radii(net, x, aims, margin), block, x, aims)
+
+    def run(image, target, unit, start, schedule) -> Ends:
+        def part(x, target, start, unit):
+            return anneal(net, x, target, margin, start, unit, schedule)
+
+        return Ends(image, target, unit, *in_blocks(part, block, x[image], target, start, unit))
+
+    everyone = np.repeat(np.arange(n), tries)
+    ends = run(everyone, aims.ravel(), units.ravel(), np.zeros((n * tries, pixels)), HOT)
+    lengths = ends.length.reshape(n, tries)
+    image, number = np.nonzero(lengths <= CLOSE * lengths.min(axis=1, keepdims=True))
+    away = np.random.default_rng(seed).standard_normal((STARTS - 1, pixels))
+    away *= AWAY / np.linalg.norm(away, axis=1, keepdims=True)
+    unit, target = np.repeat(units[image, number], STARTS - 1), np.repeat(aims[image, number], STARTS - 1)
+    start = unit[:, None] * np.tile(away, (len(image), 1))
+    ends = ends.joined(run(np.repeat(image, STARTS - 1), target, unit, start, HOT))
+    lost = np.setdiff1d(everyone, ends.shortest(1).image)
+    if lost.size:
+        start = flat(elsewhere(lost, aims[lost, 0]))
+        ends = ends.joined(run(lost, aims[lost, 0], image_norms(start), start, WARM))
+    for schedule, kept in ((WARM, KEPT), (COOL, 1)):
+        best = ends.shortest(kept)
+        ends = best.joined(run(best.image, best.target, best.unit, best.delta, schedule))
+    best, dx = ends.shortest(1), np.full(x.shape, np.nan)
+    dx[best.image] = into_range(net, x[best.image], best.delta.reshape(-1, *x.shape[1:]))
+    return dx
+
+
+def _radii(net: Network, x, aims, margin) -> np.ndarray:
+    """Return the distance of every aim to first order, (n, tries), no longer than the range is wide."""
+    linear = net.linearise(x, layers=[False] * len(net.weighted))
+    radii = []
+    for aim in aims.T:
+        steep = np.linalg.norm(lead_over_others(linear.jacobian, aim), axis=2)
+        radii.append((margin - lead_over_others(linear.logits, aim)) / np.maximum(steep, TINY))
+    low, high = net.input_range
+    return np.minimum(np.max(radii, axis=2).T, (high - low) * np.sqrt(math.prod(net.input_shape)))

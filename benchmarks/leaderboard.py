@@ -1,0 +1,268 @@
+"""The attack by backward error beside the state of the art: the shortest change of the input, image by image.
+
+``make benchmarks`` runs it, in an environment of its own, on the networks of the last ``make book``. It writes into
+``lab/peers``: a table of lengths for each of three problems (``range``: any class but the label, pixels in
+their range; ``targets``: each of nine targets, likewise; ``free``: any class, no range, and what is proved to be
+needed); ``runs.csv`` with passes and processor time of every attack; ``about.json`` with versions, date and machine.
+
+A success is the word of our network in double precision on the changed image; a failure is infinitely long. A pass is
+one image once forward or once backward; of our attack, one row of its linearisation through the last layer counts as a
+backward pass of its own, so that a linearisation of ten classes costs eleven passes. Times are of one core.
+"""
+
+import argparse
+import datetime
+import json
+import platform
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from bea import Dense, Network
+from bea.attacks import backward_error_attack, lbfgs_attack, newton_attack, smallest_epsilon, smallest_pgd
+from bea.attacks.by_backward_error import nearest_classes
+from bea.bounds import lower_bound, prove
+from bea.networks.leads import other_classes
+from bea.numerics.arrays import image_norms
+from benchmarks import peers
+from benchmarks.shared import NETWORKS, to_torch
+from lab import datasets
+from lab.peers import FOLDER, digest
+
+OUT = FOLDER
+MARGIN = 1e-6  # by which another class leads, in our attacks
+BATCH = 250  # images at a time, of peers
+OURS = "backward error"
+FEW = 3  # classes that are tried where not all of the nine are
+
+
+def lbfgs_to_some(net, x, label, **options):
+    """L-BFGS to each of the nearest classes, of which the shortest change counts."""
+    aims = nearest_classes(net, x, label)[:, :FEW]
+    options |= {"margin": MARGIN, "processes": 1}  # in other processes nothing would be counted
+    found = [lbfgs_attack(net, x, label, target=target, **options) for target in aims.T]
+    best = np.argmin([np.where(result.success, result.l2, np.inf) for result in found], axis=0)
+    return replace(found[0], dx=np.choose(best.reshape(-1, *[1] * (x.ndim - 1)), [result.dx for result in found]))
+
+
+RANGED = {
+    "backward error, 3 classes": lambda net, x, y: shortest(net, x, y, clip=True, candidates=FEW),
+    "backward error, 1 class": lambda net, x, y: shortest(net, x, y, clip=True, candidates=1),
+    "FGSM, smallest ε": lambda net, x, y: smallest_epsilon(net, x, y, clip=True, method="bisection"),
+    "PGD, smallest ε": lambda net, x, y: smallest_pgd(net, x, y, clip=True, steps=100),
+    "L-BFGS": lambda net, x, y: lbfgs_to_some(net, x, y, clip=True),
+}
+SLOW = ("PGD, smallest ε", "L-BFGS")  # with convolutions these take longer than all others together
+FREE = {
+    "L-BFGS": lbfgs_to_some,
+    "Newton": lambda net, x, y: newton_attack(net, x, y, margin=MARGIN),
+}
+
+
+@contextmanager
+def passes_of(classes: int):
+    """Count the images that go through our last layers: yields a list, of which the only entry is the count."""
+    count, forward, back = [0], Dense.forward, Dense.pull_back
+
+    def counted_forward(self, y):
+        count[0] += len(y) if len(self.matrix) == classes else 0
+        return forward(self, y)
+
+    def counted_back(self, rows, y, output):
+        count[0] += len(y) * rows.shape[1] if len(self.matrix) == classes else 0
+        return back(self, rows, y, output)
+
+    Dense.forward, Dense.pull_back = counted_forward, counted_back
+    try:
+        yield count
+    finally:
+        Dense.forward, Dense.pull_back = forward, back
+
+
+class Board:
+    """What has been found on one network and images: a column of lengths an attack, and a row of ``runs`` for each.
+
+    What peers have found on these images is taken from the tables in the folder ``kept``, if there is one.
+    """
+
+    def __init__(self, problem: str, kept: Path | None, name: str, net: Network, x, label, index, target=None):
+        self.problem, self.name, self.net, self.x, self.label, self.target = problem, name, net, x, label, target
+        self.table = pd.DataFrame({"net": name, "image": index, "label": label})
+        if target is not None:
+            self.table["target"] = target
+        self.runs, self.module = [], peers.Counted(to_torch(net).requires_grad_(False))
+        self.kept = read(kept, problem, name) if kept else None
+
+    def add(self, attack: str, library: str, dx, passes: int, seconds: float) -> None:
+        """Judge the changes of an attack, and enter it."""
+        changed, n = self.x + dx, len(self.x)
+        if self.problem != "free":
+            changed = np.clip(changed, 0.0, 1.0)  # of peers it is there but for rounding
+        found = self.net.classify(np.nan_to_num(changed))
+        won = (found != self.label if self.target is None else found == self.target) & np.isfinite(dx).reshape(
+            n, -1
+        ).all(1)
+        length = np.where(won, image_norms(changed - self.x), np.inf)
+        self.table[attack] = length
+        run = {"problem": self.problem, "net": self.name, "attack": attack, "library": library, "images": n}
+        run |= {"success": won.mean(), "median": np.median(length), "passes": passes / n, "ms": 1e3 * seconds / n}
+        self.runs.append(run)
+        print(
+            " ".join(f"{value:.5g}" if isinstance(value, float) else str(value) for value in run.values()), flush=True
+        )
+
+    def ours(self, attack: str, run, **options) -> None:
+        """Let an attack of this package run."""
+        start = time.process_time()
+        with passes_of(self.net.classes) as count:
+            found = run(self.net, self.x, self.label, **options)
+        self.add(attack, "bea", found.dx, count[0], time.process_time() - start)
+
+    def theirs(self, attack: str, library: str, run, **aim) -> None:
+        """Let a peer run, batch by batch."""
+        if self.kept:
+            lengths, runs = self.kept
+            if not np.array_equal(lengths.image, self.table.image):
+                raise ValueError(f"images: expected those of the table that is kept, {len(lengths)} of {self.name}")
+            self.table[attack] = lengths[attack].to_numpy()
+            self.runs += runs[runs.attack == attack].to_dict("records")
+            return
+        self.module.passes, start = 0, time.process_time()
+        torch.manual_seed(0)
+        goal = torch.tensor(self.label if self.target is None else self.target)
+        images = torch.tensor(self.x, dtype=torch.float32)
+        parts = zip(images.split(BATCH), goal.split(BATCH), strict=True)
+        changed = [run(self.module, part.clone(), aims, **aim) for part, aims in parts]
+        dx = torch.cat(changed).detach().double().numpy() - self.x
+        self.add(attack, library, dx, self.module.passes, time.process_time() - start)
+
+
+def shortest(net, x, label, **options):
+    """Attack by backward error, with the margin of this benchmark."""
+    return backward_error_attack(net, x, label, margin=MARGIN, **options)
+
+
+def in_range(*board) -> Board:
+    """Any class but the label, pixels in their range."""
+    board = Board("range", *board)
+    board.ours(OURS, shortest, clip=True)
+    for attack, run in RANGED.items():
+        if len(board.net.input_shape) == 2 or attack not in SLOW:
+            board.ours(attack, run)
+    for attack, run in peers.RANGED.items():
+        board.theirs(attack, "adv-lib", run)
+    return board
+
+
+def to_targets(kept, name, net, x, label, index) -> Board:
+    """Each of the nine targets, pixels in their range."""
+    target = other_classes(label, net.classes).ravel()
+    x, label, index = (np.repeat(array, net.classes - 1, axis=0) for array in (x, label, index))
+    board = Board("targets", kept, name, net, x, label, index, target)
+    board.ours(OURS, shortest, clip=True, target=target)
+    for attack, own in peers.TARGETED.items():
+        board.theirs(attack, "adv-lib", peers.RANGED[attack], targeted=True, **own)
+    return board
+
+
+def free(*board) -> Board:
+    """Any class but the label, no range."""
+    board = Board("free", *board)
+    board.ours(OURS, shortest)
+    if len(board.net.input_shape) == 3:  # a comparison within what is proved is for dense networks
+        return board
+    for attack, run in FREE.items():
+        board.ours(attack, run)
+    for attack, run in peers.FREE.items():
+        board.theirs(attack, "foolbox", run)
+    return board
+
+
+def proved(board: Board, nodes: int) -> np.ndarray:
+    """Return what every change of class is proved to need, without the range: by branch and bound, if it can be had."""
+    found = shortest(board.net, board.x, board.label).dx
+    if len(board.net.input_shape) == 2:
+        return prove(board.net, board.x, board.label, dx=found, gap=1e-4, nodes=nodes).lower
+    return lower_bound(board.net, board.x, on="input", method="local").radius
+
+
+def about(folder: Path, nets, data) -> dict:
+    """Return date, machine (processor and cores only), versions, and a digest of every network."""
+    model = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    packages, stored = ("numpy", "scipy", "torch", "adv-lib", "foolbox"), folder / "about.json"
+    before = json.loads(stored.read_text(encoding="utf-8"))["networks"] if stored.is_file() else {}
+    return {
+        "date": datetime.date.today().isoformat(),
+        "processor": model[0].partition(": ")[2] if model else platform.machine(),
+        "cores": len(model),
+        "python": platform.python_version(),
+        "versions": {name: version(name).partition("+")[0] for name in packages},
+        "networks": before | {name: digest(net) for name, net in nets.items()},
+        "dataset": data.name,
+    }
+
+
+def read(folder: Path, problem: str, name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return lengths and runs that are stored of a problem and a network; of the one or the other, of all for ""."""
+    if not (folder / f"{problem}.csv").is_file():
+        return pd.DataFrame({"net": [], "image": []}), pd.DataFrame({"problem": [], "net": []})
+    lengths, runs = pd.read_csv(folder / f"{problem}.csv"), pd.read_csv(folder / "runs.csv")
+    return lengths[lengths.net == name], runs[(runs.problem == problem) & (runs.net == name)]
+
+
+def store(folder: Path, board: Board) -> None:
+    """Put a board in the place of what is stored of its problem and network."""
+    folder.mkdir(exist_ok=True)
+    for file, new in ((board.problem, board.table), ("runs", pd.DataFrame(board.runs))):
+        path = folder / f"{file}.csv"
+        if path.is_file():
+            old = pd.read_csv(path)
+            same = old.net == board.name
+            new = pd.concat([old[~(same & (old.problem == board.problem) if file == "runs" else same)], new])
+        new.to_csv(path, index=False, float_format="%.7g")
+
+
+def main() -> None:
+    """Run everything."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("names", nargs="*", default=("tanh-0", "relu-0", "lenet-0"), help="networks")
+    parser.add_argument("--images", type=int, default=1000, help="correctly classified test images of dense networks")
+    parser.add_argument("--lenet-images", type=int, default=200, help="of LeNet")
+    parser.add_argument("--target-images", type=int, default=100, help="of these with nine targets each")
+    parser.add_argument("--nodes", type=int, default=200, help="pieces of a ball, at most, in the proofs")
+    parser.add_argument("--keep-peers", action="store_true", help="only our attacks again, beside the stored peers")
+    parser.add_argument("--networks", type=Path, default=NETWORKS, help="folder of the networks")
+    parser.add_argument("--out", type=Path, default=OUT, help="folder for the tables")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    data = datasets.load("mnist")
+    nets = {name: Network.load(options.networks / f"{name}.npz") for name in options.names}
+    for name, net in nets.items():
+        dense = len(net.input_shape) == 2
+        images = data.x_test.reshape(-1, *net.input_shape).astype(float)
+        right = np.flatnonzero(net.classify(images) == data.y_test)
+        index = right[: options.images if dense else options.lenet_images]
+        given = images[index], data.y_test[index].astype(int), index
+        start = options.out if options.keep_peers else None, name, net
+        loose = free(*start, *given)
+        limits = proved(loose, options.nodes)
+        boards = [loose, in_range(*start, *given)]
+        for board in boards:
+            board.table["proved"] = limits
+        if dense:
+            few = slice(0, options.target_images)
+            boards.append(to_targets(*start, *(array[few] for array in given)))
+        for board in boards:
+            store(options.out, board)
+        text = json.dumps(about(options.out, nets, data), indent=1) + "\n"
+        (options.out / "about.json").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

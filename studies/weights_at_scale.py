@@ -1,0 +1,75 @@
+"""The smallest change of the weights with which a network gives an image each other class: many images, nine targets.
+
+Sizes are √(eq. 5) of paper B, relative to the norms of the layers.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from scipy.stats import spearmanr
+
+from bea import Dense, Network, attack, lower_bound
+from lab.attempts import to_every_target
+
+
+def changes(nets: Mapping[str, Network], x, labels, *, images: Mapping[str, int], margin: float) -> pd.DataFrame:
+    """Attack every correctly classified one of the first images, to each other class; ``images``: network → how many.
+
+    Columns, a row a network, image and target: ``net``, ``image`` (its number in x), ``source``, ``target``, ``lead``
+    (of the class over the target, in logits), ``first`` (size to first order) and ``won`` (whether that suffices),
+    ``converged`` (NaN if it fails), ``proved`` (no smaller change makes the target win; NaN with convolutions, for
+    which nothing sharp is known), ``layer 1``, … (share of eq. (5) that each layer carries).
+    """
+    frames = []
+    for name, net in nets.items():
+        shaped = x[: images[name]].reshape(-1, *net.input_shape)
+        right = np.flatnonzero(net.classify(shaped) == labels[: images[name]])
+        each, source, target = to_every_target(shaped[right], labels[right], net.classes)
+        logits, rows = np.repeat(net(shaped[right]), net.classes - 1, axis=0), np.arange(len(each))
+        first, best = (attack(net, each, target, margin=margin, method=way) for way in ("first-order", "converged"))
+        dense = all(isinstance(layer, Dense) for layer in net.weighted)
+        proved = lower_bound(net, each, on="weights", rival=target, method="local").radius if dense else np.nan
+        columns = {
+            "net": name, "image": np.repeat(right, net.classes - 1), "source": source, "target": target,
+            "lead": logits[rows, source] - logits[rows, target],
+            "first": np.sqrt(first.objective), "won": first.success,
+            "converged": np.where(best.success, np.sqrt(best.objective), np.nan), "proved": proved,
+        }  # fmt: skip
+        shares = best.perturbation.relative_norms[:, :-1] ** 2 / best.objective[:, None]
+        layers = {f"layer {number}": share for number, share in enumerate(shares.T, 1)}
+        frames.append(pd.DataFrame(columns | layers))
+    return pd.concat(frames, ignore_index=True)
+
+
+def by_pair(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the median converged size of one network's table from each class (rows) to each other (columns)."""
+    medians = table.groupby(["source", "target"]).converged.median().unstack()
+    return medians.reindex(index=range(10), columns=range(10))
+
+
+def summary(table: pd.DataFrame) -> pd.DataFrame:
+    """Sum up ``changes``: a row a network.
+
+    Columns: ``net``, ``attacks``, ``failed``, ``first`` (share of first-order attacks that suffice), ``excess`` (median
+    of converged over first, of all), ``median``, ``low`` and ``high`` (5 % and 95 %) of the converged sizes, ``proved``
+    (median of proved over converged), ``layers`` (mean shares, as text), ``rank`` (rank correlation of lead and size).
+    """
+    rows = []
+    for net, own in table.groupby("net", sort=False):
+        low, middle, high = own.converged.quantile([0.05, 0.5, 0.95])
+        shares = own.filter(like="layer ").mean().dropna()
+        met = own[own.converged.notna()]
+        rows.append({
+            "net": net, "attacks": len(own), "failed": own.converged.isna().sum(), "first": own.won.mean(),
+            "excess": (own.converged / own["first"]).median(), "median": middle, "low": low, "high": high,
+            "proved": (own.proved / own.converged).median(), "layers": ", ".join(f"{share:.0%}" for share in shares),
+            "rank": spearmanr(met.lead, met.converged).statistic,
+        })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def extremes(table: pd.DataFrame, count: int) -> pd.DataFrame:
+    """Return the nearest other class of the ``count`` most and least fragile images of one network, in order."""
+    nearest = table.loc[table.groupby("image").converged.idxmin()].sort_values("converged")
+    return pd.concat([nearest.head(count), nearest.tail(count)])

@@ -1,0 +1,96 @@
+"""`bea.backward.annealing`: shortest changes within the range over the kinks of pooling."""
+
+import numpy as np
+import pytest
+
+from bea import Flatten, MaxPool, Network, attack
+from bea.attacks import backward_error_attack
+from bea.backward import annealing
+from bea.networks.leads import lead, other_classes
+from bea.numerics.arrays import image_norms
+from oracles import random_convolution, random_images, random_network
+
+RNG = np.random.default_rng
+
+
+def pooled(**options):
+    """A network of two convolutions with maxima behind them, on [0, 1], and images."""
+    rng = RNG(0)
+    layers = [random_convolution(rng, 4, 1, 3), MaxPool(2), random_convolution(rng, 6, 4, 2), MaxPool(2), Flatten()]
+    layers += random_network(rng, [(8, "relu")], 4, (24,)).layers
+    net = Network(tuple(layers), (12, 12, 1), input_range=(0, 1), **options)
+    return net, random_images(RNG(1), net, 4)
+
+
+def by_ddn(net, x, target, steps=800, share=0.02):
+    """Lengths of what the attack DDN (Rony et al., 2019) finds, with smaller and smaller steps; infinite for nothing.
+
+    Written anew for the tests: steps along the gradient of the lead, a radius that shrinks by a share after a success
+    and grows by it after a failure.
+    """
+    delta, radius, best = np.zeros_like(x), np.ones(len(x)), np.full(len(x), np.inf)
+    rows = np.arange(len(x))
+    for step in np.geomspace(1.0, 0.003, steps):
+        logits = net(x + delta)
+        won = lead(logits, target) > 0.0
+        best[won] = np.minimum(best, image_norms(delta))[won]
+        others = other_classes(target, net.classes)
+        weights = (
+            np.eye(net.classes)[target] - np.eye(net.classes)[others[rows, logits[rows[:, None], others].argmax(1)]]
+        )
+        gradient = net.gradient(x + delta, weights)
+        delta = delta + (step / np.maximum(image_norms(gradient), 1e-12))[:, None, None, None] * gradient
+        radius *= np.where(won, 1.0 - share, 1.0 + share)
+        delta *= (radius / image_norms(delta))[:, None, None, None]
+        delta = np.clip(x + delta, 0.0, 1.0) - x
+    return best
+
+
+def test_over_maxima_it_is_as_short_as_many_more_steps_of_ddn():
+    """For every target of every image; over random weights both end in local optima, ours mostly in the shorter one."""
+    net, x = pooled()
+    present = net.classify(x)
+    images, label, target = np.repeat(x, 3, axis=0), np.repeat(present, 3), other_classes(present, 4).ravel()
+    theirs = by_ddn(net, images, target)
+    ours = backward_error_attack(net, images, label, target=target, margin=1e-6, clip=True)
+    known = np.isfinite(theirs)
+    assert known.sum() == 8
+    assert ours.success[known].all()
+    assert np.median((ours.l2 / theirs)[known]) < 1.0
+    assert (ours.l2 <= 1.05 * theirs)[known].all()
+
+
+@pytest.mark.parametrize("short", [False, True])
+def test_what_is_found_is_a_success_within_the_range(monkeypatch, short):
+    """To the last bit, called as an attack of either form; also where no start leads anywhere but one from afar."""
+    net, x = pooled()
+    present = net.classify(x)
+    if short:
+        monkeypatch.setattr(annealing, "HOT", annealing.Schedule(1, (1.0, 1.0), (0.1, 0.1)))
+    any_class = backward_error_attack(net, x, present, clip=True)
+    assert any_class.success.all()
+    target = any_class.found
+    kept = attack(net, x, target, "input", method="converged", clip=True, examples=x + any_class.dx)
+    assert kept.success.all()
+    assert (kept.perturbation.norms[:, -1] <= any_class.l2 * 1.1).all()
+    for images in (x + any_class.dx, kept.images):
+        assert images.min() >= 0.0
+        assert images.max() <= 1.0
+        np.testing.assert_array_equal(net.classify(images), target)
+    named = backward_error_attack(net, x, present, target=target, clip=True)
+    if not short:
+        np.testing.assert_array_equal(kept.perturbation.dx, named.dx)
+
+
+def test_a_class_out_of_reach_and_no_images():
+    """A logit that is never largest is a failure that says so; no images have no results."""
+    net, x = pooled()
+    last = net.layers[-1]
+    matrix = last.matrix.copy()
+    matrix[3] = 0.0
+    matrix[3, -1] = -100.0
+    hopeless = Network((*net.layers[:-1], last.with_matrix(matrix)), net.input_shape, input_range=(0, 1))
+    found = backward_error_attack(hopeless, x[:2], hopeless.classify(x[:2]), target=[3, 3], clip=True)
+    assert np.isnan(found.dx).all()
+    assert not found.success.any()
+    assert backward_error_attack(net, x[:0], np.zeros(0, int), clip=True).dx.shape == (0, 12, 12, 1)

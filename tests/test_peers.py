@@ -1,0 +1,41 @@
+"""The attack beside what other libraries reach: a stored table on small networks notices when it gets worse."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bea.attacks import backward_error_attack
+from benchmarks.small import PEERS, TABLE, boards
+from lab import peers
+from lab.parameters import ROOT
+
+BOARDS = boards()
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_no_peer_is_shorter(name):
+    """Success on every image, and within 0.1 % of the best of five peers on all but a few; never far behind."""
+    net, x, label = BOARDS[name]
+    table = pd.read_csv(ROOT / TABLE).query("net == @name")
+    np.testing.assert_array_equal(table.label, label)  # the networks are those of the table
+    found = backward_error_attack(net, x, label, clip=True, margin=1e-6)
+    assert found.success.all()
+    excess = found.l2 / table[list(PEERS)].min(axis=1).to_numpy() - 1
+    assert np.mean(excess <= 0.001) >= 0.97
+    assert excess.max() < 0.01
+
+
+def test_stored_tables_belong_together():
+    """The same images for every attack, each known to the runs; no success is shorter than what is proved."""
+    runs = peers.stored("runs")
+    for problem in ("range", "free", "targets"):
+        table = peers.stored(problem)
+        known = runs[runs.problem == problem].groupby("net").attack.apply(set)
+        for net, own in table.groupby("net"):
+            met = own[peers.attacks_of(own)].dropna(axis=1, how="all")
+            assert set(met) == known[net]
+            assert met.notna().all(axis=None)
+        if "proved" in table:
+            lengths = table[peers.attacks_of(table)].min(axis=1)
+            assert (lengths >= table.proved * (1 - 1e-6)).all()
+    assert set(peers.stored("range").net) == set(peers.about()["networks"])
