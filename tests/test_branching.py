@@ -270,11 +270,12 @@ def test_an_image_alone_has_the_same_ends(name, seed, monkeypatch):
     net = network((BENT | SMOOTH)[name], (1, seed), 4)
     x = random_images(RNG((2, seed)), net, 12)
     dx = prove(net, x, nodes=0).dx
-    found = prove(net, x, dx=dx, nodes=40)
+    gap = 1e-5 if name in BENT else 1e-3
+    found = prove(net, x, dx=dx, gap=gap, nodes=40)
     assert found.nodes.max() > 10
-    alone = [prove(net, x[i : i + 1], dx=dx[i : i + 1], nodes=40) for i in range(12)]
+    alone = [prove(net, x[i : i + 1], dx=dx[i : i + 1], gap=gap, nodes=40) for i in range(12)]
     monkeypatch.setattr("bea.bounds.ball_dense.PAIR_NUMBERS", 1)
-    parts = prove(net, x, dx=dx, nodes=40)
+    parts = prove(net, x, dx=dx, gap=gap, nodes=40)
     for field in ("lower", "upper", "nodes"):
         each = np.concatenate([getattr(one, field) for one in alone])
         np.testing.assert_allclose(each, getattr(found, field), rtol=1e-7)
@@ -289,11 +290,11 @@ def test_without_nodes_it_is_the_tight_bound_and_with_more_it_is_never_less():
     none = prove(net, x, nodes=0)
     np.testing.assert_array_equal(none.lower, plain)
     np.testing.assert_array_equal(none.nodes, 0)
-    found = [prove(net, x, gap=1e-5, nodes=nodes) for nodes in (1, 20, 2000)]
+    found = [prove(net, x, gap=1e-5, nodes=nodes) for nodes in (1, 20, 100)]
     for one in found:
         assert (one.lower >= plain).all()
     assert found[0].lower.mean() < found[1].lower.mean() < found[2].lower.mean()
-    assert found[1].nodes.max() < 20 + 2 * branching.AT_A_TIME + 2
+    assert found[1].nodes.max() < 20 + 2 * branching.AT_A_TIME + 2 < found[2].nodes.max()
     assert found[2].proved_optimal.mean() > found[0].proved_optimal.mean()
 
 
@@ -372,9 +373,9 @@ def test_what_is_not_covered_is_refused():
 
 
 def test_the_page_proves_the_steps_that_the_code_names():
-    """B1 to B4, each the head of a paragraph there and named in a docstring here."""
+    """B1 to B5, each the head of a paragraph there and named in a docstring here."""
     root = Path(__file__).parents[1]
     page = (root / "book" / "tight_bound.md").read_text(encoding="utf-8")
-    steps = {f"B{number}" for number in range(1, 5)}
+    steps = {f"B{number}" for number in range(1, 6)}
     assert set(re.findall(r"^\*\*(B\d)\. ", page, re.MULTILINE)) == steps
     assert set(re.findall(r"^(B\d)\. ", branching.__doc__, re.MULTILINE)) == steps

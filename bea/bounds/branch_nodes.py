@@ -151,8 +151,8 @@ def bounded(ball: Ball, nodes: Nodes, v, d, constant, r) -> Nodes:
     inputs = [v[some] + z[some] @ ball.rows.T for z in (touched, *ends)]
     unit[some], at[some] = where_to_halve(ball, here, d[some], PUSHES[bent][-1], *inputs)
     point = touched if bent else point
-    if all(stage.activation.name in ("relu", "linear") for stage in ball.stages):
-        for i in some:
+    if bent and all(stage.activation.name in ("relu", "linear") for stage in ball.stages):
+        for i in some:  # one after the other, as every node has matrices of its own size
             problem = programme(ball, low[i], high[i], nodes.split[i], v[i], d[i], constant[i], r[i])
             found, w, gains = nearest(problem)
             reach[i], worst[i] = max(reach[i], found * r[i]), r[i] * w[1 : 1 + len(centre[i])]

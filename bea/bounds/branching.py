@@ -2,7 +2,7 @@
 
 The problem: for the own class c of an image x find ``ρ = min {‖δ‖ : another class leads at x + δ}`` to a relative gap.
 From above an attack gives it: a change δ that does change the class. From below the bound of ``bea.bounds.ball_dense``
-gives it, which is loose where many units bend within the ball. Four steps close the gap. The page "The tight bound:
+gives it, which is loose where many units bend within the ball. Five steps close the gap. The page "The tight bound:
 theorem and proof" of the book (book/tight_bound.md) proves them under the same names.
 
 B1. A node is a part of the ball ‖δ‖ ≤ r, r a little less than the attack: the δ for which the inputs of some hidden
@@ -14,6 +14,8 @@ B3. In a node no rival is nearer than what weak duality says, with multipliers f
 B4. The least of what is proved of all nodes of all rivals is proved of the image. So it is always the node of which
    least is proved that is halved, where its bound loses most, until all have reached r. Whenever a node's worst point
    leads downhill to another class, that attack is shorter, and r falls.
+B5. If all units are ReLUs, a semidefinite programme bounds a node that B3 leaves open (``bea.bounds.semidefinite``). It
+   takes all kinks at once, and hardly any node has to be halved after it; but it takes many times as long.
 
 The search decides how soon the gap closes, not whether the ends hold. What is free in it does not depend on time or
 on which other images there are. Rounding is allowed for as in ``bea.bounds.ball_dense``.

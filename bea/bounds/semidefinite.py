@@ -1,8 +1,7 @@
 """How near a rival can be in a part of a ball, by a semidefinite programme that takes all kinks at once.
 
-Step B5 of branching, for networks whose activations are ReLUs; see ``bea.bounds.branching``, and book/tight_bound.md for
-the proof. A ReLU parts its input v into ``p = max(v, 0)`` and ``q = max(-v, 0)``. On the range from -l to u, and only
-there,
+Step B5 of branching, for networks whose activations are ReLUs; see ``bea.bounds.branching``, and book/tight_bound.md
+for the proof. A ReLU parts its input v into ``p = max(v, 0)`` and ``q = max(-v, 0)``. On the range from -l to u
 
     ``p q = 0 ,  p² - u p ≤ 0 ,  q² - l q ≤ 0 .``
 
@@ -27,11 +26,12 @@ from bea.bounds.minorants import ROUNDING
 
 ITERATIONS = 40
 START = (0.2, 0.1, 1.0)  # the multipliers of equalities, of inequalities, and of the ball
-ENOUGH = 1e-5  # by which the search shall exceed what is asked for, relative
-ACCURACY = 1e-4  # of the gap between the two programmes: then the search ends
+ENOUGH = 1e-6  # by which the search shall exceed what is asked for, relative
+ACCURACY = 1e-8  # of the gap between the two programmes: then the search ends
 HOPELESS = 0.2  # of what is missing: where the gap is less, the search ends, too
 SHORT = 0.97  # of the way to the boundary
 BACK = 0.85  # what a step that leaves the cone is multiplied by
+FARTHER = (1.0, 1.5, 2.5, 5.0, 10.0)  # times μ is tried, too: where r is far too large, that says more
 DEFINITE = 1e-10  # what the Cholesky factorisation leaves out of the diagonal, relative
 NARROW = 1e-3  # a range is taken to be no narrower, relative to the numbers that its unit adds up
 
@@ -68,7 +68,7 @@ class Programme:
     units: np.ndarray
 
     def matrix(self, y):
-        """Return the symmetric matrix of the sum of all constraints with the multipliers y, that of ``w_0² = 1`` last."""
+        """Return the symmetric matrix of all constraints added up with multipliers y (c + 2,), the last of w_0²."""
         c = len(self.first)
         left = self.rows[self.first]
         right = self.rows[self.second]
@@ -104,7 +104,7 @@ def programme(ball: Ball, low, high, split, v, d, constant, r) -> Programme:
     kinked = bent & (low < 0.0) & (high > 0.0)
     halved = bent & ~kinked & split.any(axis=0)
     variables = 1 + k + np.arange(np.count_nonzero(kinked))
-    n, positive, negative = 1 + k + len(variables), [], []
+    n, positive, negative, out = 1 + k + len(variables), [], [], None
     for number, stage in enumerate(ball.stages):
         part = slice(start, start + len(stage.kernel))
         if number == 0:
@@ -127,24 +127,19 @@ def programme(ball: Ball, low, high, split, v, d, constant, r) -> Programme:
         for rows, (form, sizes), other in ((positive, p, on), (negative, q, ~on)):
             rows += [[array[chosen] for array in (form, sizes)] for chosen in (some, halved[part] & other)]
         size = after
+    # The p of units with a kink come first, then all others, and so do the q.
     parts = [*positive[::2], *positive[1::2], *negative[::2], *negative[1::2]]
     rows, sizes = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
-    return _programme(np.flatnonzero(kinked), k, rows, sizes, sum(len(part[0]) for part in positive), d, constant, out, size)
-
-
-def _programme(units, k, rows, sizes, positive, d, constant, out, size):
-    """Return the programme with its constraints, from the functions p, as many as ``positive``, and q."""
-    m, everyone = len(units), np.arange(len(rows))
-    first = np.concatenate([everyone[:m], everyone])
-    second = np.concatenate([positive + everyone[:m], everyone])
-    less = np.concatenate([np.zeros(m), np.ones(len(rows))])
-    ball = np.zeros(rows.shape[1])
-    ball[0], ball[1 : 1 + k] = -1.0, 1.0
-    lead = d @ out
+    kinks, everyone, many = np.flatnonzero(kinked), np.arange(len(rows)), sum(len(part[0]) for part in positive)
+    first = np.concatenate([everyone[: len(kinks)], everyone])
+    second = np.concatenate([many + everyone[: len(kinks)], everyone])
+    less = np.concatenate([np.zeros(len(kinks)), np.ones(len(rows))])
+    in_ball, lead = np.zeros(n), d @ out
+    in_ball[0], in_ball[1 : 1 + k] = -1.0, 1.0
     lead[0] += constant
     scale = np.abs(lead).sum() + 1e-300
-    total = (np.abs(d) @ size + np.abs(constant)) / scale
-    return Programme(rows, first, second, less, ball, lead / scale, (total, sizes[first] * (sizes[second] + less)), units)
+    size = ((np.abs(d) @ size + np.abs(constant)) / scale, sizes[first] * (sizes[second] + less))
+    return Programme(rows, first, second, less, in_ball, lead / scale, size, kinks)
 
 
 def nearest(problem: Programme, enough=1.0):
@@ -153,10 +148,14 @@ def nearest(problem: Programme, enough=1.0):
     w (n,) are the variables where the quadratic function is least, and gains (kinks,) tell by how much each kink
     keeps its bound low. The search ends when the reach is ``enough``.
     """
-    y, w, X = _multipliers(problem, (enough + ENOUGH) ** 2)
+    y, w = _multipliers(problem, (enough + ENOUGH) ** 2)
     m = len(problem.units)
     p, q = problem.rows[problem.first[:m]] @ w, problem.rows[problem.second[:m]] @ w
-    return proved(problem, y), w, np.abs(y[:m] * p * q)
+    reach = 0.0
+    for factor in FARTHER:
+        if reach < 1.0:
+            reach = max(reach, proved(problem, np.append(y[:-1], factor * y[-1])))
+    return reach, w, np.abs(y[:m] * p * q)
 
 
 def proved(problem: Programme, y) -> float:
@@ -187,7 +186,11 @@ def proved(problem: Programme, y) -> float:
 
 
 def _multipliers(problem, enough):
-    """Return multipliers y, the variables w where their quadratic function is least, and the primal matrix."""
+    """Return multipliers y (c + 1,), and the variables w where their quadratic function is least.
+
+    The last multiplier is that of ``w_0² = 1``. The dual matrix S is of the kind that it must be in each step; the
+    primal one, X, becomes so.
+    """
     c, n = len(problem.first), len(problem.lead)
     some = np.append(np.flatnonzero(problem.less > 0.0), c)
     y = np.concatenate([np.where(problem.less > 0.0, START[1], START[0]), [START[2], 0.0]])
@@ -213,7 +216,7 @@ def _multipliers(problem, enough):
         X, s, y = X + along * dX, s + along * ds, y + across * dy
         S = lead + problem.matrix(y)
         inverse = _inverse(S)
-    return y[:-1], inverse[0] / inverse[0, 0], X
+    return y[:-1], inverse[0] / inverse[0, 0]
 
 
 def _step(problem, S, inverse, X, y, s, some, mean):
