@@ -301,15 +301,21 @@
     return outside ? `${text} Pixels of the changed image leave the range from 0 to 1, by up to ${number(outside, 2)}.` : text;
   }
 
+  /** Rounded down to two digits: what is said to be proved must not be more than what is. */
+  function down(value) {
+    const unit = 10 ** (Math.floor(Math.log10(value)) - 1);
+    return Math.floor(value / unit) * unit;
+  }
+
   /** What is proved of the smallest change, in words. */
   function lowerSide({ result, target, blank, on, proved }) {
     if (blank) return "";
     if (proved === null) return "Nothing is proved here of a drawing: the proofs are computed with the book, for its ten digits.";
     const changes = { weights: "the weights", input: "the image", both: "weights and image" }[on], { converged } = result;
-    const text = `Proved: no change of ${changes} below ${E.percent(proved)} makes it see ${E.article(target)}.`;
+    const text = `Proved: no change of ${changes} below ${E.percent(down(proved))} makes it see ${E.article(target)}.`;
     if (!converged) return text;
     const longer = Math.sqrt(converged.objective) / proved - 1;
-    return `${text} The one that was found is longer by ${E.percent(longer)}.`;
+    return `${text} The one that was found exceeds what is proved by ${E.percent(longer)}.`;
   }
 
   /** The two sides on one axis: what is proved to be too small, and the change that was found. */
@@ -324,7 +330,7 @@
       const found = Math.sqrt(converged.objective), whole = 1.1 * Math.max(found, proved);
       fill.style.width = `${100 * proved / whole}%`;
       mark.style.left = `${100 * found / whole}%`;
-      track.setAttribute("aria-label", `proved to be too small up to ${E.percent(proved)}, found ${E.percent(found)}`);
+      track.setAttribute("aria-label", `proved to be too small up to ${E.percent(down(proved))}, found ${E.percent(found)}`);
     };
   }
 
