@@ -122,6 +122,21 @@ def shortest(nets: Mapping[str, Network], x, labels, gaps: Mapping[str, float], 
     return pd.concat(frames, ignore_index=True).assign(over=lambda t: t.length / t.lower - 1)
 
 
+def first_layers(nets: Mapping[str, Network], x, *, gap: float, nodes: int) -> pd.DataFrame:
+    """Enclose the smallest change of the first layer's weights by branch and bound: a row a network and image.
+
+    Columns: ``kind`` of the network, ``plain`` (the tight bound alone) and ``lower``, both over the shortest change
+    that is known, and ``optimal`` (whether ``lower`` is within ``gap`` of it).
+    """
+    frames = []
+    for name, net in nets.items():
+        found = prove(net, x, on=(1,), gap=gap, nodes=nodes)
+        plain = lower_bound(net, x, on=(1,), method="local").radius / found.upper
+        columns = {"kind": name.rpartition("-")[0], "plain": plain, "lower": found.lower / found.upper}
+        frames.append(pd.DataFrame(columns | {"optimal": found.proved_optimal}))
+    return pd.concat(frames, ignore_index=True)
+
+
 def settled(table: pd.DataFrame, close: float) -> pd.DataFrame:
     """Sum up what ``shortest`` says of the attacks by backward error: a row a network.
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from bea import Network, attack
+from bea import Network, attack, lower_bound
 
 
 def in_single_precision(net: Network) -> tuple[Network, float]:
@@ -34,6 +34,17 @@ def references(net: Network, x, target, *, margins) -> list[dict]:
             }  # fmt: skip
         runs.append(run)
     return runs
+
+
+def proved(net: Network, x) -> np.ndarray:
+    """Bound from below what every attack of the page can find: (3, n, classes), for the input, the weights and both.
+
+    Relative norms of eq. (5), whatever the margin, rounded down to single precision; zero for the class itself.
+    """
+    target, images = np.tile(np.arange(net.classes), len(x)), np.repeat(x, net.classes, axis=0)
+    parts = (lower_bound(net, images, on=on, rival=target, method="local") for on in (("input",), "weights", "both"))
+    radii = np.array([found.radius.reshape(len(x), -1) for found in parts])
+    return np.nextafter(radii.astype("float32"), np.float32(0.0))
 
 
 def summary(runs: list[dict]) -> pd.DataFrame:

@@ -90,6 +90,16 @@ def assert_page_right(page):
         np.testing.assert_allclose(found["margin"], lead, atol=1e-12)
         assert table["the target wins by the margin"][column] == ("yes" if found["success"] else "no")
     assert state["converged"]["success"]
+    lower = page.locator("#attacker .explorable-sides")
+    if state["digit"] is None:
+        assert state["proved"] is None
+        assert lower.is_hidden()
+    else:
+        assert 0 < state["proved"] <= np.sqrt(state["converged"]["objective"]) * (1 + 1e-9)
+        told = re.fullmatch(
+            r"proved to be too small up to ([\d.]+)\s%, found [\d.]+\s%", lower.get_attribute("aria-label")
+        )
+        assert 0.9 * state["proved"] < float(told[1]) / 100 <= state["proved"] * (1 + 1e-12)
     assert state["seen"] == np.argmax(state["before"])
     assert f"The network sees {article(state['seen'])};" in sentence
     assert sentence.endswith(f"makes it see {article(state['target'])}.")

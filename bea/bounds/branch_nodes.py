@@ -13,6 +13,7 @@ from bea.bounds.ball_quadratic import about_image, inputs_and_outputs, least_lea
 from bea.bounds.ball_ranges import Ball, Inputs, inputs_in_ball
 from bea.bounds.half_spaces import ball_around, least_distance
 from bea.bounds.minorants import BENT, band, chord_slope, minorant
+from bea.bounds.semidefinite import nearest, programme
 from bea.numerics.blocks import blocks
 
 # The push of the parabolas of one bound after the other, with a kink, or nearly one, and without.
@@ -150,6 +151,13 @@ def bounded(ball: Ball, nodes: Nodes, v, d, constant, r) -> Nodes:
     inputs = [v[some] + z[some] @ ball.rows.T for z in (touched, *ends)]
     unit[some], at[some] = where_to_halve(ball, here, d[some], PUSHES[bent][-1], *inputs)
     point = touched if bent else point
+    if bent and all(stage.activation.name in ("relu", "linear") for stage in ball.stages):
+        for i in some:  # one after the other, as every node has matrices of its own size
+            problem = programme(ball, low[i], high[i], nodes.split[i], v[i], d[i], constant[i], r[i])
+            found, w, gains = nearest(problem)
+            reach[i], worst[i] = max(reach[i], found * r[i]), r[i] * w[1 : 1 + len(centre[i])]
+            if len(gains):
+                unit[i], at[i] = problem.units[gains.argmax()], 0.0
     return Nodes(nodes.pair, low, high, nodes.split, reach, nodes.home, point, worst, flat, unit, at)
 
 

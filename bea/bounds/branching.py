@@ -2,7 +2,7 @@
 
 The problem: for the own class c of an image x find ``ρ = min {‖δ‖ : another class leads at x + δ}`` to a relative gap.
 From above an attack gives it: a change δ that does change the class. From below the bound of ``bea.bounds.ball_dense``
-gives it, which is loose where many units bend within the ball. Four steps close the gap. The page "The tight bound:
+gives it, which is loose where many units bend within the ball. Five steps close the gap. The page "The tight bound:
 theorem and proof" of the book (book/tight_bound.md) proves them under the same names.
 
 B1. A node is a part of the ball ‖δ‖ ≤ r, r a little less than the attack: the δ for which the inputs of some hidden
@@ -14,22 +14,27 @@ B3. In a node no rival is nearer than what weak duality says, with multipliers f
 B4. The least of what is proved of all nodes of all rivals is proved of the image. So it is always the node of which
    least is proved that is halved, where its bound loses most, until all have reached r. Whenever a node's worst point
    leads downhill to another class, that attack is shorter, and r falls.
+B5. If all units are ReLUs, a semidefinite programme bounds a node that B3 leaves open (``bea.bounds.semidefinite``). It
+   takes all kinks at once, and hardly any node has to be halved after it; but it takes many times as long.
 
 The search decides how soon the gap closes, not whether the ends hold. What is free in it does not depend on time or
 on which other images there are. Rounding is allowed for as in ``bea.bounds.ball_dense``.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from bea.backward.closed_form import changing
 from bea.backward.smallest_attack import attack
 from bea.bounds.ball_dense import Pairs, descend, images_at_once, local_bound
 from bea.bounds.ball_ranges import Ball, hidden_stages
 from bea.bounds.branch_nodes import Nodes, bounded, ranges_in_ball
+from bea.networks.layers import Dense
 from bea.networks.leads import other_classes
 from bea.networks.network import Network
-from bea.numerics.arrays import column, image_norms
+from bea.networks.sequence import run
+from bea.numerics.arrays import column, flat, image_norms
 from bea.numerics.blocks import blocks, in_blocks
 from bea.numerics.checks import check_count
 from bea.numerics.progress import showing
@@ -47,7 +52,7 @@ ROOM = 2e-9  # relative, by which the radius that nodes must reach is beyond the
 class ProvedDistance(Report):
     """Both ends of the distance to the nearest other class, for n images; Euclidean, in the unit of the pixels.
 
-    Changes may leave the range of the pixels.
+    Changes may leave the range of the pixels. Of the weights of the first layer it is ‖ΔA_1‖/‖A_1‖.
 
     Attributes
     ----------
@@ -56,13 +61,16 @@ class ProvedDistance(Report):
     upper : array (n,)
         Length of ``dx``; infinite where no change of class is known.
     dx : array (n, *input_shape)
-        After this change another class leads, as the network computes it; NaN where none is known.
+        After this change another class leads, as the network computes it; NaN where none is known. Of the weights it is
+        (n, outputs of the first layer), the change ΔA_1 x̃ of these, and ``ΔA_1 = dx x̃ᵀ/‖x̃‖²``.
     rival : array (n,) of int
         That class; where none is known, the one that limits ``lower``.
     nodes : array (n,) of int
         How many nodes were bounded; none where the tight bound alone has closed the gap.
     gap : float
         What was asked for.
+    on : str or tuple
+        What changes.
     """
 
     lower: np.ndarray
@@ -71,6 +79,7 @@ class ProvedDistance(Report):
     rival: np.ndarray
     nodes: np.ndarray
     gap: float = field(metadata={"shared": True})
+    on: str | tuple = field(default="input", metadata={"shared": True})
     standing = "proven"
 
     @property
@@ -85,7 +94,7 @@ class ProvedDistance(Report):
 
     def measured(self) -> tuple[str, np.ndarray]:
         """Return the lower end."""
-        return "‖Δx‖ at least, unit of the pixels", self.lower
+        return f"{self._unit} at least", self.lower
 
     def tally(self) -> str:
         """Return in words for how many images the gap is closed."""
@@ -94,10 +103,14 @@ class ProvedDistance(Report):
     def draw(self, samples):
         """Return a figure of how both ends are distributed."""
         chosen = slice(None) if samples is None else samples
-        return draw_shares({"lower": self.lower[chosen], "upper": self.upper[chosen]}, "‖Δx‖, unit of the pixels")
+        return draw_shares({"lower": self.lower[chosen], "upper": self.upper[chosen]}, self._unit)
+
+    @property
+    def _unit(self):
+        return "‖Δx‖, unit of the pixels," if self.on == "input" else "‖ΔA₁‖/‖A₁‖"
 
 
-def prove(net: Network, x, label=None, *, dx=None, gap=1e-3, nodes=1000, progress=False) -> ProvedDistance:
+def prove(net: Network, x, label=None, *, on="input", dx=None, gap=1e-3, nodes=1000, progress=False) -> ProvedDistance:
     """Enclose the distance of every image to the nearest other class, and so tell whether an attack is optimal.
 
     Parameters
@@ -107,6 +120,8 @@ def prove(net: Network, x, label=None, *, dx=None, gap=1e-3, nodes=1000, progres
     x : array (n, *input_shape)
     label : array (n,) of int, optional
         Where the class is another, all is zero. The class itself unless given.
+    on : {"input", (1,)}
+        What changes: the input, or the weights of the first layer alone, whose outputs are then the input of the rest.
     dx : array (n, *input_shape), optional
         Changes of x that an attack has found; NaN where there is none. Those that change the class count. Unless given,
         ``bea.attack(…, "input", method="converged")`` looks for the shortest over all classes.
@@ -120,12 +135,14 @@ def prove(net: Network, x, label=None, *, dx=None, gap=1e-3, nodes=1000, progres
     Raises
     ------
     ValueError
-        For other layers, a gap out of range, a number of nodes that is none, changes of wrong shape, images of wrong
-        shape or range, labels of wrong shape or range.
+        For other layers, another ``on``, a gap out of range, a number of nodes that is none, changes of wrong shape,
+        images of wrong shape or range, labels of wrong shape or range.
     TypeError
         For labels that are not integers.
     """
     stages = hidden_stages(net)
+    if on != "input":
+        return _first_layer(net, x, label, on, dx=dx, gap=gap, nodes=nodes, progress=progress)
     if not 1e-6 <= gap < 1.0:
         raise ValueError(f"gap: expected a number from 1e-6 to 1, received {gap!r}")
     check_count("nodes", nodes, 0)
@@ -149,6 +166,24 @@ def prove(net: Network, x, label=None, *, dx=None, gap=1e-3, nodes=1000, progres
         wrong = own != label
         lower[wrong], upper[wrong], dx[wrong], rival[wrong] = 0.0, 0.0, 0.0, own[wrong]
     return ProvedDistance(lower, upper, dx, rival, used, gap)
+
+
+def _first_layer(net, x, label, on, **options):
+    """Return what is proved of the first layer's weights: a bound on its outputs, over ‖A_1‖ ‖x̃‖ (W1)."""
+    change = changing(net, on)
+    if change.input or change.layers != (True, *(False for _ in change.layers[1:])):
+        raise ValueError(f'on: expected "input" or (1,), received {on!r}')
+    x = net.check_images(x)
+    number = next(number for number, layer in enumerate(net.layers) if isinstance(layer, Dense))
+    layer, y = net.layers[number], flat(run(net.layers[:number], x))
+    rest = Network((Dense(np.eye(len(layer.matrix)), bias=False), *net.layers[number + 1 :]), (len(layer.matrix),))
+    found = prove(rest, layer.forward(y), label, **options)
+    longer = layer.augment(y)
+    length = net.weight_norms[0] * image_norms(longer)
+    # The outputs themselves are known up to the rounding of their sums.
+    doubt = 2.0**-52 * layer.matrix.shape[1] * image_norms(np.abs(longer) @ np.abs(layer.matrix).T)
+    lower = np.maximum(found.lower - doubt, 0.0) / length * (1.0 - 1e-12)
+    return replace(found, lower=lower, upper=found.upper / length, on=on)
 
 
 def _search(net, ball, gap, budget, x, dx, lower):

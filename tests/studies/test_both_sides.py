@@ -80,6 +80,18 @@ def test_attacks_are_measured_by_what_is_proved(nets):
     assert measured.most["L-BFGS"] > measured.most["backward error"]
 
 
+def test_first_layers_are_settled_where_the_tight_bound_is_not():
+    """Shares of the shortest change known, a row an image; branching is never below the tight bound."""
+    net = random_network(RNG(8), [(8, "relu"), (6, "relu")], 3, (4,))
+    table = study.first_layers({"relu-0": net}, random_images(RNG(9), net, 5), gap=0.01, nodes=40)
+    assert list(table.columns) == ["kind", "plain", "lower", "optimal"]
+    assert (table.kind == "relu").all()
+    assert len(table) == 5
+    assert (table.plain <= table.lower + 1e-9).all()
+    assert (table.optimal == (table.lower >= 0.99)).all()
+    assert table.optimal.sum() > (table.plain > 0.99).sum()
+
+
 def test_what_is_enclosed_is_summed_up():
     """Quantiles by part, with a key for prose; means and counts of the one attack that the enclosure starts from."""
     shares = pd.DataFrame({"net": "tanh-tanh-0", "part": "all weights", "share": np.linspace(0.5, 1.0, 101)})

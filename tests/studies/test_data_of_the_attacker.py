@@ -31,3 +31,20 @@ def test_references():
     table = study.summary(runs)
     assert (table.converged == 1).all()
     assert (table.least <= table["median"]).all()
+
+
+def test_what_is_proved_is_below_every_attack():
+    """For each part that may change and each target, in single precision; nothing for the class itself."""
+    net = random_network(RNG(0), [(5, "tanh")], 4)
+    x = random_images(RNG(1), net, 3)
+    lower, own = study.proved(net, x), net.classify(x)
+    assert lower.dtype == np.float32
+    np.testing.assert_array_equal(lower[:, np.arange(3), own], 0.0)
+    for shift in (1, 2, 3):
+        target = (own + shift) % 4
+        for run in study.references(net, x, target, margins=[1e-6]):
+            size = np.sqrt(run["converged"]["objective"])
+            found = lower[("input", "weights", "both").index(run["on"]), np.arange(3), target]
+            some = run["converged"]["success"]
+            assert (found[some] <= size[some]).all()
+            assert np.median(found[some] / size[some]) > 0.7

@@ -12,13 +12,14 @@
 
   // ---- network, images, attack -------------------------------------------
 
-  let net = null, digits = [];
+  let net = null, digits = [], lower = null; // proved for each kind of change, digit and target
 
   /** Unpack what the notebook wrote; false if it is not there. */
   function load(data) {
     if (!data) return false;
     const images = numbers(data.images);
     digits = data.labels.map((label, i) => ({ label, pixels: images.slice(i * PIXELS, (i + 1) * PIXELS) }));
+    lower = numbers(data.proved);
     net = E.solver.network(numbers(data.A1), numbers(data.A2), PIXELS, data.hidden, data.classes);
     return true;
   }
@@ -27,6 +28,12 @@
   function attack(image, target, on, margin) {
     const x = typeof image === "number" ? digits[image].pixels : image;
     return E.solver.attack(net, x, target, on, margin, digits.map((digit) => digit.pixels));
+  }
+
+  /** Relative norm below which no change does it, computed with the book for its digits; null for a drawing. */
+  function proved(digit, on, target) {
+    if (digit === null) return null;
+    return lower[(Object.keys(CHOICES).indexOf(on) * digits.length + digit) * net.classes + target];
   }
 
   const inputs = { digit: 7, pixels: null, drawing: false, wanted: 3, on: "input", margin: 1e-3 }; // drawing: on blank paper
@@ -40,7 +47,8 @@
     const blank = inputs.pixels.every((p) => p === 0), start = performance.now();
     const result = blank ? null : attack(inputs.pixels, target, inputs.on, inputs.margin);
     const { digit, on, margin } = inputs, ink = inputs.pixels.reduce((a, b) => a + b, 0);
-    return { digit, on, margin, ink, before, seen, target, blank, result, milliseconds: performance.now() - start };
+    const others = { proved: proved(digit, on, target), milliseconds: performance.now() - start };
+    return { digit, on, margin, ink, before, seen, target, blank, result, ...others };
   }
 
   /** What the address asks for: `attacker.html?target=3` for the class 3, nothing for anything else. */
@@ -293,6 +301,39 @@
     return outside ? `${text} Pixels of the changed image leave the range from 0 to 1, by up to ${number(outside, 2)}.` : text;
   }
 
+  /** Rounded down to two digits: what is said to be proved must not be more than what is. */
+  function down(value) {
+    const unit = 10 ** (Math.floor(Math.log10(value)) - 1);
+    return Math.floor(value / unit) * unit;
+  }
+
+  /** What is proved of the smallest change, in words. */
+  function lowerSide({ result, target, blank, on, proved }) {
+    if (blank) return "";
+    if (proved === null) return "Nothing is proved here of a drawing: the proofs are computed with the book, for its ten digits.";
+    const changes = { weights: "the weights", input: "the image", both: "weights and image" }[on], { converged } = result;
+    const text = `Proved: no change of ${changes} below ${E.percent(down(proved))} makes it see ${E.article(target)}.`;
+    if (!converged) return text;
+    const longer = Math.sqrt(converged.objective) / proved - 1;
+    return `${text} The one that was found exceeds what is proved by ${E.percent(longer)}.`;
+  }
+
+  /** The two sides on one axis: what is proved to be too small, and the change that was found. */
+  function sidesChart(parent) {
+    const text = html("p", { class: "explorable-note" }, parent);
+    const track = html("div", { class: "explorable-sides", role: "img" }, parent), fill = html("span", {}, track), mark = html("i", {}, track);
+    return (shown) => {
+      const { result, proved, blank } = shown, converged = result && result.converged;
+      text.textContent = lowerSide(shown);
+      track.hidden = blank || proved === null || !converged;
+      if (track.hidden) return;
+      const found = Math.sqrt(converged.objective), whole = 1.1 * Math.max(found, proved);
+      fill.style.width = `${100 * proved / whole}%`;
+      mark.style.left = `${100 * found / whole}%`;
+      track.setAttribute("aria-label", `proved to be too small up to ${E.percent(down(proved))}, found ${E.percent(found)}`);
+    };
+  }
+
   const QUANTITIES = [
     ["‖ΔA₁‖ / ‖A₁‖", (r) => number(r.relative[0], 4)],
     ["‖ΔA₂‖ / ‖A₂‖", (r) => number(r.relative[1], 4)],
@@ -480,7 +521,7 @@
     const [show, hand, more] = E.stage(root), strip = html("div", { class: "explorable-attack" }, show);
     const showImage = drawingBoard(strip, later), drawOutcome = outcome(strip);
     const sentence = html("p", { class: "explorable-verdict" }, show), drawControls = controls(hand, later);
-    const drawLogits = logitChart(more), note = html("p", { class: "explorable-note" }, more);
+    const drawSides = sidesChart(more), drawLogits = logitChart(more), note = html("p", { class: "explorable-note" }, more);
     const fillTables = numberTables(root), drawPictures = pictureGallery(root), say = E.announcer(root);
     onSet = () => {
       const { result, seen, target, before } = current, found = METHODS.map(([key]) => result && result[key]);
@@ -490,6 +531,7 @@
       drawControls(current);
       sentence.textContent = verdict(current);
       note.textContent = comparison(current);
+      drawSides(current);
       drawLogits(logits, seen, target);
       fillTables(found, logits);
       drawPictures(found);
