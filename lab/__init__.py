@@ -2,8 +2,5 @@
 
 from bea.lazy import opening
 
-HOMES = {
-    "lab.chapter": "Chapter accuracies first_of",
-    "lab.rules": "Outcome",
-}
+HOMES = {"lab.chapter": "Chapter accuracies first_of", "lab.rules": "Outcome"}
 __all__, __getattr__, __dir__ = opening(__name__, HOMES)

@@ -15,14 +15,7 @@ from bea.backward.closed_form import changing, first_order
 from bea.bounds import outputs_bound
 from bea.networks.leads import lead
 from bea.numerics.arrays import image_norms
-from bea.precision import (
-    certified,
-    deterministic_bound,
-    low_precision,
-    probabilistic_bound,
-    recompute,
-    unit_roundoff,
-)
+from bea.precision import certified, deterministic_bound, low_precision, probabilistic_bound, recompute, unit_roundoff
 
 BLOCK = 2000  # images whose expansions are held at a time
 FEWEST = 5  # flips from which on it is asked whether they can be foreseen
