@@ -24,7 +24,7 @@ from workflow.brought import banner, fitted
 from workflow.dataset import decide
 from workflow.dependencies import all_needs, said_by
 from workflow.kernels import AsyncFileKernelManager
-from workflow.plan import DONE, fail, keep_compiled, resolve_data_folder
+from workflow.plan import DONE, fail, keep_compiled, keep_memory, resolve_data_folder
 
 
 def commit() -> str:
@@ -155,6 +155,7 @@ def main() -> None:
     arguments = parser.parse_args()
     resolve_data_folder()
     keep_compiled()
+    keep_memory()
     try:
         chosen = chosen_values(arguments.notebook, arguments.edition, arguments.changes)
         data = Path(chosen["images"]).name if chosen.get("model") else chosen.get("dataset")
