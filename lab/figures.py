@@ -127,6 +127,7 @@ def to_svg(figure: Figure, name: str, alt: str) -> str:
     buffer = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": name}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    figure.set_layout_engine("none")  # everything has its place; to find it again for the pixels takes as long
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)

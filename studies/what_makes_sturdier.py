@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from bea import Network
 from bea.attacks import fgsm, smallest_epsilon, smallest_pgd
+from bea.numerics.blocks import blocks
 from lab import by_hand
 from lab.datasets import Dataset
 from lab.shares import shares_up_to
@@ -70,8 +71,11 @@ def retrained(name: str, net: Network, data: Dataset, **recipe) -> float:
 def perturbed(weights, x, y, step, a) -> np.ndarray:
     """Return images after a step along the sign of dY_0, by the back-propagation of the report."""
     pixels = x.reshape(len(x), -1)
-    _, slope = by_hand.gradients(weights, pixels, y, a)
-    return (pixels + step * np.sign(slope)).reshape(x.shape)
+    moved = np.empty(pixels.shape)
+    for part in blocks(len(x), 500):  # what stays in the cache
+        _, slope = by_hand.gradients(weights, pixels[part], y[part], a)
+        moved[part] = pixels[part] + step * np.sign(slope)
+    return moved.reshape(x.shape)
 
 
 def additions(nets: Mapping[str, Network], data: Dataset, *, step: float, **recipe) -> pd.DataFrame:
@@ -136,13 +140,12 @@ def points(mean: pd.DataFrame, half: pd.DataFrame) -> pd.DataFrame:
 
 def shaken(data: Dataset, seeds: Iterable[int], *, epsilon: float, passes: int, **recipe) -> dict[str, Network]:
     """Train networks on images, half of which, chosen anew every epoch, are perturbed against the present weights."""
-    x, y = data.x_train.astype(float), data.y_train
-    found = {}
+    x, y, mixed, found = data.x_train.astype(float), data.y_train, np.empty(data.x_train.shape), {}
     for seed in seeds:
         rng = np.random.default_rng(seed)
 
         def refresh(weights, rng=rng):
-            part, mixed = rng.permutation(len(x))[: len(x) // 2], x.copy()
+            part, mixed[:] = rng.permutation(len(x))[: len(x) // 2], x
             mixed[part] = perturbed(weights, x[part], y[part], epsilon, recipe["a"])
             return mixed.reshape(len(mixed), -1), y
 

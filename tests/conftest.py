@@ -15,10 +15,11 @@ from workflow.browser import chromium, served
 ROOT = Path(__file__).resolve().parents[1]
 # Modules that take longest: a module goes to one worker, and one that begins last would let the others wait.
 LONGEST = (
-    *("test_pages", "test_converged_attack", "test_workflow", "test_inline_explorables", "test_attacker"),
-    *("test_training", "test_keras", "test_sandwich", "test_ball_dense", "test_pdf", "test_ray", "test_take_along"),
-    *("test_site", "test_jacobian_keras", "test_backward_error_attack", "test_changes", "test_html"),
-    *("test_ball_pooling", "test_transfer", "test_penalty_attacks", "test_ball_pieces", "test_plane"),
+    *("test_pages", "test_converged_attack", "test_workflow", "test_changes", "test_ball_pooling", "test_training"),
+    *("test_transfer", "test_site", "test_backward_error_attack", "test_ray", "test_keras", "test_take_along"),
+    *("test_kantorovich", "test_attacker", "test_inline_explorables", "test_train_one_layer", "test_ball_dense"),
+    *("test_gradient_and_hessian", "test_sandwich", "test_rays", "test_datasets", "test_plane", "test_jacobian_keras"),
+    *("test_what_makes_sturdier", "test_penalty_attacks", "test_newton", "test_train_by_hand", "test_pdf", "test_html"),
 )
 
 

@@ -23,7 +23,7 @@ from workflow.build import whole_number
 from workflow.chapter import changes_in
 from workflow.durations import chains
 from workflow.execute import execute
-from workflow.plan import keep_compiled
+from workflow.plan import MEMORY, keep_compiled, keep_memory
 from workflow.progress import Line, Progress, spoken
 
 
@@ -492,6 +492,20 @@ def test_what_is_compiled_is_kept_beside_what_studies_found(chosen, tmp_path, mo
     else:
         assert Path(os.environ["JAX_COMPILATION_CACHE_DIR"]).is_relative_to(tmp_path / "compiled")
     assert os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] == "0"
+
+
+@pytest.mark.parametrize("chosen", [{}, {"MALLOC_ARENA_MAX": "4"}])
+def test_processes_keep_the_memory_of_arrays(chosen, monkeypatch):
+    """Unless the reader has chosen otherwise."""
+    monkeypatch.setattr(os, "environ", dict(chosen))
+    keep_memory()
+    assert os.environ == MEMORY | chosen
+
+
+def test_no_grammar_of_addresses_is_parsed_where_notebooks_are_read():
+    """Importing it takes a second, in every chapter."""
+    code = "import sys, workflow.execute, nbformat.validator; print('lark' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True) == "False\n"
 
 
 HOW = """import json

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from workflow.build import begin, interruptible, whole_number
 from workflow.editions import folder, run_in
-from workflow.plan import keep_compiled
+from workflow.plan import keep_compiled, keep_memory
 
 EDITION = "smoke"
 COPY = folder(EDITION)
@@ -48,6 +48,7 @@ def main() -> None:
     begin(EDITION)
     os.environ |= QUICK
     keep_compiled()
+    keep_memory()
     print("1 of 2 steps: the book with smoke parameters", flush=True)
     if code := run_in(EDITION, "workflow.build", "--edition", EDITION, "--cores", cores):
         print("the smoke book was not made, so nothing was tested", file=sys.stderr)

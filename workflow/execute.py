@@ -25,7 +25,7 @@ from workflow.brought import banner, fitted
 from workflow.dataset import decide
 from workflow.dependencies import all_needs, said_by
 from workflow.kernels import AsyncFileKernelManager
-from workflow.plan import DONE, alone, commit, fail, keep_compiled, resolve_data_folder
+from workflow.plan import DONE, alone, commit, fail, keep_compiled, keep_memory, resolve_data_folder
 
 
 def execute(name: str, parameters: dict, provenance: dict, to=Path("results"), wait=False) -> None:
@@ -168,6 +168,7 @@ def main() -> None:
     here = Path.cwd()
     os.chdir(ROOT)
     keep_compiled()
+    keep_memory()
     to = place("output", arguments.to, here)
     try:
         chosen = chosen_values(arguments.notebook, arguments.edition, arguments.changes, here)
