@@ -101,6 +101,9 @@ def test_the_total_is_the_norm_of_all_layers():
     ):
         assert bound.total == pytest.approx(math.sqrt(np.sum(bound.normwise**2)), rel=1e-14)
         assert np.all(bound.normwise <= bound.componentwise)
+    for accumulator in (None, "float32"):  # few roundings: what is likely is never more than what is possible
+        worst = deterministic_bound(net, "bfloat16", accumulator, form="linear")
+        assert np.all(probabilistic_bound(net, "bfloat16", accumulator).normwise <= worst.normwise)
 
 
 @pytest.mark.parametrize(("name", "accumulator"), [*PAIRS[1:5], (FOUR_DIGITS, "float32"), ("int8", None)])
@@ -268,6 +271,17 @@ def test_what_may_overflow_is_not_certified():
         assert certified(net, x, "bfloat16", order=order)[[0, 2]].all()
     large = Network((Dense([[7e4], [1.0]], bias=False),), (1,))
     assert not certified(large, np.ones((2, 1)), "float16").any()
+
+
+def test_what_subnormal_numbers_lose_is_in_the_proved_total():
+    """All weights and products of float16 are subnormal: the usual bound is exceeded, the proved one is not."""
+    rng = RNG(30)
+    layer = Dense(np.column_stack([1e-6 * rng.standard_normal((3, 10)), np.zeros(3)]))
+    net = Network((layer,), (10,))
+    x = rng.random((200, 10))
+    errors = np.sqrt(backward_error(net, x, low_precision(net, x, "float16", "float32").logits, "weights").objective)
+    assert errors.max() > 3.0 * deterministic_bound(net, "float16", "float32").total
+    assert errors.max() < proven_total(net, "float16", "float32", "nearest", "sequential", "per_channel", "float32")
 
 
 def test_a_proved_radius_certifies_where_all_roundings_are_less():
