@@ -269,8 +269,35 @@ def test_what_may_overflow_is_not_certified():
     for order in ("sequential", "any"):
         np.testing.assert_array_equal(certified(net, x, "float16", order=order), [True, False, False, False])
         assert certified(net, x, "bfloat16", order=order)[[0, 2]].all()
+    # Sums that float32 holds and float16 does not, and weights.
+    np.testing.assert_array_equal(certified(net, x, "float16", "float32"), [True, False, False, False])
     large = Network((Dense([[7e4], [1.0]], bias=False),), (1,))
-    assert not certified(large, np.ones((2, 1)), "float16").any()
+    for rounding in ("nearest", "stochastic"):
+        assert not certified(large, np.full((2, 1), 1e-3), "float16", rounding=rounding).any()
+
+
+def test_units_may_be_switched_on_by_rounding():
+    """400 units of relu whose sums nearly vanish: the interval holds what is positive here and negative there."""
+    rng, units = RNG(31), 400
+    kernel, x = rng.standard_normal((units, 40)), rng.random((1, 40))
+    first = Dense(np.column_stack([kernel, -kernel @ x[0]]))
+    net = Network((first, Activation("relu"), Readout.identity(units)), (40,))
+    middle, radius = enclosed_logits(net, x, "bfloat16")
+    computed = low_precision(net, x, "bfloat16").logits
+    assert np.sum((middle == 0.0) & (computed > 0.0)) > 10
+    assert np.all(np.abs(computed - middle) <= radius)
+
+
+@pytest.mark.parametrize("accumulator", [None, "float32"])
+def test_single_products_rounded_at_random_nearly_reach_the_ends_of_their_interval(accumulator):
+    """Weight, pixel, and product or result, each by up to two units."""
+    rng = RNG(32)
+    net = Network((Dense(1.0 + 0.05 * rng.random((400, 1)), bias=False),), (1,))
+    x = 1.0 + 0.05 * rng.random((400, 1))
+    middle, radius = enclosed_logits(net, x, "bfloat16", accumulator, "stochastic")
+    computed = low_precision(net, x, "bfloat16", accumulator, "stochastic", seed=33).logits
+    share = np.abs(computed - middle) / radius
+    assert 0.8 < share.max() <= 1.0
 
 
 def test_what_subnormal_numbers_lose_is_in_the_proved_total():
