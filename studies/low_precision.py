@@ -86,21 +86,21 @@ def decisions(nets: Mapping[str, Network], x, formats: Sequence[str]) -> pd.Data
     return pd.concat(frames, ignore_index=True)
 
 
-def enclosed(nets: Mapping[str, Network], x, formats: Sequence[str]) -> pd.DataFrame:
+def enclosed(nets: Mapping[str, Network], x, formats: Sequence[str], on="weights") -> pd.DataFrame:
     """Enclose the backward error of the logits of every format, without linearisation.
 
     Columns, a row a network, format and image: ``net``, ``format``, ``image``, ``linear`` (the closed form),
     ``converged`` (a change that gives the logits; NaN if none was found), ``residual`` (of its conditions of
-    optimality), ``proved`` (no smaller change gives them), ``forward`` and ``condition`` as in ``decisions``. Logits
-    that are not finite are left out.
+    optimality), ``proved`` (no smaller change gives them), ``forward`` and ``condition`` as in ``decisions``, all for
+    changes of what ``on`` says. Logits that are not finite are left out.
     """
     frames = []
     for name, net in nets.items():
-        y, condition = net(x), condition_number(net, x)
+        y, condition = net(x), condition_number(net, x, on)
         for format in formats:
             found = low_precision(net, x, *split(format))
             left = np.flatnonzero(found.finite)
-            problem = net, x[left], found.logits[left]
+            problem = net, x[left], found.logits[left], on
             linear, best = (backward_error(*problem, method=way) for way in ("linearised", "converged"))
             columns = {
                 "net": name, "format": format, "image": left, "linear": np.sqrt(linear.objective),
@@ -110,6 +110,16 @@ def enclosed(nets: Mapping[str, Network], x, formats: Sequence[str]) -> pd.DataF
             }  # fmt: skip
             frames.append(pd.DataFrame(columns))
     return pd.concat(frames, ignore_index=True)
+
+
+def by_part(net: Network, x, formats: Sequence[str]) -> pd.DataFrame:
+    """Return medians of ``enclosed`` where weights, the image, or both change.
+
+    Columns, a row a format and choice: ``format``, ``on``, ``linear``, ``converged``, ``proved``.
+    """
+    parts = [enclosed({"": net}, x, formats, on).assign(on=on) for on in ("weights", "input", "both")]
+    columns = ["linear", "converged", "proved"]
+    return pd.concat(parts).groupby(["format", "on"], sort=False)[columns].median().reset_index()
 
 
 def overview(table: pd.DataFrame, bounds: pd.DataFrame) -> pd.DataFrame:
@@ -175,13 +185,6 @@ def area_under_roc(score, positive) -> tuple[float, float, float]:
     spread = [above[side].var(ddof=1) / np.sum(side) if np.sum(side) > 1 else 0.25 for side in (positive, ~positive)]
     half = 1.96 * np.sqrt(sum(spread))
     return area, max(area - half, 0.0), min(area + half, 1.0)
-
-
-def roc(score, positive) -> tuple[np.ndarray, np.ndarray]:
-    """Return the shares of false and of true alarms, the highest score first."""
-    order = np.argsort(-np.asarray(score), kind="stable")
-    hits = np.asarray(positive)[order]
-    return (np.concatenate([[0.0], np.cumsum(side) / max(side.sum(), 1)]) for side in (~hits, hits))
 
 
 def recomputed(net: Network, x, format: str, thresholds: Sequence[float]) -> pd.DataFrame:

@@ -101,6 +101,9 @@ def test_the_total_is_the_norm_of_all_layers():
     ):
         assert bound.total == pytest.approx(math.sqrt(np.sum(bound.normwise**2)), rel=1e-14)
         assert np.all(bound.normwise <= bound.componentwise)
+    for accumulator in (None, "float32"):  # few roundings: what is likely is never more than what is possible
+        worst = deterministic_bound(net, "bfloat16", accumulator, form="linear")
+        assert np.all(probabilistic_bound(net, "bfloat16", accumulator).normwise <= worst.normwise)
 
 
 @pytest.mark.parametrize(("name", "accumulator"), [*PAIRS[1:5], (FOUR_DIGITS, "float32"), ("int8", None)])
@@ -266,8 +269,46 @@ def test_what_may_overflow_is_not_certified():
     for order in ("sequential", "any"):
         np.testing.assert_array_equal(certified(net, x, "float16", order=order), [True, False, False, False])
         assert certified(net, x, "bfloat16", order=order)[[0, 2]].all()
+    # Sums that float32 holds and float16 does not, and weights.
+    np.testing.assert_array_equal(certified(net, x, "float16", "float32"), [True, False, False, False])
     large = Network((Dense([[7e4], [1.0]], bias=False),), (1,))
-    assert not certified(large, np.ones((2, 1)), "float16").any()
+    for rounding in ("nearest", "stochastic"):
+        assert not certified(large, np.full((2, 1), 1e-3), "float16", rounding=rounding).any()
+
+
+def test_units_may_be_switched_on_by_rounding():
+    """400 units of relu whose sums nearly vanish: the interval holds what is positive here and negative there."""
+    rng, units = RNG(31), 400
+    kernel, x = rng.standard_normal((units, 40)), rng.random((1, 40))
+    first = Dense(np.column_stack([kernel, -kernel @ x[0]]))
+    net = Network((first, Activation("relu"), Readout.identity(units)), (40,))
+    middle, radius = enclosed_logits(net, x, "bfloat16")
+    computed = low_precision(net, x, "bfloat16").logits
+    assert np.sum((middle == 0.0) & (computed > 0.0)) > 10
+    assert np.all(np.abs(computed - middle) <= radius)
+
+
+@pytest.mark.parametrize("accumulator", [None, "float32"])
+def test_single_products_rounded_at_random_nearly_reach_the_ends_of_their_interval(accumulator):
+    """Weight, pixel, and product or result, each by up to two units."""
+    rng = RNG(32)
+    net = Network((Dense(1.0 + 0.05 * rng.random((400, 1)), bias=False),), (1,))
+    x = 1.0 + 0.05 * rng.random((400, 1))
+    middle, radius = enclosed_logits(net, x, "bfloat16", accumulator, "stochastic")
+    computed = low_precision(net, x, "bfloat16", accumulator, "stochastic", seed=33).logits
+    share = np.abs(computed - middle) / radius
+    assert 0.8 < share.max() <= 1.0
+
+
+def test_what_subnormal_numbers_lose_is_in_the_proved_total():
+    """All weights and products of float16 are subnormal: the usual bound is exceeded, the proved one is not."""
+    rng = RNG(30)
+    layer = Dense(np.column_stack([1e-6 * rng.standard_normal((3, 10)), np.zeros(3)]))
+    net = Network((layer,), (10,))
+    x = rng.random((200, 10))
+    errors = np.sqrt(backward_error(net, x, low_precision(net, x, "float16", "float32").logits, "weights").objective)
+    assert errors.max() > 3.0 * deterministic_bound(net, "float16", "float32").total
+    assert errors.max() < proven_total(net, "float16", "float32", "nearest", "sequential", "per_channel", "float32")
 
 
 def test_a_proved_radius_certifies_where_all_roundings_are_less():

@@ -48,11 +48,11 @@ def sharper(table: pd.DataFrame, random: pd.DataFrame, *, share, times) -> Outco
 def not_computable(table: pd.DataFrame, *, share, gap, close, formats) -> Outcome:
     r"""Try to compute what is said not to be directly computable, and compare the linearised error with it.
 
-    It counts as computed where, for at least {share:.0%} of the logits of each of the formats {formats}, a change that
-    gives them was found, and 95% of these are within {gap:.0%} of what is proved to be needed. The linearised error is good enough
-    where 95% are within {close:.0%} of the found ones. Reproduced when it is good enough and the exact one was not
-    computed; with a correction when it is good enough, and the exact one is known too; contradicted when the exact one
-    is known and the linearised one is not good enough; undecided otherwise.
+    It counts as computed where, for at least {share:.0%} of the logits of each of the formats {formats}, a change
+    that gives them was found, and 95% of these are within {gap:.0%} of what is proved to be needed. The linearised
+    error is good enough where 95% are within {close:.0%} of the found ones. Reproduced when it is good enough and the
+    exact one was not computed; with a correction when it is good enough, and the exact one is known too; contradicted
+    when the exact one is known and the linearised one is not good enough; undecided otherwise.
     """
     table = table[table.format.isin(formats)]
     known = bool((table.found >= share).all() and (table.gap <= gap).all())

@@ -84,6 +84,14 @@ def test_backward_errors_are_enclosed(nets, x):
     assert sums.gap.max() < 0.05
 
 
+def test_other_parts_are_enclosed_too(nets, x):
+    """To explain logits, two things together need no more than one of them."""
+    found = study.by_part(nets["tanh"], x[:8], ["bfloat16"]).set_index("on")
+    assert (found.proved <= found.converged).all()
+    assert found.converged["both"] <= min(found.converged["weights"], found.converged["input"])
+    assert (found.proved > 0.9 * found.converged).all()
+
+
 def test_the_area_counts_pairs():
     """The share of pairs in which the positive has the higher score, a tie counting half; random scores: one half."""
     rng = RNG(0)
