@@ -8,7 +8,7 @@ from pathlib import Path
 from bea.networks.network import Network
 
 KERAS = ".keras"  # what a file of a Keras model ends in
-PLAIN = re.compile(r"[\w-][\w.-]*")  # a name that stays in its folder
+PLAIN = re.compile(r"[\w-][\w.-]{0,99}", re.ASCII)  # a name that stays in its folder
 
 
 def names_of(results: Path, family: str, dataset: str | None = None) -> list[str]:

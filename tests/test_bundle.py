@@ -12,10 +12,9 @@ from tiny import run, tiny_tree
 from workflow import bundle, manifest
 
 
-@pytest.fixture
-def edition(tmp_path, monkeypatch):
-    """A small tree with an edition that looks as if it had been made."""
-    root = tiny_tree(tmp_path / "tree")
+def made(tree):
+    """Return a small tree with an edition that looks as if it had been made."""
+    root = tiny_tree(tree)
     for name, text in {
         "results/dataset.json": '{"name": "digits", "note": "digits", "edition": "smoke"}',
         "results/first.json": "{}",
@@ -26,15 +25,27 @@ def edition(tmp_path, monkeypatch):
     }.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
-    monkeypatch.chdir(root)
-    manifest.write("smoke")
+    manifest.write("smoke", root)
     return root
+
+
+@pytest.fixture
+def edition(tmp_path):
+    """An edition to be changed."""
+    return made(tmp_path / "tree")
 
 
 @pytest.fixture
 def elsewhere(tmp_path):
     """Another clone, with nothing made."""
     return tiny_tree(tmp_path / "elsewhere")
+
+
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory):
+    """An edition, and another clone that nothing must get into."""
+    folder = tmp_path_factory.mktemp("bundles")
+    return made(folder / "tree"), tiny_tree(folder / "elsewhere")
 
 
 def test_an_edition_is_what_was_made(edition):
@@ -135,8 +146,9 @@ def hostile(edition, name=None, content=b"x", link=False, twice=False, manifest_
         *("results/./a.json", "results\\a.json", "_build/make.lock", "results/a.json/"),
     ],
 )
-def test_no_name_leads_out_of_the_folder(edition, elsewhere, name):
+def test_no_name_leads_out_of_the_folder(untouched, name):
     """And no program comes in; the folder stays as it was."""
+    edition, elsewhere = untouched
     before = sorted(elsewhere.rglob("*"))
     with pytest.raises(ValueError, match="bundle: expected"):
         bundle.unpack(hostile(edition, name), elsewhere)
@@ -156,15 +168,17 @@ def test_no_name_leads_out_of_the_folder(edition, elsewhere, name):
         ({"manifest_of": lambda said: json.loads(json.dumps(said).replace('"smoke"', '"../x"'))}, "edition: expected"),
     ],
 )
-def test_an_archive_that_is_not_what_it_says_is_refused(edition, elsewhere, change, message):
+def test_an_archive_that_is_not_what_it_says_is_refused(untouched, change, message):
     """Before anything is moved into place."""
+    edition, elsewhere = untouched
     with pytest.raises(ValueError, match=message):
         bundle.unpack(hostile(edition, **change), elsewhere)
     assert not (elsewhere / "results").exists()
 
 
-def test_a_damaged_archive_is_refused(edition, elsewhere):
+def test_a_damaged_archive_is_refused(untouched):
     """Wherever it was cut, and whichever byte is another."""
+    edition, elsewhere = untouched
     good = bundle.pack(edition / "bundle.zip", edition).read_bytes()
     bad = edition / "bad.zip"
     for place in range(0, len(good), max(1, len(good) // 60)):

@@ -410,8 +410,8 @@ def test_a_bundle_is_read_at_once_and_continued_from(made, bare):
     assert (bare / "_build/html/index.html").read_bytes() == (made / "_build/html/index.html").read_bytes()
     assert would_run(bare) == set()
     assert run(bare, "workflow.manifest").returncode == 0
-    edit(bare / "results" / "second.json", "norm", "mron")
-    assert "results/second.json: changed" in run(bare, "workflow.manifest").stderr
+    edit(bare / "results" / "first.json", "norm", "mron")
+    assert "results/first.json: changed" in run(bare, "workflow.manifest").stderr
 
 
 def test_papermill_alone_runs_a_notebook(copy, tmp_path):

@@ -18,6 +18,7 @@ KEYS = {
     *("title", "study", "chapter", "dataset", "lists", "together", "fixed", "gather", "a_process", "needs", "figure"),
     *EDITIONS,
 }
+MAPPINGS = ("lists", "fixed", "gather", "needs", "figure")
 NEEDS = ("cores", "memory", "minutes")
 FIGURE = {"x", "y", "label", "form", "published"}
 NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -118,13 +119,22 @@ def load(name: str, edition: str = "full", root: Path = ROOT) -> Sweep:
     if not isinstance(entry, dict) or not {"title", "lists", "needs", "figure"} <= entry.keys() <= KEYS:
         raise ValueError(f"{place}: expected title, lists, needs, figure and words out of {sorted(KEYS)}")
     own = entry.get(edition, {})
+    for part in (own, *(given.get(word, {}) for given in (entry, own) for word in MAPPINGS if isinstance(given, dict))):
+        if not isinstance(part, dict) or not all(isinstance(name, str) for name in part):
+            raise ValueError(f"{place}: expected {', '.join(MAPPINGS)} and {edition} with names, received {part!r}")
     lists, fixed = entry["lists"] | own.get("lists", {}), entry.get("fixed", {}) | own.get("fixed", {})
     for word, values in lists.items():
-        if not isinstance(values, list) or not values or len({json.dumps(value) for value in values}) < len(values):
+        if (
+            not isinstance(values, list)
+            or not values
+            or len({json.dumps(value, default=str) for value in values}) < len(values)
+        ):
             raise ValueError(f"{place}, lists, {word}: expected different values, received {values!r}")
     if bool(entry.get("study")) == bool(entry.get("chapter")):
         raise ValueError(f"{place}: expected either a study or a chapter")
-    together = tuple(entry.get("together", ()))
+    together = entry.get("together", [])
+    if not isinstance(together, list) or not all(isinstance(name, str) for name in together):
+        raise ValueError(f"{place}, together: expected names of lists, received {together!r}")
     if not set(together) <= lists.keys() or lists.keys() & fixed.keys() or (together and entry.get("chapter")):
         raise ValueError(f"{place}: expected together out of the lists of a study, and fixed apart from them")
     if entry["needs"].keys() != set(NEEDS) or not all(_counts(value) for value in entry["needs"].values()):
@@ -135,17 +145,17 @@ def load(name: str, edition: str = "full", root: Path = ROOT) -> Sweep:
     if not _counts(a_process):
         raise ValueError(f"{place}, a_process: expected a number from 1 on, received {a_process!r}")
     study, chapter, gather = entry.get("study", ""), entry.get("chapter", ""), entry.get("gather", {})
-    if study and not re.fullmatch(r"\w+\.\w+", study):
+    if study and not re.fullmatch(r"\w+\.\w+", str(study)):
         raise ValueError(f"{place}, study: expected MODULE.FUNCTION of studies, received {study!r}")
     if chapter:
         if unknown := (lists.keys() | fixed.keys()) - declared(chapter, root).keys():
             raise ValueError(f"{place}: {chapter} has no parameter {', '.join(sorted(unknown))}")
         if not gather or not all(re.fullmatch(r"[\w-]+(\.[\w-]+)+", str(address)) for address in gather.values()):
             raise ValueError(f"{place}, gather: expected column: CELL.KEY, received {gather!r}")
-    if (dataset := entry.get("dataset")) not in (None, *datasets.NAMES):
+    if (dataset := entry.get("dataset")) not in [None, *datasets.NAMES]:
         raise ValueError(f"{place}, dataset: expected one of {', '.join(datasets.NAMES)}, received {dataset!r}")
     return Sweep(
-        *(name, str(entry["title"]), study, chapter, dataset, lists, together, fixed, gather),
+        *(name, str(entry["title"]), study, chapter, dataset, lists, tuple(together), fixed, gather),
         *(a_process, entry["needs"], entry["figure"], edition),
     )
 
