@@ -107,9 +107,9 @@ def _onto_sphere(delta, radius, low, high) -> np.ndarray:
         ahead = scale[:, None] * delta
         inside = np.clip(ahead, low, high)
         free = np.where(inside == ahead, ahead, 0.0)
-        square = np.vecdot(free, free)
         missing = radius**2 - np.vecdot(inside, inside)
-        scale *= np.sqrt(np.clip(1.0 + missing / np.maximum(square, TINY), 1.0 / STRETCH, STRETCH))
+        square = np.maximum(np.vecdot(free, free), np.abs(missing) / STRETCH + TINY)
+        scale *= np.sqrt(np.maximum(1.0 + missing / square, 1.0 / STRETCH))
     return np.clip(scale[:, None] * delta, low, high)
 
 
