@@ -53,7 +53,7 @@ WARM = Schedule(40, (0.15, 0.0015), (0.02, 0.002))
 COOL = Schedule(30, (0.02, 0.0004), (0.005, 0.0005))
 STARTS = 8  # of the nearest class: no change, and random ones
 AWAY = 1.0  # length of those, in units of the radius to first order
-CLASSES = 5  # tried from no change
+CLASSES, DISTANT = 5, 1.6  # so many are tried from no change, as far as this beside the nearest, to first order
 CLOSE = 1.04  # classes that are reached within so many times the shortest change are tried from the other starts
 IMAGES = 500  # searched at a time: many times as many changes are held
 KEPT = 3  # ends that are annealed again
@@ -188,11 +188,12 @@ def annealed(net: Network, x, aims, margin, elsewhere: Callable | None = None, s
 
 def _ends(net: Network, x, aims, margin, away) -> Ends:
     """Return where the searches end that start from no change, and for the nearest classes from random ones, too."""
-    n, tries = aims.shape
     units = in_blocks(lambda x, aims: _radii(net, x, aims, margin), block_size(net.layers, net.input_shape), x, aims)
-    still = np.zeros((n * tries, away.shape[1]))
-    ends = _run(net, x, margin, np.repeat(np.arange(n), tries), aims.ravel(), units.ravel(), still, HOT)
-    lengths = ends.length.reshape(n, tries)
+    image, number = np.nonzero(units <= DISTANT * units.min(axis=1, keepdims=True))
+    still = np.zeros((len(image), away.shape[1]))
+    ends = _run(net, x, margin, image, aims[image, number], units[image, number], still, HOT)
+    lengths = np.full(aims.shape, np.inf)
+    lengths[image, number] = ends.length
     image, number = np.nonzero(lengths <= CLOSE * lengths.min(axis=1, keepdims=True))
     unit, target = np.repeat(units[image, number], len(away)), np.repeat(aims[image, number], len(away))
     start = unit[:, None] * np.tile(away, (len(image), 1))
