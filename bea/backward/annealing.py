@@ -11,7 +11,8 @@ that little but the direction of the gradients counts, at the end a small share 
 close to the boundary, and the shortest on its right side counts. DDN changes it by a fixed share.
 
 Forty steps find an optimum to a few tenths of a per cent. Which one depends on the start, so that there are several;
-the best are annealed again from a lower temperature, and the best of these once more.
+the best are annealed again from a lower temperature, and the best of these once more, which leaves some 1e-4 of the
+length. On LeNet an image costs about 650 values of the network with a gradient each.
 """
 
 import math
