@@ -15,6 +15,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from bea.backward.annealing import annealed
 from bea.networks.leads import allowed_shortfall, lead, lead_over_others
 from bea.networks.network import Network
 from bea.networks.pixels import into_range
@@ -44,7 +45,8 @@ def shortest_to_some_class(
 ) -> np.ndarray:
     """Return the shortest change within the range that reaches one of several classes, the nearest without it first.
 
-    Only classes whose change without the range is shorter than what was found within it are tried.
+    Only classes whose change without the range is shorter than what was found within it are tried. Networks with kinks
+    are searched by ``bea.backward.annealing`` as well.
 
     Parameters
     ----------
@@ -89,6 +91,9 @@ def shortest_to_some_class(
             now = np.flatnonzero(ranks == rank)
             now = now[(lengths[some[now], chosen[now]] < size[some[now]]) | (first + rank == 0)]
             keep(some[now], dx[now], length[now])
+    if has_kinks(net.layers):  # one more opinion: rounded off, kinks lead to one local optimum of many
+        dx = annealed(net, x, np.take_along_axis(aims, nearest, axis=1), margin)
+        keep(np.arange(len(x)), dx, image_norms(dx))
     for start in elsewhere:
         some = np.flatnonzero(np.isinf(size))
         if not some.size:
@@ -261,8 +266,12 @@ def smallest_in_box(G, c, low, high, start=None) -> tuple[np.ndarray, np.ndarray
         rest = rest[~done]
         if not rest.size:
             break
-    missing = (c - np.matvec(G, delta)).max(axis=1)
-    weight[missing > MISSED * size] = np.nan
+    missed = (c - np.matvec(G, delta)).max(axis=1) > MISSED * size
+    weight[missed] = np.nan
+    again = np.flatnonzero(missed & (start > 0.0).any(axis=1)) if start is not None else np.zeros(0, int)
+    if again.size:  # a piece far from the solution may have none of its own
+        delta[again], weight[again], more = smallest_in_box(G[again], c[again], low[again], high[again])
+        steps[again] += more
     return delta, weight, steps
 
 
