@@ -25,7 +25,7 @@ from bea.networks.network import Network
 from bea.networks.pixels import into_range
 from bea.networks.sequence import pull_back
 from bea.numerics.arrays import flat, image_norms
-from bea.numerics.blocks import block_size, in_blocks
+from bea.numerics.blocks import block_size, blocks, in_blocks
 
 TINY = np.finfo(float).tiny
 
@@ -55,6 +55,7 @@ STARTS = 8  # of the nearest class: no change, and random ones
 AWAY = 1.0  # length of those, in units of the radius to first order
 CLASSES = 5  # tried from no change
 CLOSE = 1.04  # classes that are reached within so many times the shortest change are tried from the other starts
+IMAGES = 500  # searched at a time: many times as many changes are held
 KEPT = 3  # ends that are annealed again
 ROUNDS, STRETCH = 2, 4.0  # of the way onto a sphere within the limits, and how much a square may grow in one
 STEPS = HOT.steps + WARM.steps + COOL.steps  # on the way to what is returned
@@ -146,7 +147,7 @@ class Ends:
         return self.take(order[(rank < count) & np.isfinite(self.length[order])])
 
 
-def annealed(net: Network, x, aims, margin, elsewhere: Callable, seed=0) -> np.ndarray:
+def annealed(net: Network, x, aims, margin, elsewhere: Callable | None = None, seed=0) -> np.ndarray:
     """Return the shortest change found within the range that reaches one of several classes, NaN for none.
 
     Parameters
@@ -158,41 +159,55 @@ def annealed(net: Network, x, aims, margin, elsewhere: Callable, seed=0) -> np.n
         None of them the present class; the nearest first, as only a few are tried.
     margin : float
         By how much, in units of the logits, that class must lead.
-    elsewhere : function
+    elsewhere : function, optional
         Of the numbers of some images (m,) and a class for each (m,): changes (m, *input_shape) to start from where no
         other start has led to the nearest class.
     seed : int
         Of the random starts, which are the same for all images.
     """
-    aims, block = aims[:, :CLASSES], block_size(net.layers, net.input_shape)
-    (n, tries), pixels = aims.shape, math.prod(net.input_shape)
-    units = in_blocks(lambda x, aims: _radii(net, x, aims, margin), block, x, aims)
+    away = np.random.default_rng(seed).standard_normal((STARTS - 1, math.prod(net.input_shape)))
+    away *= AWAY / np.linalg.norm(away, axis=1, keepdims=True)
+    dx = np.full_like(x, np.nan)
+    for part in blocks(len(x), IMAGES):
+        first, pixels = part.start, x[part]
+        ends = _ends(net, pixels, aims[part, :CLASSES], margin, away)
+        lost = np.setdiff1d(np.arange(len(pixels)), ends.image)
+        if lost.size and elsewhere is not None:
+            target = aims[first + lost, 0]
+            start = flat(elsewhere(first + lost, target))
+            ends = ends.joined(_run(net, pixels, margin, lost, target, image_norms(start), start, WARM))
+        for schedule, kept in ((WARM, KEPT), (COOL, 1)):
+            best = ends.shortest(kept)
+            again = _run(net, pixels, margin, best.image, best.target, best.unit, best.delta, schedule)
+            ends = best.joined(again)
+        best = ends.shortest(1)
+        found = best.delta.reshape(-1, *net.input_shape)
+        dx[first + best.image] = into_range(net, pixels[best.image], found)
+    return dx
 
-    def run(image, target, unit, start, schedule) -> Ends:
-        def part(x, target, start, unit):
-            return anneal(net, x, target, margin, start, unit, schedule)
 
-        return Ends(image, target, unit, *in_blocks(part, block, x[image], target, start, unit))
-
-    everyone = np.repeat(np.arange(n), tries)
-    ends = run(everyone, aims.ravel(), units.ravel(), np.zeros((n * tries, pixels)), HOT)
+def _ends(net: Network, x, aims, margin, away) -> Ends:
+    """Return where the searches end that start from no change, and for the nearest classes from random ones, too."""
+    n, tries = aims.shape
+    units = in_blocks(lambda x, aims: _radii(net, x, aims, margin), block_size(net.layers, net.input_shape), x, aims)
+    still = np.zeros((n * tries, away.shape[1]))
+    ends = _run(net, x, margin, np.repeat(np.arange(n), tries), aims.ravel(), units.ravel(), still, HOT)
     lengths = ends.length.reshape(n, tries)
     image, number = np.nonzero(lengths <= CLOSE * lengths.min(axis=1, keepdims=True))
-    away = np.random.default_rng(seed).standard_normal((STARTS - 1, pixels))
-    away *= AWAY / np.linalg.norm(away, axis=1, keepdims=True)
-    unit, target = np.repeat(units[image, number], STARTS - 1), np.repeat(aims[image, number], STARTS - 1)
+    unit, target = np.repeat(units[image, number], len(away)), np.repeat(aims[image, number], len(away))
     start = unit[:, None] * np.tile(away, (len(image), 1))
-    ends = ends.joined(run(np.repeat(image, STARTS - 1), target, unit, start, HOT))
-    lost = np.setdiff1d(everyone, ends.shortest(1).image)
-    if lost.size:
-        start = flat(elsewhere(lost, aims[lost, 0]))
-        ends = ends.joined(run(lost, aims[lost, 0], image_norms(start), start, WARM))
-    for schedule, kept in ((WARM, KEPT), (COOL, 1)):
-        best = ends.shortest(kept)
-        ends = best.joined(run(best.image, best.target, best.unit, best.delta, schedule))
-    best, dx = ends.shortest(1), np.full(x.shape, np.nan)
-    dx[best.image] = into_range(net, x[best.image], best.delta.reshape(-1, *x.shape[1:]))
-    return dx
+    ends = ends.joined(_run(net, x, margin, np.repeat(image, len(away)), target, unit, start, HOT))
+    return ends.take(np.isfinite(ends.length))
+
+
+def _run(net: Network, x, margin, image, target, unit, start, schedule) -> Ends:
+    """Anneal changes of some of the images, in blocks."""
+
+    def part(x, target, start, unit):
+        return anneal(net, x, target, margin, start, unit, schedule)
+
+    size = block_size(net.layers, net.input_shape)
+    return Ends(image, target, unit, *in_blocks(part, size, x[image], target, start, unit))
 
 
 def _radii(net: Network, x, aims, margin) -> np.ndarray:

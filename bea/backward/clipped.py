@@ -2,7 +2,8 @@
 
 To first order that is eq. (6) of paper B with ``low ≤ x + Δx ≤ high`` as well, a convex programme. Converged, what was
 found without the range is the solution where it lies within, and where the search of ``bea.backward.in_range`` starts
-where it does not. A black image, whose Δx eq. (5) cannot measure, is a failure, as it is without the range.
+where it does not; with maxima among the layers ``bea.backward.annealing`` searches instead. A black image, whose Δx
+eq. (5) cannot measure, is a failure, as it is without the range.
 """
 
 from dataclasses import replace
@@ -60,14 +61,15 @@ def kept_in_range(net: Network, x, target, margin, found: AttackResult, examples
     return _put_through(net, x, target, margin, dx, found.iterations, residual)
 
 
-def annealed_in_range(net: Network, x, target, margin, examples=None) -> AttackResult:
+def annealed_in_range(net: Network, x, target, margin, examples=None, seed=0) -> AttackResult:
     """Return the converged attack within the range on a network with maxima (``bea.backward.annealing``).
 
     Where nothing is found, one more search starts from the nearest image as ``kept_in_range`` has it.
     """
     dx, some = np.full_like(x, np.nan), np.flatnonzero(image_norms(x) > 0.0)
     known = x if examples is None else np.concatenate([examples, x])
-    dx[some] = annealed(net, x[some], target[some, None], margin, partial(_to_nearest, net, x[some], known))
+    elsewhere = partial(_to_nearest, net, x[some], known)
+    dx[some] = annealed(net, x[some], target[some, None], margin, elsewhere, seed)
     residual = _steps_left(net, x, target, margin, dx)
     return _put_through(net, x, target, margin, dx, np.full(len(x), STEPS), residual)
 

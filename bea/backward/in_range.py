@@ -15,6 +15,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from bea.backward.annealing import annealed
 from bea.networks.leads import allowed_shortfall, lead, lead_over_others
 from bea.networks.network import Network
 from bea.networks.pixels import into_range
@@ -33,6 +34,7 @@ SWEEPS = 30  # guesses at the pixels that end at a limit, at most
 ROUNDING = 1e-10  # relative, of multipliers: a step no longer than that ends a programme
 PROXIMAL = 1e-8  # of the mean square of a row of G
 MISSED = 1e-6  # relative to the largest right-hand side: a programme that misses more has no solution
+TOGETHER, CLASSES = 16, 3  # searches, and classes of an image, that are tried at once where there are few images
 SUFFICIENT = 1e-4  # share of the predicted decrease that a step must bring
 SHORTEST = 2.0**-20  # step of the line search
 TOLERANCE = (3e-3, 1e-4)  # of the length of Δx, of the same: a step no longer than that ends the search
@@ -43,7 +45,8 @@ def shortest_to_some_class(
 ) -> np.ndarray:
     """Return the shortest change within the range that reaches one of several classes, the nearest without it first.
 
-    Only classes whose change without the range is shorter than what was found within it are tried.
+    Only classes whose change without the range is shorter than what was found within it are tried. Networks with kinks
+    are searched by ``bea.backward.annealing`` as well.
 
     Parameters
     ----------
@@ -64,25 +67,39 @@ def shortest_to_some_class(
     best, size = np.full_like(x, np.nan), np.full(len(x), np.inf)
     block = block_size(net.layers, net.input_shape)
 
-    def improve(some, target, start):
+    def found(some, target, start):
         dx = in_blocks(
             lambda x, target, start: shortest_in_range(net, x, target, margin, start), block, x[some], target, start
         )
-        length = image_norms(dx)
+        return dx, image_norms(dx)
+
+    def keep(some, dx, length):
         shorter = length < size[some]
         best[some[shorter]], size[some[shorter]] = dx[shorter], length[shorter]
 
-    for rank, order in enumerate(np.argsort(lengths, axis=1).T):
-        some = np.flatnonzero((lengths[np.arange(len(x)), order] < size) | (rank == 0))
+    # Of few images several classes are tried at once, in about the time of one; what counts is the same.
+    nearest, few = np.argsort(lengths, axis=1), int(np.clip(TOGETHER // max(len(x), 1), 1, CLASSES))
+    for first in range(0, aims.shape[1], few):
+        orders = nearest[:, first : first + few]
+        far = np.take_along_axis(lengths, orders, axis=1)
+        some, ranks = np.nonzero((far < size[:, None]) | (first + np.arange(orders.shape[1]) == 0))
         if not some.size:
             break  # nor is any class farther away nearer
-        improve(some, aims[some, order[some]], np.nan_to_num(changes[some, order[some]]))
+        chosen = orders[some, ranks]
+        dx, length = found(some, aims[some, chosen], np.nan_to_num(changes[some, chosen]))
+        for rank in range(orders.shape[1]):
+            now = np.flatnonzero(ranks == rank)
+            now = now[(lengths[some[now], chosen[now]] < size[some[now]]) | (first + rank == 0)]
+            keep(some[now], dx[now], length[now])
+    if has_kinks(net.layers):  # one more opinion: rounded off, kinks lead to one local optimum of many
+        dx = annealed(net, x, np.take_along_axis(aims, nearest, axis=1), margin)
+        keep(np.arange(len(x)), dx, image_norms(dx))
     for start in elsewhere:
         some = np.flatnonzero(np.isinf(size))
         if not some.size:
             break
         target = aims[some, lengths[some].argmin(axis=1)]
-        improve(some, target, start(some, target))
+        keep(some, *found(some, target, start(some, target)))
     return best
 
 

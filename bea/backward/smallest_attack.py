@@ -72,7 +72,8 @@ def attack(
     starts : int, optional
         How many searches for each sample ("converged"); the best counts. The first starts from zero, the others in
         random directions, the same for all samples, several times as far as what the first one found. By default
-        three where the first was slow, as it is where constraints bend much, and one elsewhere.
+        three where the first was slow, as it is where constraints bend much, and one elsewhere. With ``clip`` and
+        maxima over windows there are always several.
     examples : array (m, *input_shape), optional
         Images to start one more search from ("converged", with a changing input): from the nearest one that is
         classified as the target.
@@ -115,7 +116,7 @@ def attack(
 
     def solve(x, target) -> AttackResult:
         if method == "converged" and clip and has_maxima(net.layers):
-            return annealed_in_range(net, x, target, margin, examples)
+            return annealed_in_range(net, x, target, margin, examples, seed)
         if method == "converged":
             options = {"starts": starts, "examples": examples, "seed": seed}
             found = converged(net, x, target, change, margin, activated=activated, **options)

@@ -111,14 +111,20 @@ def smallest_feasible(K, c, guess=None) -> tuple[np.ndarray, np.ndarray, np.ndar
 
 def _try(K, c, guess):
     """Return the multipliers if the guessed constraints are the active ones, zeros if not; and the active ones."""
-    both = guess[:, :, None] & guess[:, None, :]
-    system = np.where(both, K, np.eye(K.shape[1]))
+    # Of the matrices only what belongs to guessed constraints, few as a rule.
+    count = max(int(guess.sum(axis=1).max(initial=0)), 1)
+    order = np.argsort(~guess, axis=1, kind="stable")[:, :count]
+    kept, rows = np.take_along_axis(guess, order, axis=1), np.arange(len(K))[:, None, None]
+    both = kept[:, :, None] & kept[:, None, :]
+    system = np.where(both, K[rows, order[:, :, None], order[:, None]], np.eye(count))
     M, pivots = eliminate(system)
     # Dependent rows are left to the method itself, which can tell.
     shares = pivots / np.maximum(np.einsum("nii->ni", system), np.finfo(float).tiny)
     regular = (shares > 0).all(axis=1) & (np.prod(shares, axis=1) > 1e-10)
     M, pivots = np.where(regular[:, None, None], M, 0.0), np.where(regular[:, None], pivots, 1.0)
-    multipliers = solve_factored(M, pivots, np.where(guess, c, 0.0))
+    multipliers = np.zeros_like(c)
+    right = np.where(kept, np.take_along_axis(c, order, axis=1), 0.0)
+    np.put_along_axis(multipliers, order, solve_factored(M, pivots, right), axis=1)
     slack = np.matvec(K, multipliers) - c
     right = regular & guess.any(axis=1) & (multipliers >= 0).all(axis=1) & (guess | (slack >= 0)).all(axis=1)
     return multipliers * right[:, None], guess & right[:, None]
