@@ -164,9 +164,10 @@ def test_within_the_range_no_change_is_shorter_than_without():
     label = net.classify(x)
     free = backward_error_attack(net, x, label).l2
     kept = backward_error_attack(net, x, label, clip=True)
-    # Both are local optima, so that the one with more conditions may be the better one now and then.
-    assert (kept.l2 >= 0.98 * free)[kept.success].all()
-    assert (kept.l2 >= free - 1e-6)[kept.success].mean() > 0.8
+    # Both are local optima, so that the one with more conditions, searched by annealing too, may be the better one.
+    assert (kept.l2 >= 0.95 * free)[kept.success].all()
+    assert (kept.l2 >= 0.98 * free)[kept.success].mean() > 0.95
+    assert (kept.l2 >= free - 1e-6)[kept.success].mean() > 0.75
     assert (kept.l2 > 1.01 * free)[kept.success].any()
     each = np.array(
         [

@@ -38,7 +38,8 @@ def backward_error_attack(
     """Smallest Δx with which the target leads by a margin, or any class but the label (paper B, section 3).
 
     Locally optimal, for an affine network optimal; of a black image too. Without a target every class is tried and the
-    shortest Δx counts; with ``clip`` only classes whose Δx without the range is shorter than what was found with it.
+    shortest Δx counts; with ``clip`` only classes whose Δx without the range is shorter than what was found with it,
+    and over maxima of pooling only those nearest to first order.
 
     Parameters
     ----------
