@@ -192,13 +192,14 @@ def proved(board: Board, nodes: int) -> np.ndarray:
     return lower_bound(board.net, board.x, on="input", method="local").radius
 
 
-def about(folder: Path, nets, data) -> dict:
-    """Return date, machine (processor and cores only), versions, and a digest of every network."""
+def about(folder: Path, nets, data, made: str) -> dict:
+    """Return date, how it was ``made``, machine (processor and cores only), versions, and a digest of every network."""
     model = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     packages, stored = ("numpy", "scipy", "torch", "adv-lib", "foolbox"), folder / "about.json"
     before = json.loads(stored.read_text(encoding="utf-8"))["networks"] if stored.is_file() else {}
     return {
         "date": datetime.date.today().isoformat(),
+        "made": made,
         "processor": model[0].partition(": ")[2] if model else platform.machine(),
         "cores": len(model),
         "python": platform.python_version(),
@@ -241,6 +242,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT, help="folder for the tables")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    made = "our attacks again, beside stored peers" if options.keep_peers else "in one go"
     data = datasets.load("mnist")
     nets = {name: Network.load(options.networks / f"{name}.npz") for name in options.names}
     for name, net in nets.items():
@@ -260,7 +262,7 @@ def main() -> None:
             boards.append(to_targets(*start, *(array[few] for array in given)))
         for board in boards:
             store(options.out, board)
-        text = json.dumps(about(options.out, nets, data), indent=1) + "\n"
+        text = json.dumps(about(options.out, nets, data, made), indent=1) + "\n"
         (options.out / "about.json").write_text(text, encoding="utf-8")
 
 
