@@ -2,7 +2,7 @@
 
 Run with ``.venv/bin/python -m benchmarks.branch_and_bound`` after ``make book``, or with options: ``--images 200``,
 ``--nodes 1000``, ``--networks`` for another folder of them, ``--only`` for one network, ``--to`` for a file that gets
-a row a network (book/branch_and_bound.csv is such a one). The first images of the test set count, also those that are
+a column a network (book/branch_and_bound.csv is such a one). The first images of the test set count, also those that are
 misclassified: the distance is that to another class than the network's own. Seconds are those of the processor, over
 all images, without the attack.
 """
@@ -82,7 +82,7 @@ def main() -> None:
             print("; ".join(f"{key}: {value}" for key, value in row.items()), flush=True)
         rows.append(row)
         if options.to:
-            pd.DataFrame(rows).to_csv(options.to, index=False)
+            pd.DataFrame(rows).set_index("network").T.to_csv(options.to, index_label="network")
 
 
 if __name__ == "__main__":

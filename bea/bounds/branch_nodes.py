@@ -1,6 +1,7 @@
 """Parts of a ball in which the inputs of some hidden units are restricted: bounds in them, and how to halve them.
 
-Steps B1 to B4 of branching, for a batch of nodes; see ``bea.bounds.branching``, and book/tight_bound.md for the proof.
+Steps B1 to B4 of branching, for a batch of nodes, and the call of B5; see ``bea.bounds.branching``, and
+book/tight_bound.md for the proof.
 """
 
 from dataclasses import dataclass, fields

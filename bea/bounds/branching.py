@@ -128,7 +128,8 @@ def prove(net: Network, x, label=None, *, on="input", dx=None, gap=1e-3, nodes=1
     gap : float
         Relative, between the ends: at which the search ends. At least 1e-6.
     nodes : int
-        The search for an image also ends at about so many nodes; with 0 the tight bound is all there is.
+        The search for an image also ends at about so many nodes; with 0 the tight bound is all there is. For ReLUs a
+        node may cost a tenth of a second (B5; more with the cube of the number of kinks), and few are needed.
     progress : bool
         Whether to show on the screen how far it is, as in ``bea.attack``.
 
