@@ -2,7 +2,7 @@
 
 Run with ``.venv/bin/python -m benchmarks.branch_and_bound`` after ``make book``, or with options: ``--images 200``,
 ``--nodes 1000``, ``--networks`` for another folder of them, ``--only`` for one network, ``--to`` for a file that gets
-a column a network (book/branch_and_bound.csv is such a one). The first images of the test set count, also those that are
+a column a network (book/branch_and_bound.csv is one). The first images of the test set count, also those that are
 misclassified: the distance is that to another class than the network's own. Seconds are those of the processor, over
 all images, without the attack.
 """

@@ -268,15 +268,39 @@ def test_the_house_stays_small(capsys):
 
 
 FOLDED = {"parameters", "setup", "hide-input", "hide-cell", "remove-input", "remove-cell"}
-CODE = re.compile(r"^(`{3,})(python|\{code-block\} python|bash)?\n.*?^\1$", re.MULTILINE | re.DOTALL)
 DISPLAYED = re.compile(r"^\$\$.*?^\$\$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"(`{3,})(.*)")
+LANGUAGES = {"python", "bash", "text", "{code-block}"}
+EXERCISES = {"{exercise}", "{solution}"}
+
+
+def words_of(text):
+    """How many words a page has outside its exercises, and how many within; code and displayed formulas left out."""
+    counts, code, exercise = [0, 0], None, None
+    for line in DISPLAYED.sub("", text).splitlines():
+        fence, kind = match.groups() if (match := FENCE.fullmatch(line)) else ("", "")
+        kind, inside = kind.strip().partition(" ")[0], code
+        if code:
+            code = None if fence == code and not kind else code
+        elif kind in LANGUAGES:
+            code = inside = fence
+        elif kind in EXERCISES:
+            exercise = fence
+        if not inside:
+            counts[exercise is not None] += len(line.split())
+            exercise = None if fence and fence == exercise and not kind else exercise
+    return counts
+
+
+def test_words_are_counted_as_they_are():
+    """Of prose and of exercises, behind a fence that ends as before one that begins; code and formulas are neither."""
+    page = "one two\n````{exercise} three\nfour\n```python\ncode\n```\nfive\n````\nsix\n"
+    page += "\n$$\nx + y\n$$\n\n```bash\ncode\n```\nseven"
+    assert words_of(page) == [4, 5]
 
 
 def test_a_reader_gets_through_the_book(capsys):
-    """At most 60,000 words of prose, exercises and captions included, and 1,500 lines of code that are not folded.
-
-    Displayed formulas are no prose: with them it is some 1,100 words more.
-    """
+    """At most 60,000 words of prose and captions, 15,000 of exercises, and 1,500 lines of code that are not folded."""
     texts = [path.read_text() for path in ROOT.glob("book/*.md")]
     shown = []
     for notebook in NOTEBOOKS:
@@ -288,11 +312,12 @@ def test_a_reader_gets_through_the_book(capsys):
                 shown.append(source)
             if cell["cell_type"] == "code" and "chapter.figure(" in source:
                 texts += re.findall(r'f?"([^"]*)"', source.partition("chapter.figure(")[2])
-    words = sum(len(DISPLAYED.sub("", CODE.sub("", text)).split()) for text in texts)
+    prose, exercises = map(sum, zip(*map(words_of, texts), strict=True))
     lines = sum(len(source.splitlines()) for source in shown)
     with capsys.disabled():
-        print(f"\n{words} words of prose, {lines} lines of code shown")
-    assert words <= 60_000
+        print(f"\n{prose} words of prose, {exercises} of exercises, {lines} lines of code shown")
+    assert prose <= 60_000
+    assert exercises <= 15_000
     assert lines <= 1_500
 
 
