@@ -6,7 +6,7 @@ PROFILE ?= local
 export PYTHON
 RUN = .venv/bin/python -m
 
-.PHONY: book chapter sweep soak test site students pdf slides lab compare verify bundle unpack readme durations lock clean help
+.PHONY: book chapter sweep soak test site students pdf slides lab verify bundle unpack compare readme durations lock clean help
 
 book: .venv/ready ## make the book; EDITION=smoke or complete for another edition, CORES=4
 	@$(RUN) workflow.build --edition '$(EDITION)' --cores '$(CORES)'
