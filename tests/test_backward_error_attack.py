@@ -234,3 +234,15 @@ def test_fewer_candidates_are_the_nearest_ones():
     every = backward_error_attack(net, x, label)
     np.testing.assert_array_equal(backward_error_attack(net, x, label, candidates=3).dx, every.dx)
     assert (every.l2 <= one.l2 * (1 + 2e-15)).all()  # the order of sums depends on how many are searched at once
+
+
+def test_within_the_range_an_image_alone_is_attacked_as_among_others():
+    """Of few images several classes are tried at once; of which of them counts nothing changes."""
+    net = random_network(RNG(6), [(8, "tanh")], 6, (4, 4), input_range=(0, 1))
+    x = random_images(RNG(7), net, 20)
+    label = net.classify(x)
+    together = backward_error_attack(net, x, label, clip=True)
+    alone = [backward_error_attack(net, x[[i]], label[[i]], clip=True) for i in range(20)]
+    assert together.success.sum() >= 15
+    np.testing.assert_allclose([one.l2[0] for one in alone], together.l2, rtol=1e-7)
+    assert [one.found[0] for one in alone] == together.found.tolist()

@@ -8,6 +8,7 @@ from scipy.optimize import minimize
 
 from bea import Network, attack
 from bea.attacks import backward_error_attack
+from bea.backward.in_range import smallest_in_box
 from bea.networks.leads import lead_over_others
 from oracles import HIDDEN, random_images, random_network
 
@@ -130,3 +131,18 @@ def test_what_cannot_be_clipped_is_refused(change, message):
         attack(net, x, target, **({"on": "input", "clip": True} | change))
     with pytest.raises(ValueError, match=r"^clip: expected a network with an input_range"):
         attack(Network(net.layers, (2, 3)), x, target, "input", clip=True)
+
+
+def test_a_programme_has_the_same_solution_from_wherever_it_starts():
+    """From no multipliers, from those of a programme like it, and from any others."""
+    G, c = RNG(0).standard_normal((30, 5, 12)), RNG(1).uniform(-0.5, 1.5, (30, 5))
+    low, high = RNG(2).uniform(-1.0, 0.0, (30, 12)), RNG(3).uniform(0.0, 1.0, (30, 12))
+    expected, multipliers, _ = smallest_in_box(G, c, low, high)
+    there = ~np.isnan(multipliers).any(axis=1)
+    assert there.sum() == 29
+    assert ((expected == low) | (expected == high))[there].any()
+    _, near, _ = smallest_in_box(G, 0.9 * c, low, high)
+    for start in (np.nan_to_num(near), RNG(4).uniform(0.0, 3.0, (30, 5))):
+        found, again, _ = smallest_in_box(G, c, low, high, start)
+        np.testing.assert_array_equal(np.isnan(again).any(axis=1), ~there)
+        np.testing.assert_allclose(found[there], expected[there], atol=1e-6)

@@ -266,8 +266,12 @@ def smallest_in_box(G, c, low, high, start=None) -> tuple[np.ndarray, np.ndarray
         rest = rest[~done]
         if not rest.size:
             break
-    missing = (c - np.matvec(G, delta)).max(axis=1)
-    weight[missing > MISSED * size] = np.nan
+    missed = (c - np.matvec(G, delta)).max(axis=1) > MISSED * size
+    weight[missed] = np.nan
+    again = np.flatnonzero(missed & (start > 0.0).any(axis=1)) if start is not None else np.zeros(0, int)
+    if again.size:  # a piece far from the solution may have none of its own
+        delta[again], weight[again], more = smallest_in_box(G[again], c[again], low[again], high[again])
+        steps[again] += more
     return delta, weight, steps
 
 
