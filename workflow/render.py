@@ -7,7 +7,11 @@ from pathlib import Path
 
 from workflow.plan import fail
 
-JUPYTER_BOOK = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
+JUPYTER_BOOK = [
+    sys.executable,
+    "-c",
+    "import workflow; from jupyter_book.cli.main import main; main()",
+]  # workflow first: see there
 
 
 def render(folder: Path, *options: str, log: Path | None = None) -> tuple[int, Path]:
