@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bea import Flatten, MaxPool, Network, attack
+from bea import Activation, Dense, Flatten, MaxPool, Network, attack
 from bea.attacks import backward_error_attack
 from bea.backward import annealing
 from bea.networks.leads import lead, other_classes
@@ -94,3 +94,16 @@ def test_a_class_out_of_reach_and_no_images():
     assert np.isnan(found.dx).all()
     assert not found.success.any()
     assert backward_error_attack(net, x[:0], np.zeros(0, int), clip=True).dx.shape == (0, 12, 12, 1)
+
+
+def test_where_all_units_are_off_there_is_no_direction_and_no_nan():
+    """The gradient is zero there, from no change on and from others; a search that cannot move says that it failed."""
+    off = Dense(np.hstack([np.zeros((3, 4)), -np.ones((3, 1))]))
+    net = Network((off, Activation("relu"), random_network(RNG(2), [], 3, (3,)).layers[-1]), (4,), input_range=(0, 1))
+    x = random_images(RNG(3), net, 2)
+    target = (net.classify(x) + 1) % 3
+    for start in (np.zeros((2, 4)), np.full((2, 4), 0.1)):
+        with np.errstate(over="raise", invalid="raise"):
+            best, size = annealing.anneal(net, x, target, 1e-6, start, np.ones(2), annealing.HOT)
+        assert np.isnan(best).all()
+        assert np.isinf(size).all()

@@ -96,14 +96,14 @@ def anneal(net: Network, x, target, margin, start, unit, schedule: Schedule) -> 
         rise = -ahead / np.maximum(along, np.abs(ahead) / share + TINY)
         longer = np.sqrt(here**2 + rise * (2.0 + rise) * np.vecdot(free, free))
         radius = np.where(here > 0.0, longer, unit)
-        delta = delta + (length * unit / np.maximum(np.linalg.norm(gradient, axis=1), TINY))[:, None] * gradient
+        delta = delta + (length * unit)[:, None] * _directions(gradient)
         delta = _onto_sphere(delta, radius, low, high)
     return best, size
 
 
 def _onto_sphere(delta, radius, low, high) -> np.ndarray:
     """Return changes within the limits in the directions given, of about the length wanted: what is cut off counts."""
-    scale = radius / np.maximum(np.linalg.norm(delta, axis=1), TINY)
+    delta, scale = _directions(delta), radius.copy()
     for _ in range(ROUNDS):
         ahead = scale[:, None] * delta
         inside = np.clip(ahead, low, high)
@@ -112,6 +112,12 @@ def _onto_sphere(delta, radius, low, high) -> np.ndarray:
         square = np.maximum(np.vecdot(free, free), np.abs(missing) / STRETCH + TINY)
         scale *= np.sqrt(np.maximum(1.0 + missing / square, 1.0 / STRETCH))
     return np.clip(scale[:, None] * delta, low, high)
+
+
+def _directions(vectors) -> np.ndarray:
+    """Return vectors (n, pixels) of length one; zero stays zero, as a gradient is where all units are off."""
+    sizes = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.divide(vectors, sizes, out=np.zeros_like(vectors), where=sizes > 0.0)
 
 
 def _lead_slopes(logits, target) -> np.ndarray:
