@@ -60,7 +60,9 @@ def test_an_edition_is_what_was_made(edition):
         file.write("# more\n")
     path = edition / "_build" / manifest.NAME
     path.write_text(
-        path.read_text().replace('"name": "numpy",\n   "version": "', '"name": "numpy",\n   "version": "0.')
+        path.read_text()
+        .replace('"name": "numpy",\n   "version": "', '"name": "numpy",\n   "version": "0.')
+        .replace('"name": "scipy"', '"name": "no-such-package"')
     )
     found = manifest.problems(edition)
     assert [line.partition(": made with")[0] for line in found] == [
@@ -68,6 +70,7 @@ def test_an_edition_is_what_was_made(edition):
         "_build/html/new.html: not in the manifest",
         "results/networks/toy-0.npz: changed",
         "numpy",
+        "no-such-package",
         "first: made of other sources or parameters than are here",
         "second: made of other sources or parameters than are here",
     ]
@@ -138,6 +141,11 @@ def hostile(edition, name=None, content=b"x", link=False, twice=False, manifest_
     return bad
 
 
+def without_versions(said):
+    """A manifest that names packages alone."""
+    return {"@graph": [{key: value for key, value in entry.items() if key != "version"} for entry in said["@graph"]]}
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -165,6 +173,7 @@ def test_no_name_leads_out_of_the_folder(untouched, name):
         ({"manifest_of": lambda said: said | {"@graph": said["@graph"][:-1]}}, "the files that its manifest names"),
         ({"manifest_of": lambda said: []}, "manifest: expected an RO-Crate"),
         ({"manifest_of": lambda said: {"@graph": [{"@id": "./"}]}}, "manifest: expected an RO-Crate"),
+        ({"manifest_of": without_versions}, "manifest: expected an RO-Crate"),
         ({"manifest_of": lambda said: json.loads(json.dumps(said).replace('"smoke"', '"../x"'))}, "edition: expected"),
     ],
 )

@@ -10,6 +10,7 @@ from bea.numerics.arrays import image_norms
 from oracles import KINKED_IMAGES, SMOOTH_IMAGES, explicit_map, image_network, random_images, random_network
 
 RNG = np.random.default_rng
+METHODS = ("linearised", "converged")
 ONS = ("weights", "input", "both", (1,), (2, "input"))
 every_on = pytest.mark.parametrize("on", ONS)
 
@@ -196,9 +197,6 @@ def test_forward_error_is_condition_times_backward_error_at_most(on):
     assert (forward <= K * linear * (1 + 1e-12)).all()
     assert (forward <= K * found * (1 + 0.01)).all()
     assert forward[0] == pytest.approx(K[0] * linear[0], rel=1e-9)
-
-
-METHODS = ("linearised", "converged")
 
 
 def test_an_attack_costs_no_more_than_the_change_to_its_own_logits():

@@ -52,7 +52,7 @@ def test_sums_and_bounds_are_those_of_the_package(page):
             assert 0 < max(value for value in found["cloud"] if value is not None) < worst
 
 
-def test_controls_move_the_cloud_and_the_sentence_follows(page):
+def test_controls_choose_terms_and_format_and_the_sentence_follows(page):
     page.focus("#few-digits-terms")
     page.keyboard.press("End")
     after = state(page, VARIABLE)

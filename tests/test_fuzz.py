@@ -4,6 +4,7 @@ import json
 import re
 from datetime import date
 
+import numpy as np
 import pytest
 
 from lab.parameters import ROOT
@@ -50,8 +51,6 @@ def test_the_stored_run_found_nothing(folder):
 
 def test_damage_is_damage():
     """Nearly always another file, and the same for the same seed."""
-    import numpy as np
-
     good = b"a: [1, 2]\nb: text\n" * 5
     made = [damaged(np.random.default_rng(seed), good) for seed in range(300)]
     assert sum(one != good for one in made) > 280

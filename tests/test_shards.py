@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bea import Dense, Network, attack
+from bea import Activation, Dense, Flatten, Network, attack
 from tiny import ROOT, run
 from workflow import shards
 
@@ -15,8 +15,6 @@ ON = {"on": "weights", "method": "first-order", "margin": 1e-3}
 def files(tmp_path):
     """A network of two layers and 40 images of bytes."""
     rng = np.random.default_rng(0)
-    from bea.networks.layers import Activation, Flatten
-
     layers = (
         Flatten(),
         Dense(rng.normal(size=(5, 10)), bias=True),

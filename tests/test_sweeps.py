@@ -12,6 +12,7 @@ import pytest
 import slurm
 
 from tiny import ROOT, environment, run, tiny_tree
+from workflow.sweep import run_part
 from workflow.sweeps import load
 
 SWEEPS = """\
@@ -111,6 +112,14 @@ def test_any_shell_can_run_the_processes(tree, made):
     assert run(tree, "workflow.sweep", "sums", "--edition", "smoke", "--gather").returncode == 0
     table, whole = (pd.read_csv(tree / f"_build/sweeps/sums-{name}/table.csv") for name in ("smoke", "full"))
     pd.testing.assert_frame_equal(table, whole[whole.a.isin([1, 2])].reset_index(drop=True))
+
+
+@pytest.mark.parametrize("number", [-1, 3])
+def test_a_process_that_is_none_is_refused(tmp_path, number):
+    """Also one that a list of Python would count from its end."""
+    with pytest.raises(ValueError, match=f"part: expected 0 to 2, received {number}"):
+        run_part(load("table_1_norm"), number, tmp_path)
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_chapter_is_swept_like_a_study(tree):

@@ -25,7 +25,7 @@ from workflow.plan import PREFIX, resolve_data_folder
 from workflow.progress import Line, Progress
 
 INTERRUPTED = 130
-LOCK = Path("_build/make.lock")
+LOCK, BUSY = Path("_build/make.lock"), "another `make book` is running in this folder"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -152,9 +152,7 @@ def alone() -> Iterator[IO]:
     """Hold the folder: one build at a time, and none while one that was killed has left Snakemake running."""
     with ExitStack() as stack:
         try:
-            lock = stack.enter_context(
-                plan.alone(Path("_build/make.lock"), "another `make book` is running in this folder")
-            )
+            lock = stack.enter_context(plan.alone(LOCK, BUSY))
         except BlockingIOError as error:
             sys.exit(str(error))
         yield lock

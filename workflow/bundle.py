@@ -15,12 +15,15 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
+from bea.files import replacing
+from lab.parameters import EDITIONS
 from workflow import manifest
+from workflow.build import BUSY, LOCK
 from workflow.chapter_zip import MOMENT
 from workflow.editions import copy_tree, folder
 from workflow.plan import DONE, alone, resolve_data_folder
 
-# What a book is made of: pages, pictures, numbers, networks. No program, no pickle.
+# What a book is made of: pages with their scripts, notebooks, pictures, numbers, networks. No Python file, no pickle.
 KINDS = {
     *("", ".css", ".csv", ".gif", ".html", ".ico", ".inv", ".ipynb", ".js", ".json", ".keras", ".map", ".md", ".npz"),
     *(".mo", ".po", ".png", ".svg", ".ttf", ".txt", ".woff", ".woff2", ".xml", ".zip", ".rst", ".eot", ".bib", ".webp"),
@@ -40,11 +43,10 @@ def pack(to: Path, root: Path) -> Path:
         raise ValueError("\n".join([*found[:20], f"{len(found)} differences between {root} and its manifest"]))
     said = root / "_build" / manifest.NAME
     _, held = manifest.read(said.read_text(encoding="utf-8"))
-    unfinished = to.with_suffix(".unfinished")
-    with zipfile.ZipFile(unfinished, "w") as archive:
+    with replacing(to) as partial, zipfile.ZipFile(partial, "w") as archive:
         for name, path in {manifest.NAME: said, **{name: root / name for name in held}}.items():
             archive.writestr(zipfile.ZipInfo(name, MOMENT), path.read_bytes(), zipfile.ZIP_DEFLATED)
-    return unfinished.replace(to)
+    return to
 
 
 def unpack(file: Path, root: Path) -> tuple[str, list[str]]:
@@ -132,7 +134,7 @@ def _into_place(waiting: Path, root: Path) -> None:
 def main() -> None:
     """Pack the edition, or unpack a file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--edition", default="full")
+    parser.add_argument("--edition", default="full", choices=EDITIONS)
     parser.add_argument("--unpack", type=Path, metavar="FILE")
     arguments = parser.parse_args()
     resolve_data_folder()
@@ -144,7 +146,7 @@ def main() -> None:
             return
         if arguments.edition != "full":
             copy_tree(root)
-        with alone(root / "_build" / "make.lock", "another `make book` is running in this folder"):
+        with alone(root / LOCK, BUSY):
             edition, stale = unpack(arguments.unpack, root)
         if edition != arguments.edition:
             print(f"this is the edition {edition}, taken in as {arguments.edition}", file=sys.stderr)

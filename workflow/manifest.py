@@ -15,7 +15,7 @@ from pathlib import Path
 from bea.files import write_text
 from lab import datasets
 from lab.memory import PACKAGES
-from lab.parameters import values
+from lab.parameters import EDITIONS, values
 from workflow.dependencies import all_needs
 from workflow.editions import folder
 from workflow.plan import commit, resolve_data_folder
@@ -107,7 +107,8 @@ def read(text: str) -> tuple[dict, dict[str, dict]]:
         held = {entry["@id"]: entry for entry in files}
         sizes = all(type(e["contentSize"]) is int and e["contentSize"] >= 0 and len(e["sha256"]) == 64 for e in files)
         words = isinstance(root["edition"], str) and isinstance(root["madeOf"], dict)
-        if len(held) < len(files) or not (sizes and words and all(isinstance(name, str) for name in held)):
+        names = [*held, *_versions(entries), *_versions(entries).values()]
+        if len(held) < len(files) or not (sizes and words and all(isinstance(name, str) for name in names)):
             raise ValueError("an entry is not what it should be")
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(
@@ -116,20 +117,38 @@ def read(text: str) -> tuple[dict, dict[str, dict]]:
     return root, held
 
 
+def _versions(entries: list[dict]) -> dict[str, str]:
+    """Return package → version with which an edition was made."""
+    return {entry["name"]: entry["version"] for entry in entries if entry["@type"] == "SoftwareApplication"}
+
+
+def _installed(name: str) -> str:
+    """Return the version of a package that is here, or "none"."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "none"
+
+
 def problems(root: Path) -> list[str]:
-    """Return a line for everything in which an edition differs from its manifest."""
+    """Return a line for everything in which an edition differs from its manifest.
+
+    Raises
+    ------
+    ValueError
+        For a manifest that is none of ours.
+    """
     path = root / "_build" / NAME
     if not path.is_file():
         return [f"{path}: expected the manifest that a build writes, found none"]
-    said, held = read(path.read_text(encoding="utf-8"))
+    text = path.read_text(encoding="utf-8")
+    said, held = read(text)
     there = {path.as_posix() for path in files_of(root)}
     found = [f"{name}: missing" for name in sorted(held.keys() - there)]
     found += [f"{name}: not in the manifest" for name in sorted(there - held.keys())]
     found += [f"{name}: changed" for name in sorted(there & held.keys()) if sha256(root / name) != held[name]["sha256"]]
-    entries = json.loads(path.read_text(encoding="utf-8"))["@graph"]
-    versions = {entry["name"]: entry["version"] for entry in entries if entry["@type"] == "SoftwareApplication"}
-    for name, version in versions.items():
-        if (now := importlib.metadata.version(name)) != version:
+    for name, version in _versions(json.loads(text)["@graph"]).items():
+        if (now := _installed(name)) != version:
             found.append(f"{name}: made with {version}, here is {now}")
     now = made_of(said["edition"], root)
     stale = sorted(name for name in now.keys() | said["madeOf"].keys() if now.get(name) != said["madeOf"].get(name))
@@ -139,7 +158,7 @@ def problems(root: Path) -> list[str]:
 def main() -> None:
     """Check an edition, and say what is not as it was."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--edition", default="full")
+    parser.add_argument("--edition", default="full", choices=EDITIONS)
     root = folder(parser.parse_args().edition)
     resolve_data_folder()
     try:

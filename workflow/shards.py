@@ -26,7 +26,13 @@ COLUMNS = {"label": np.int64, "target": np.int64, "success": bool, "norm": np.fl
 
 
 def mapped(path: Path) -> np.ndarray:
-    """Return an array that stays on the disk; ValueError for a file that is none."""
+    """Return an array that stays on the disk.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        Naming the file, where there is none, or one that is no array of numbers.
+    """
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (EOFError, ValueError) as error:
@@ -37,7 +43,10 @@ def mapped(path: Path) -> np.ndarray:
 
 
 def attack_block(net: Network, images: np.ndarray, target, number: int, size: int, divide: float, **options) -> dict:
-    """Attack one block of images; return a column each of ``COLUMNS``, (block,), the norm being ‖Δ‖ by eq. (5)."""
+    """Attack one block of images; return a column each of ``COLUMNS``, (block,), the norm being ‖Δ‖ by eq. (5).
+
+    ``target`` is one class for all images of the file, or one an image; ``options`` are those of ``attack``.
+    """
     block = slice(number * size, (number + 1) * size)
     x = np.asarray(images[block], dtype=float).reshape(-1, *net.input_shape) / divide
     aim = np.full(len(x), target) if np.ndim(target) == 0 else np.asarray(target[block])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 
+from bea.files import replacing
 from workflow.editions import folder
 from workflow.render import problems_of, render
 
@@ -19,12 +20,11 @@ def packed(site: Path, to: Path, name: str = NAME) -> Path:
 
     The zip appears only when it is whole.
     """
-    unfinished = to.with_suffix(".unfinished")
-    with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED) as archive:
+    with replacing(to) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(site.rglob("*")):
             if path.is_file():
                 archive.write(path, f"{name}/{path.relative_to(site).as_posix()}")
-    return unfinished.replace(to)
+    return to
 
 
 def without_solutions(book: Path) -> Path:

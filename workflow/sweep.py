@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 
 from bea.files import write_text
 from lab import datasets
-from lab.parameters import EDITIONS, ROOT
+from lab.parameters import EDITIONS, ROOT, place
 from workflow.plan import alone, commit, fail, keep_compiled, resolve_data_folder
 from workflow.sweeps import Sweep, load
 
@@ -37,9 +37,18 @@ def folder(sweep: Sweep) -> Path:
 
 
 def run_part(sweep: Sweep, number: int, to: Path) -> None:
-    """Make the calls of one process that have not been made before."""
+    """Make the calls of one process that have not been made before.
+
+    Raises
+    ------
+    ValueError
+        For a number that no process has, and for a table without the columns that ``together`` names.
+    """
+    parts = sweep.parts()
+    if not 0 <= number < len(parts):
+        raise ValueError(f"part: expected 0 to {len(parts) - 1}, received {number}")
     made_of, data, keys = sweep.made_of(), None, []
-    for call in sweep.parts()[number]:
+    for call in parts[number]:
         keys.append(sweep.key(call, made_of))
         path = to / "points" / f"{keys[-1]}.json"
         if path.is_file():  # it was moved into place whole
@@ -71,7 +80,7 @@ def _chapter(sweep: Sweep, call: dict, to: Path) -> list[dict]:
 
     chosen = chosen_values(sweep.chapter, sweep.edition, [(name, json.dumps(value)) for name, value in call.items()])
     data = chosen.get("dataset")
-    check_inputs(sweep.chapter, Path("results"), data)
+    check_inputs(sweep.chapter, place("inputs", chosen.get("inputs"), Path("notebooks")), data)
     execute(sweep.chapter, chosen, {"edition": sweep.edition, "dataset": data}, to)
     cells = json.loads((to / f"{sweep.chapter}.json").read_text(encoding="utf-8"))["cells"]
     row = {}
@@ -138,13 +147,13 @@ def run(sweep: Sweep, cores: int, profile: str) -> int:
     command += ["--directory", str(to), "--profile", str(ROOT / "profiles" / profile), "--nolock", "--quiet", "host"]
     command += ["--cores", str(cores)] if profile == "local" else []
     command += ["--config", f"sweep={sweep.name}", f"edition={sweep.edition}", f"python={sys.executable}"]
-    for name in MADE:
-        (to / name).unlink(missing_ok=True)  # gathering takes no time, and may have been changed
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))  # of jobs, wherever they run
     with (
         alone(to / "lock", f"another sweep {sweep.name} is running in this folder"),
         open(to / "log", "w", encoding="utf-8") as log,
     ):
+        for name in MADE:
+            (to / name).unlink(missing_ok=True)  # gathering takes no time, and may have been changed
         environment = os.environ | {"PYTHONPATH": path}
         return subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, env=environment, check=False).returncode
 

@@ -2,9 +2,9 @@
 
 import pandas as pd
 import pytest
+from judged import judge
 
 from lab.claims import CONTRADICTED, CORRECTED, REPRODUCED, UNDECIDED
-from tests.judged import judge
 
 WON, LOST, EVEN = (90, 5, 0.001), (5, 90, 0.001), (50, 45, 0.9)
 
