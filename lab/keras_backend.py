@@ -8,9 +8,10 @@ from contextlib import contextmanager
 os.environ.setdefault("KERAS_BACKEND", "jax")  # must be set before Keras is imported
 if "sklearn" not in sys.modules:  # which takes a third of the time, for wrappers that nobody here uses
     sys.modules["sklearn"] = None
-    import keras
-
-    del sys.modules["sklearn"]
+    try:
+        import keras
+    finally:
+        del sys.modules["sklearn"]
 import keras
 
 __all__ = ["double_precision", "keras"]

@@ -46,6 +46,13 @@ def test_a_chapter_waits_for_those_that_train_its_networks(tree):
     assert needs["trains"].claims == ""
 
 
+def test_numbers_that_are_stored_in_a_package_count(tree):
+    """Tables, and what is said about them."""
+    needs = edited(tree, load="from lab import peers")
+    assert {"lab/peers/about.json", "lab/peers/range.csv"} <= set(needs.files)
+    assert not [file for file in all_needs(tree)["trains"].files if "peers" in file]
+
+
 def test_one_that_loads_nothing_waits_for_nothing(tree):
     """Whatever its text says."""
     assert edited(tree, load="'chapter.networks(tanh)'").chapters == ()

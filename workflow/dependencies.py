@@ -7,7 +7,7 @@ A chapter opens with ``chapter = Chapter(...)``. What it says to that name, as l
 - a parameter ``dataset`` waits for the decision on the dataset;
 - ``chapter.judge(cell, "B13", ...)``, ``chapter.published("B13")`` and ``chapter.threshold("B13", ...)`` depend on
   that claim: its rule with all thresholds, its data and what is printed of it, but not on how its statement is worded;
-- an ``import`` depends on the module, on all modules of ours behind it, and on stored tables (.csv) in a package.
+- an ``import`` depends on the module, all modules of ours behind it, and numbers stored in a package (.csv, .json).
 
 A chapter that hides any of this, behind a variable or by handing ``chapter`` on, is refused with the cell's name.
 """
@@ -114,8 +114,9 @@ def _needs(name: str, chapter: Said, homes: dict, claims: dict, root: Path) -> N
         before[homes[family]] = None
     before |= {other: None for other, _ in chapter.reads}
     reached = files_reached(chapter.code, root)
-    tables = [table for path in reached if path.name == "__init__.py" for table in path.parent.glob("*.csv")]
-    files = {path.relative_to(root).as_posix() for path in (*reached, *tables)}
+    packages = [path.parent for path in reached if path.name == "__init__.py"]
+    stored = [file for package in packages for kind in ("*.csv", "*.json") for file in package.glob(kind)]
+    files = {path.relative_to(root).as_posix() for path in (*reached, *stored)}
     for claim in chapter.claims:
         if claim not in claims:
             raise ValueError(f"{name}: expected a claim of book/claims.yml, received {claim!r}")

@@ -11,8 +11,8 @@ def worst_case(table: pd.DataFrame) -> Outcome:
     r"""Compare the backward error of computed logits, to first order, with its bound for the worst case.
 
     The bound is $n u$ with the inner dimension $n$, layer by layer, and what rounding of weights and images adds.
-    Reproduced when no image in no network and format is beyond it, contradicted otherwise. By how much the bound
-    overestimates is reported.
+    Reproduced when no image is beyond it, in any network and floating-point format; contradicted otherwise. By how much
+    the bound overestimates is reported.
     """
     beyond, over = table.beyond.max(), table.worst / table.largest
     return Outcome(
@@ -27,9 +27,10 @@ def worst_case(table: pd.DataFrame) -> Outcome:
 def sharper(table: pd.DataFrame, random: pd.DataFrame, *, share, times) -> Outcome:
     r"""Ask whether the probabilistic bound holds as often as it says, and is the smaller one.
 
-    Reproduced when at least {share:.0%} of the images in every network and format, and of the random layers, are below
-    it, and on the layers of the largest inner dimension it is smaller than the bound for the worst case by a factor of
-    at least {times:g}; with a correction when it holds but is not that much smaller; contradicted otherwise.
+    Reproduced when at least {share:.0%} of the images in every network and floating-point format, and of the random
+    layers, are below it, and on the layers of the largest inner dimension it is smaller than the bound for the worst
+    case by a factor of at least {times:g}; with a correction when it holds but is not that much smaller; contradicted
+    otherwise.
     """
     held = min(1 - table.above.max(), (random.backward <= random.likely).mean())
     widest = random[random.dimension == random.dimension.max()]
@@ -52,9 +53,11 @@ def not_computable(table: pd.DataFrame, *, share, gap, close, formats) -> Outcom
     that gives them was found, and 95% of these are within {gap:.0%} of what is proved to be needed. The linearised
     error is good enough where 95% are within {close:.0%} of the found ones. Reproduced when it is good enough and the
     exact one was not computed; with a correction when it is good enough, and the exact one is known too; contradicted
-    when the exact one is known and the linearised one is not good enough; undecided otherwise.
+    when the exact one is known and the linearised one is not good enough; undecided otherwise, and without any logits.
     """
     table = table[table.format.isin(formats)]
+    if table.empty:
+        return Outcome(UNDECIDED, "no logits", "locally optimal", "None of the formats was tried.")
     known = bool((table.found >= share).all() and (table.gap <= gap).all())
     good = bool((table.off <= close).all())
     verdict = (CORRECTED if known else REPRODUCED) if good else CONTRADICTED if known else UNDECIDED
@@ -92,9 +95,12 @@ def forward_by_backward(table: pd.DataFrame, *, rounding, second_order) -> Outco
 
     The backward error is the converged one, so the inequality is one to first order. Reproduced when it is never
     exceeded by more than rounding ({rounding:.0e}, relative); with a correction when it is by at most {second_order:g}
-    times the backward error (relative to the right side), contradicted otherwise.
+    times the backward error (relative to the right side), contradicted otherwise. Undecided when no backward error was
+    found.
     """
     known = table.dropna(subset="converged")
+    if known.empty:
+        return Outcome(UNDECIDED, "no backward errors", "locally optimal", "None was found.")
     excess = known.forward / (known.condition * known.converged) - 1
     broken = excess > rounding
     second = bool((excess[broken] <= second_order * known.converged[broken]).all())

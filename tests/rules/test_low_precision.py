@@ -65,6 +65,14 @@ def test_forward_by_backward(forward, verdict):
     assert judge("N5", pd.DataFrame(columns)).verdict == verdict
 
 
+def test_nothing_is_judged_by_nothing():
+    """No format that the claim names, and no backward error that was found."""
+    columns = {"format": ["int8"], "found": 1.0, "gap": 0.0, "off": 0.0, "broken": 0}
+    assert judge("N3", pd.DataFrame(columns)).verdict == UNDECIDED
+    columns = {"forward": [1.0], "condition": 1.0, "converged": float("nan")}
+    assert judge("N5", pd.DataFrame(columns)).verdict == UNDECIDED
+
+
 @pytest.mark.parametrize(
     ("claim", "words"), [("N2", "at least 95%"), ("N3", "bfloat16"), ("N4", "90%"), ("N5", "1e-09")]
 )
