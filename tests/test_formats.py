@@ -1,5 +1,7 @@
 """`bea.precision.formats`: NumPy's and ml_dtypes' own rounding, bit for bit; and rounding at random."""
 
+import math
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -59,6 +61,16 @@ def test_float64_is_rounded_once(name, x):
     """Not to float32 on the way to float16."""
     with np.errstate(all="ignore"):
         assert same(round_to(x, name), x.astype(TYPES[name]).astype(float))
+
+
+@pytest.mark.parametrize("rounding", ["nearest", "stochastic"])
+@pytest.mark.parametrize("name", TYPES)
+def test_a_single_number_is_rounded_as_in_an_array(name, rounding):
+    for number in (0.3, -0.0, 1e30, math.nan):
+        for x in (number, np.float32(number), np.array(number)):
+            found = round_to(x, name, rounding, 1)
+            assert np.ndim(found) == 0
+            assert same(found, round_to([x], name, rounding, 1)[0])
 
 
 @pytest.mark.parametrize("name", TYPES)

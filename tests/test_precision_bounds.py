@@ -177,6 +177,22 @@ def test_layers_whose_roundings_are_no_change_of_weights_are_refused():
         probabilistic_bound(residual, "float16")
 
 
+def test_activations_that_round_without_weights_between_them_are_refused():
+    """What is rounded before the second one is a change inside it, which it may magnify."""
+    layer = Dense(RNG(11).random((2, 3)))
+    first = Network((Activation("sigmoid"), layer), (2,))
+    for bound in (deterministic_bound, probabilistic_bound):
+        with pytest.raises(ValueError, match="next one that does, received sigmoid"):
+            bound(first, "float16")
+    between = (layer, Activation("tanh"), Activation("relu"), Activation("sigmoid"), layer)
+    with pytest.raises(ValueError, match="next one that does, received sigmoid"):
+        deterministic_bound(Network(between, (2,)), "float16")
+    # One that rounds nothing hands on what is rounded, no matter where.
+    plain, bent = (layer, Activation("tanh"), layer), (Activation("relu"), *between[:3], layer)
+    found = [deterministic_bound(Network(layers, (2,)), "float16").total for layers in (plain, bent)]
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -93,6 +93,16 @@ def test_what_is_not_finite_is_computed_again():
     np.testing.assert_array_equal(found.result.overflowed, [True, False])
 
 
+def test_an_infinite_logit_is_computed_again():
+    """Beside an infinite sum its terms are nothing, so that κ alone would not tell."""
+    net = Network((Dense([[300.0, 1.0], [1.0, 0.0]], False),), (2,))
+    x = np.array([[300.0, -60000.0]])
+    assert np.isposinf(low_precision(net, x, "float16").logits[0, 0])
+    found = recompute(net, x, "float16", np.inf)
+    np.testing.assert_array_equal(found.result.logits, [[30000.0, 300.0]])
+    np.testing.assert_array_equal(found.share, [[0.5]])
+
+
 def test_what_is_wrong_is_said():
     net = random_network(RNG(6))
     x = random_images(RNG(7), net, 2)

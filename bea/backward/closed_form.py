@@ -172,8 +172,6 @@ def backward_error(
         raise ValueError(f"method: expected one of {METHODS}, received {method!r}")
     if method == "converged" and activated and net.output_activation == "softmax":
         raise ValueError("activated: expected an output activation that acts elementwise, received 'softmax'")
-    if method not in METHODS:
-        raise ValueError(f"method: expected one of {METHODS}, received {method!r}")
     x = net.check_images(x)
     if np.iscomplexobj(y_hat):
         raise ValueError("y_hat: expected real outputs, received complex ones")
@@ -184,8 +182,6 @@ def backward_error(
         raise ValueError("y_hat: expected finite outputs, received NaN or Inf")
     if activated:
         _check_range(y_hat, net.output_activation)
-        if method == "converged" and net.output_activation == "softmax":
-            raise ValueError("activated: expected an output activation that acts elementwise, received 'softmax'")
     solve = explained if method == "converged" else _closed_form
     return solve(net, x, y_hat, changing(net, on), relative, activated)
 

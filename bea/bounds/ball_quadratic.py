@@ -133,12 +133,14 @@ def large_ball_minimum(k, lin, H, r, largest):
     """Return the same, in a third of the time, for matrices (n, m, m) of some hundred rows.
 
     ``largest`` (n,) are about their largest eigenvalues, not above. Every step of Newton's method factorises ``μ - H``,
-    which proves that it is positive definite; where it is not, the next μ is further off.
+    which proves that it is positive definite; where it is not, the next μ is further off. Up to rounding: the factors
+    are those of a matrix that is no more than ``SOLVED μ`` off, and so prove the bound with a μ larger by that.
     """
     found, length = np.full(len(k), -np.inf), np.linalg.norm(lin, axis=1)
     least = np.maximum(largest * (1.0 + GAP), largest + GAP * length / (2.0 * r)) + 1e-300
     start = largest + length / (2.0 * r) + least * GAP
-    for i, (matrix, factor) in enumerate(zip(H, np.empty_like(H), strict=True)):
+    factor = np.empty(H.shape[1:])
+    for i, matrix in enumerate(H):
         mu = start[i]
         for _ in range(STEPS):
             np.negative(matrix, out=factor)

@@ -59,7 +59,7 @@ class ProvedDistance(Report):
     lower : array (n,)
         Proved: no change that is shorter changes the class. Zero for a misclassified image where labels were given.
     upper : array (n,)
-        Length of ``dx``; infinite where no change of class is known.
+        Length of this change; infinite where no change of class is known.
     dx : array (n, *input_shape)
         After this change another class leads, as the network computes it; NaN where none is known. Of the weights it is
         (n, outputs of the first layer), the change ΔA_1 x̃ of these, and ``ΔA_1 = dx x̃ᵀ/‖x̃‖²``.
@@ -123,8 +123,8 @@ def prove(net: Network, x, label=None, *, on="input", dx=None, gap=1e-3, nodes=1
     on : {"input", (1,)}
         What changes: the input, or the weights of the first layer alone, whose outputs are then the input of the rest.
     dx : array (n, *input_shape), optional
-        Changes of x that an attack has found; NaN where there is none. Those that change the class count. Unless given,
-        ``bea.attack(…, "input", method="converged")`` looks for the shortest over all classes.
+        Changes of x that an attack has found, with ``(1,)`` of the first layer's outputs; NaN where there is none.
+        Those that change the class count. Unless given, ``bea.attack(…, "input", method="converged")`` looks for them.
     gap : float
         Relative, between the ends: at which the search ends. At least 1e-6.
     nodes : int
@@ -228,21 +228,9 @@ def _roots(pairs, image, rival, goal):
     low, high = ranges_in_ball(pairs.ball, pairs.v[images], goal[images])
     n, start = len(image), -pairs.gradients()[image, rival]
     point = descend(pairs.ball, pairs.v[image], pairs.d[image, rival], goal[image], start)
-    none, units = np.zeros(n, dtype=int), low.shape[1]
-    split = np.zeros((n, 2, units), dtype=bool)
-    return Nodes(
-        np.arange(n),
-        low[which],
-        high[which],
-        split,
-        np.zeros(n),
-        point,
-        point,
-        point,
-        np.zeros((n, units)),
-        none,
-        np.zeros(n),
-    )
+    none, zero, units = np.zeros(n, dtype=int), np.zeros(n), low.shape[1]
+    split, level = np.zeros((n, 2, units), dtype=bool), np.zeros((n, units))
+    return Nodes(np.arange(n), low[which], high[which], split, zero, point, point, point, level, none, zero)
 
 
 def _bounded(pairs, image, rival, nodes, goal):
@@ -267,6 +255,7 @@ def _downhill(net, pairs, basis, x, goal, lower, i, j, nodes):
     for step in range(STEPS):
         found = descend(pairs.ball, pairs.v[i], pairs.d[i, j], r, point)
         other = net.classify(x[i] + (found @ basis.T).reshape(-1, *x.shape[1:])) != pairs.own[i]
+        other &= np.isfinite(found).all(axis=1)  # else there is no class
         if step == 0:
             i, j, point, inner, outer = (array[other] for array in (i, j, found, inner, outer))
         else:

@@ -177,7 +177,7 @@ def room_above(patches: Patches, images: Images, who, parts: Parts, *, proven: b
 
 def _proved(matrices, largest, trace):
     """Return an upper bound (n,) of the largest eigenvalues of matrices (n, m, m), which are lost."""
-    bound, factor = trace * (1.0 + PROVEN), np.empty_like(matrices[0])  # no eigenvalue is above the trace
+    bound, factor = trace * (1.0 + PROVEN), np.empty(matrices.shape[1:])  # no eigenvalue is above the trace
     # One by one, as a batch that fails does not tell which matrix it was.
     for number, matrix in enumerate(matrices):
         np.negative(matrix, out=matrix)

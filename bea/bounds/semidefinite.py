@@ -25,14 +25,14 @@ from bea.bounds.ball_ranges import Ball
 from bea.bounds.minorants import ROUNDING
 
 ITERATIONS = 40
-START = (0.2, 0.1, 1.0)  # the multipliers of equalities, of inequalities, and of the ball
+START = (0.2, 0.1, 1.0)  # the multipliers of equalities, of inequalities (half of that: squares), and of the ball
 ENOUGH = 1e-6  # by which the search shall exceed what is asked for, relative
 ACCURACY = 1e-8  # of the gap between the two programmes: then the search ends
 HOPELESS = 0.2  # of what is missing: where the gap is less, the search ends, too
 SHORT = 0.97  # of the way to the boundary
 BACK = 0.85  # what a step that leaves the cone is multiplied by
 FARTHER = (1.0, 1.5, 2.5, 5.0, 10.0)  # times μ is tried, too: where r is far too large, that says more
-DEFINITE = 1e-10  # what the Cholesky factorisation leaves out of the diagonal, relative
+DEFINITE = 1e-10  # left out of the diagonal, relative: more than n² ε, the rounding of the factorisation, for n < 900
 NARROW = 1e-3  # a range is taken to be no narrower, relative to the numbers that its unit adds up
 
 
@@ -51,7 +51,7 @@ class Programme:
     ball : array (n,)
         Diagonal of the constraint ‖δ‖² ≤ r².
     lead : array (n,)
-        The lead, which is affine, in units of itself at the image.
+        The lead, which is affine, in units of the sum of its coefficients.
     size : float, array (c,)
         Of the numbers that are added up in the lead, and in each constraint.
     units : array of int
@@ -159,10 +159,10 @@ def nearest(problem: Programme, enough=1.0):
 
 
 def proved(problem: Programme, y) -> float:
-    """Return the reach that the multipliers y (c + 1,) prove, or zero: y is positive but for the equalities.
+    """Return the reach that the multipliers y (c + 1,) prove: zero unless they are positive but for the equalities.
 
     For every w the quadratic function is at least its value there less ``¼ gᵀP⁻¹g``, with the gradient g and the
-    matrix P of its second-order part. P exceeds ``DEFINITE`` times its diagonal if that much can be taken away.
+    matrix P of its second-order part. P exceeds ``DEFINITE`` times its diagonal if twice that can be taken away.
     """
     c = len(problem.first)
     μ, inequalities = y[c], problem.less > 0.0
@@ -177,12 +177,12 @@ def proved(problem: Programme, y) -> float:
     if failed:
         return 0.0
     w = np.append(1.0, lapack.dpotrs(factor, -half, lower=1)[0])
-    gradient, sizes = S @ w, np.abs(S) @ np.abs(w)
+    gradient, sizes = S @ w, np.abs(S) @ np.abs(w)  # half the gradient, up to 1e-13 of the sizes
     rest = np.sum((np.abs(gradient[1:]) + 1e-13 * sizes[1:]) ** 2 / diagonal) / DEFINITE
     total, each = problem.size
     lost = rest + ROUNDING * (np.abs(w) @ sizes + total + np.abs(y[:c]) @ each + 2.0 * μ)
     square = 1.0 + (w @ gradient - lost) / μ
-    return 1.0 if square >= 1.0 else float(np.sqrt(max(square, 0.0))) * (1.0 - 1e-12)
+    return 1.0 if square >= 1.0 else float(np.sqrt(max(0.0, square))) * (1.0 - 1e-12)
 
 
 def _multipliers(problem, enough):

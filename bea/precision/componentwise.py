@@ -11,7 +11,7 @@ from bea.networks.layers import Weighted
 from bea.networks.network import Network
 from bea.numerics.arrays import flat
 from bea.numerics.blocks import block_size, in_blocks
-from bea.precision.forward import Pass, rounded_weights
+from bea.precision.forward import Pass, check_sequence, rounded_weights
 from bea.precision.quantisation import machine_for
 
 
@@ -42,8 +42,7 @@ def layer_errors(
     ValueError
         For what ``low_precision`` refuses, and residual sums.
     """
-    if any(layer.paths for layer in net.layers):
-        raise ValueError("net: expected layers one after the other, received a residual sum")
+    check_sequence(net)
     x = net.check_images(x)
     lowered, machine = machine_for(net, format, accumulator, "nearest", order, int8, activations)
     weights = rounded_weights(lowered, machine)

@@ -19,7 +19,8 @@ from bea.networks.network import Network
 from bea.numerics.arrays import flat
 from bea.numerics.blocks import block_size, in_blocks
 from bea.precision.formats import find_format
-from bea.precision.forward import LowPrecision, Pass, result_of, rounded_weights
+from bea.precision.forward import LowPrecision, Pass, check_sequence, result_of, rounded_weights
+from bea.precision.growth import terms_of
 from bea.precision.products import arithmetic
 
 
@@ -58,7 +59,7 @@ def component_conditions(net: Network, x) -> list[np.ndarray]:
     ValueError
         For images of wrong shape or range, and residual sums.
     """
-    _check(net)
+    check_sequence(net)
     values = net.trace(net.check_images(x))
     return [
         _conditions(layer, layer.matrix, y, output, following)
@@ -99,14 +100,14 @@ def recompute(
     ValueError
         For what ``low_precision`` refuses, residual sums, and a threshold that is negative or NaN.
     """
-    _check(net)
+    check_sequence(net)
     if not threshold >= 0.0:
         raise ValueError(f"threshold: expected a number from 0 on, received {threshold!r}")
     x = net.check_images(x)
     low = arithmetic(format, accumulator, "nearest", order)
     better = arithmetic(format, find_format(high, "high"), "nearest", order)
     weights = rounded_weights(net, low)
-    products = [np.prod(shape[:-1]) * layer.matrix.size for layer, shape in _outputs(net)]
+    products = terms_of(net)
 
     def each(x):
         run, again, shares = Pass.of(x, low, weights), Pass.of(x, better, weights), []
@@ -114,7 +115,9 @@ def recompute(
         for layer, following in zip(net.layers, (*net.layers[1:], None), strict=True):
             output = run.through([layer], y)
             if isinstance(layer, Weighted):
-                bad = ~(_conditions(layer, weights[layer], y, output, following) <= threshold)
+                # Beside an infinite sum κ would be zero.
+                fine = np.isfinite(output) & (_conditions(layer, weights[layer], y, output, following) <= threshold)
+                bad = ~fine
                 output = np.where(bad, again.through([layer], y), output)
                 shares.append(flat(bad).mean(axis=1))
             y = output
@@ -122,20 +125,6 @@ def recompute(
 
     *found, share = in_blocks(each, block_size(net.layers, net.input_shape), x)
     return Recomputed(result_of(*found, low, weights), share, share @ products / np.sum(products))
-
-
-def _check(net):
-    if any(layer.paths for layer in net.layers):
-        raise ValueError("net: expected layers one after the other, received a residual sum")
-
-
-def _outputs(net):
-    """Yield the layers with weights and the shapes of their outputs."""
-    shape = net.input_shape
-    for layer in net.layers:
-        shape = layer.output_shape(shape)
-        if isinstance(layer, Weighted):
-            yield layer, shape
 
 
 def _conditions(layer, matrix, y, sums, following):

@@ -108,7 +108,8 @@ def round_to(x, format, rounding="nearest", seed=None) -> np.ndarray:
 
     Parameters
     ----------
-    x : array
+    x : array or number
+        A single number gives a single one.
     format : str or Format
     rounding : {"nearest", "stochastic"}
     seed : int or numpy.random.Generator, optional
@@ -124,8 +125,10 @@ def round_to(x, format, rounding="nearest", seed=None) -> np.ndarray:
     if np.iscomplexobj(x):
         raise ValueError("x: expected real numbers, received complex ones")
     given = np.asarray(x, dtype=float)
-    # Nothing beyond is needed to know that it is too large, and all steps stay within float64.
-    rounded = np.clip(given, -4.0 * 2.0**format.emax, 4.0 * 2.0**format.emax)
+    # Nothing beyond is needed to know that it is too large, and all steps stay within float64. All are in place, and
+    # need an array even for a single number.
+    rounded, most = np.empty_like(given), 4.0 * 2.0**format.emax
+    np.clip(given, -most, most, out=rounded)
     if rounding == "nearest":
         round_nearest(rounded, format)
     else:

@@ -123,6 +123,12 @@ def result_of(logits, overflowed, subnormal, machine: Arithmetic, weights: dict,
     return LowPrecision(logits, classes, finite, overflowed, subnormal, beyond, small, zeros)
 
 
+def check_sequence(net: Network) -> None:
+    """Raise ``ValueError`` for a network with residual sums."""
+    if any(layer.paths for layer in net.layers):
+        raise ValueError("net: expected layers one after the other, received a residual sum")
+
+
 def rounded_weights(net: Network, machine: Arithmetic) -> dict:
     """Return layer → its matrix as the machine stores it, for all layers with weights and a ``Readout``."""
     layers = (layer for layer in leaves(net.layers) if isinstance(layer, Weighted | Readout))

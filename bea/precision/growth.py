@@ -16,7 +16,8 @@ computed logits are exactly those of the same network for the same image in real
 computed from what the layer before has stored, ``ŷ``. Each entry is ``Σ_k a_jk ŷ_k (1 + θ_jk)``, θ from the rounding of
 the weight, of the products and sums, and of the result that is stored. An activation gives ``f(v̂_j) (1 + δ_j)``, and
 ``1 + δ_j`` multiplies column j of the next matrix: it is counted there, as that of the image is in the first layer.
-Nothing is to be added where f is relu or another that rounds nothing. Assumed is that nothing overflows or is
+Nothing is to be added where f is relu or another that rounds nothing; one that rounds must not follow what was rounded,
+the image or another one, as that would be a change inside f. Assumed is that nothing overflows or is
 subnormal, and that activations are rounded from their exact values. The ΔA_i depend on the image.
 
 A convolution uses its weights once a position, and the roundings differ there: what changes by β_i is the matrix of the
@@ -32,6 +33,7 @@ from bea.networks.global_pooling import GlobalMaxPool
 from bea.networks.layers import Activation, Dense, Flatten, Weighted
 from bea.networks.network import Network
 from bea.networks.reshaping import Crop, Pad, Permute, Reshape
+from bea.networks.sequence import shapes_of
 from bea.networks.windows import MaxPool
 from bea.precision.products import Arithmetic
 from bea.precision.quantisation import machine_for
@@ -151,8 +153,8 @@ def deterministic_bound(
     Raises
     ------
     ValueError
-        For a layer whose roundings are no change of weights, "linear" with stochastic rounding, and what
-        ``low_precision`` refuses.
+        For a layer whose roundings are no change of weights, as those of a second activation without weights before it,
+        "linear" with stochastic rounding, and what ``low_precision`` refuses.
     """
     if form not in FORMS:
         raise ValueError(f"form: expected one of {FORMS}, received {form!r}")
@@ -196,7 +198,7 @@ def probabilistic_bound(
     lowered, machine = machine_for(net, format, accumulator, rounding, order, int8, activations)
     counts = _counts(lowered, machine)
     largest = max(machine.unit, machine.sum_unit)
-    events = sum(_inner_products(lowered))
+    events = sum(terms_of(lowered))
     multiplier = multiplier_of(confidence, events, largest)
     squares = [sums * machine.sum_unit**2 + stored * machine.unit**2 for sums, stored in counts]
     likely = [np.expm1((multiplier * math.sqrt(each) + each) / (1.0 - largest)) for each in squares]
@@ -255,13 +257,10 @@ def _largest_share(matrix, other):
     return np.divide(np.abs(other - matrix), np.abs(matrix), out=np.zeros(matrix.shape), where=matrix != 0.0).max()
 
 
-def _inner_products(net):
-    """Yield how many terms the inner products of each layer with weights have, for an image."""
-    shape = net.input_shape
-    for layer in net.layers:
-        shape = layer.output_shape(shape)
-        if isinstance(layer, Weighted):
-            yield math.prod(shape) * layer.matrix.shape[1]
+def terms_of(net: Network) -> list[int]:
+    """Return how many terms the inner products of each layer with weights have together, for an image."""
+    shapes = shapes_of(net.layers, net.input_shape)
+    return [math.prod(shape) * layer.matrix.shape[1] for layer, _, shape in shapes if isinstance(layer, Weighted)]
 
 
 def _counts(net, machine: Arithmetic) -> list[tuple[int, int]]:
@@ -274,8 +273,15 @@ def _counts(net, machine: Arithmetic) -> list[tuple[int, int]]:
                 # The weight, the input, and the result if it is not in its format already.
                 found.append((sums, 1 + carried + (machine.accumulator != machine.format)))
                 carried = 0
+            case Activation() if layer.name in ROUNDS_NOTHING:
+                pass
+            case Activation() if carried:
+                raise ValueError(
+                    "net: expected weights between the image or an activation that rounds and the next one that does, "
+                    f"received {layer.name} without"
+                )
             case Activation():
-                carried += layer.name not in ROUNDS_NOTHING
+                carried = 1
             case Flatten() | Reshape() | Permute() | Pad() | Crop() | MaxPool() | GlobalMaxPool():
                 pass
             case _:

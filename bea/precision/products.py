@@ -137,10 +137,12 @@ def inner_products(matrix, bias, h, machine: Arithmetic) -> np.ndarray:
 def _might_overflow(matrix, bias, h, machine):
     """Return whether a partial sum could be too large, whatever the roundings.
 
-    One of k terms differs by at most k ε Σ |w h| from the exact one, ε = 2u (Jeannerod and Rump 2013).
+    One of k terms differs by at most k ε Σ |w h| from the exact one, ε = 2u, if rounding is to nearest (Jeannerod and
+    Rump 2013). At random each rounding may enlarge it by 1 + ε.
     """
     total = np.abs(h) @ np.abs(matrix.T) + (0.0 if bias is None else np.abs(bias))
-    growth = 1.0 + (matrix.shape[1] + 3) * 2.0 ** (1 - machine.accumulator.precision)
+    share = (matrix.shape[1] + 3) * 2.0 ** (1 - machine.accumulator.precision)
+    growth = 1.0 + share if machine.rounding == "nearest" else np.exp(share)
     return not growth * total.max(initial=0.0) < machine.accumulator.largest
 
 

@@ -40,7 +40,7 @@ class FormatReport:
         Unit roundoff of the format.
     backward_error, largest_error : float
         Median and largest backward error of the logits on the weights: relative, to first order, over the images with
-        finite logits; NaN if there are none.
+        finite logits; NaN if there are none, or if no change of the weights explains one of them to first order.
     deterministic, probable : float
         Bounds of it, the latter with a probability of 95 % under its assumptions; NaN for networks without.
     stable : bool
