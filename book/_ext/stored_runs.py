@@ -67,9 +67,9 @@ class Faults(FromMarkdown):
         found = kills["found"]
         lines = ["| killed | builds |", "|---|---|"]
         lines += [f"| the {whom} | {found.get(f'{whom}, killed', 0)} |" for whom in ("kernel", "workflow", "group")]
-        lines += [f"| nobody, as nobody of them ran | {found.get('nobody', 0)} |"]
+        lines += [f"| none, as the build was over | {found.get('nobody', 0)} |"]
         for word, said in {
-            "lost": "results lost or others",
+            "lost": "results lost or changed",
             "repeated": "studies computed again",
             "refused": "builds that did not finish",
         }.items():
