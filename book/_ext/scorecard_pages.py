@@ -19,7 +19,7 @@ from lab.sources import digest_of
 from lab.wording import SUPERSCRIPTS, tidied
 
 FILES = ("claims", "published", "register", "compared")  # of the folder book, without .yml
-KINDS = {"F": "finding", "N": "negative result"}  # by the letter of its id
+KINDS = {"F": "finding", "X": "negative result"}  # by the letter of its id
 PLAIN = {small: digit for digit, small in SUPERSCRIPTS.items()}  # exponents as they are read
 STYLE, SCRIPT = "scorecard.css", "scorecard.js"  # loaded where there is a row
 
@@ -147,7 +147,7 @@ class Scorecard(Rows):
 
 
 class Finding(Rows):
-    """``{finding} F1 Its title`` is a finding of this book, and ``N1 …`` a negative result; its content tells it.
+    """``{finding} F1 Its title`` is a finding of this book, and ``X1 …`` a negative result; its content tells it.
 
     The option ``cell`` names the cell with the evidence, ``notebook#cell``, and ``label`` how sure it is.
     """
