@@ -22,7 +22,7 @@ class Format:
     precision : int
         p, significant digits with the leading one, from 2 to 24.
     emin, emax : int
-        Exponents of the smallest normal and of the largest number, within those of float32, -126 and 127.
+        Exponents of the smallest normal and of the largest number, within those of float32, ``-126`` and 127.
     top : float, optional
         The largest number where it is not ``(2 - 2^(1-p)) 2^emax``.
     infinities : bool

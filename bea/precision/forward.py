@@ -29,7 +29,7 @@ class LowPrecision:
     logits : array (n, classes)
         In float64, numbers of the format; infinite or NaN where something was too large.
     classes : array (n,) of int
-        The largest logit; -1 where a logit is not finite, so that there is no class.
+        The largest logit; ``-1`` where a logit is not finite, so that there is no class.
     finite : bool array (n,)
         Whether all logits are.
     overflowed : bool array (n,)

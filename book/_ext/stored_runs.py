@@ -29,7 +29,7 @@ class Stored(FromMarkdown):
             self.env.note_dependency(str(path))
         summary = json.loads(paths["summary.json"].read_text(encoding="utf-8"))
         picture = paths["figure.svg"].read_text(encoding="utf-8")
-        box = nodes.container(classes=["bea-figure-box"])
+        box = nodes.container(classes=["bea-figure-box", "stored-run"])
         box += nodes.raw("", f'<figure class="bea-figure">{picture}</figure>', format="html")
         return [box, *self.parse(self.text(name, summary))]
 
