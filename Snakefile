@@ -42,7 +42,8 @@ rule book:
         expand("book/_ext/{file}", file=glob_wildcards("book/_ext/{file,[^/]+[.]py}").file),
         expand("book/_static/{file}", file=glob_wildcards("book/_static/{file,.+[.][a-z]+}").file),
     output: touch("_build/book.done")
-    shell: "{sys.executable:q} -m workflow.render"
+    threads: workflow.cores
+    shell: "{sys.executable:q} -m workflow.render --cores {threads}"
 
 
 for name, needs in NEEDS.items():

@@ -1,10 +1,13 @@
 """Render the book with Jupyter Book; a warning is an error."""
 
+import argparse
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+from workflow.build import whole_number
 from workflow.plan import fail
 
 JUPYTER_BOOK = [
@@ -64,6 +67,9 @@ def problems_of(log: Path) -> str:
 
 def main() -> None:
     """Render the book of the present folder, and exit with what Jupyter Book returns."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cores", type=whole_number, default=1, help="processes that write pages (default: 1)")
+    os.environ["BEA_CORES"] = str(parser.parse_args().cores)
     code, log = render(Path(), "-W", "-n", "--keep-going")
     if code:
         fail(problems_of(log))

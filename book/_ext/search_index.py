@@ -6,6 +6,7 @@ when a page is read, and the index is written again from these counts. ``ranking
 
 import re
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 from docutils import nodes
@@ -16,7 +17,14 @@ from sphinx.search.en import SearchEnglish
 
 from lab.sources import digest_of
 
-LANGUAGE = SearchEnglish({})
+
+class English(SearchEnglish):
+    """Remembers the stems of words, of which a book has few."""
+
+    stem = cache(SearchEnglish.stem)
+
+
+LANGUAGE = English({})
 LEAD = 5  # times that a word counts which stands in the question of a chapter, or beside it
 
 
@@ -107,5 +115,6 @@ def setup(app) -> dict:
     """Register everything."""
     app.add_config_value("search_sources", digest_of(setup), "env")
     app.add_env_collector(Prose)
+    app.add_search_language(English)
     app.connect("build-finished", write_index)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
