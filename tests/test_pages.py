@@ -239,26 +239,34 @@ def faint_text(page, scheme):
     return page.evaluate(COLOURS)
 
 
-@pytest.fixture(
-    scope="module", params=[(page, width) for page in PAGES for width in (1280, 390)], ids="{0[0]}-{0[1]}".format
-)
+WIDTHS = (1280, 390)
+
+
+@pytest.fixture(scope="module", params=PAGES)
 def visit(request, site, browser, watch):
-    """Load a page once in a window of some width, unfold everything, and write down what is wrong.
+    """Load a page once, unfold everything, in a wide and a narrow window, and write down what is wrong.
 
     What axe finds takes longest, so that it is asked for last, and in the wide window only, which shows all parts of
     the frame.
     """
-    name, width = request.param
-    context = browser.new_context(
-        viewport={"width": width, "height": 900}, color_scheme="light", reduced_motion="reduce"
-    )
+    wide = {"width": 1280, "height": 900}
+    context = browser.new_context(viewport=wide, color_scheme="light", reduced_motion="reduce")
     traffic = watch(context, site)
     page = context.new_page()
-    page.goto(site + name)
+    page.goto(site + request.param)
     page.evaluate(SETTLE)
-    overflow = page.evaluate(OVERFLOW)
     length = page.evaluate(LENGTH)
 
+    page.add_style_tag(content="* { transition: none !important }")  # sidebars glide where a window gets narrower
+
+    def in_both(look, state):
+        found = []
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 900})
+            found += [f"{width} px, {state}: {problem}" for problem in page.evaluate(look)]
+        return found
+
+    overflow = in_both(OVERFLOW, "as it comes")
     solutions = []
     for index, solution in enumerate(page.evaluate_handle(SOLUTIONS).get_properties().values(), start=1):
         box = solution.as_element()
@@ -272,19 +280,21 @@ def visit(request, site, browser, watch):
             solutions.append(f"solution {index} does not open on a click")
 
     page.evaluate("for (const box of document.querySelectorAll('details')) box.open = true")
-    overflow += [f"unfolded: {problem}" for problem in page.evaluate(OVERFLOW) if problem not in overflow]
-    formulas, images = page.evaluate(FORMULAS), page.evaluate(IMAGES)
-    letters, contrast, serious = page.evaluate(LETTERS), [], []
+    letters = page.evaluate(LETTERS)  # the window is narrow now
+    overflow += in_both(OVERFLOW, "unfolded")
+    formulas, images = in_both(FORMULAS, "unfolded"), in_both(IMAGES, "unfolded")
+    page.set_viewport_size(wide)
+    page.mouse.move(0, 0)  # away from a link that it has come to lie on
+    contrast, serious = [], []
+    page.evaluate(AXE)
     for scheme in ("light", "dark"):
         if turn(page, scheme) != scheme:
             contrast.append(f"the page does not turn {scheme} for a reader who prefers that")
         contrast += [f"{scheme}: {problem}" for problem in page.evaluate(FAINT, scheme == "dark")]
-    if width == 1280:
-        page.evaluate(AXE)
-        page.evaluate(LEAN)
-        for scheme in ("dark", "light"):
-            serious += [f"{scheme}: {problem}" for problem in faint_text(page, scheme)]
-        serious += page.evaluate(SERIOUS)
+    page.evaluate(LEAN)
+    for scheme in ("dark", "light"):
+        serious += [f"{scheme}: {problem}" for problem in faint_text(page, scheme)]
+    serious += page.evaluate(SERIOUS)
     context.close()
     return Visit(traffic, overflow, formulas, images, contrast, serious, letters, solutions, length)
 
@@ -327,10 +337,8 @@ def test_axe_finds_nothing_serious(visit):
 
 def test_letters_of_figures_can_be_read_on_a_phone(visit, request):
     """Nine pixels at least, where a page is 390 wide; the first page and every notebook have some."""
-    page, width = request.node.callspec.params["visit"]
-    if width == 390:
-        assert visit.letters or page not in [CHAPTERS[0], *NOTEBOOKS]
-        fail_with([f"{size:.1f} px in «{label}»" for size, label in visit.letters if size < 8.99])  # rounding
+    assert visit.letters or request.node.callspec.params["visit"] not in [CHAPTERS[0], *NOTEBOOKS]
+    fail_with([f"{size:.1f} px in «{label}»" for size, label in visit.letters if size < 8.99])  # rounding
 
 
 def test_solutions_are_folded_and_open_on_a_click(visit):
@@ -340,9 +348,8 @@ def test_solutions_are_folded_and_open_on_a_click(visit):
 
 def test_a_chapter_begins_with_a_picture_and_ends_soon(visit, request):
     """On a wide screen: the picture in the first screen, at most twelve screens in all, boxes folded."""
-    page, width = request.node.callspec.params["visit"]
     screens, first = visit.length
-    if page in NOTEBOOKS and width == 1280:
+    if request.node.callspec.params["visit"] in NOTEBOOKS:
         assert screens <= 12
         assert first < 1
 
