@@ -34,7 +34,7 @@ class ShortestChange(InputAttackResult):
 
 
 def backward_error_attack(
-    net: Network, x, label, *, target=None, margin=1e-3, clip=False, candidates=None, progress=False
+    net: Network, x, label, *, target=None, margin=1e-3, clip=False, candidates=None, annealing=False, progress=False
 ) -> ShortestChange:
     """Smallest Δx with which the target leads by a margin, or any class but the label (paper B, section 3).
 
@@ -50,6 +50,9 @@ def backward_error_attack(
         By how much, in units of the logits, that class must lead; positive.
     candidates : int, optional
         How many classes are tried without a target, the nearest to first order; all others unless given.
+    annealing : bool
+        Whether ``bea.backward.annealing`` searches alone, as it does over maxima: in the range, with some thousand
+        passes forward and backward an image, cheaper over ReLUs than to linearise as well, and mostly as short.
     progress : bool
         Whether to show on the screen how far it is, as in ``bea.attack``.
 
@@ -76,7 +79,7 @@ def backward_error_attack(
         for part in blocks(len(rest), IMAGES):
             some = rest[part]
             aims = aim[some, None] if targeted else nearest_classes(net, x[some], aim[some])[:, :candidates]
-            if has_maxima(net.layers):
+            if annealing or has_maxima(net.layers):
                 limited = net if clip else replace(net, input_range=None)
                 dx[some] = annealed(limited, x[some], aims, margin, partial(_far, limited, x[some], margin))
                 continue
