@@ -54,11 +54,11 @@ def lbfgs_to_some(net, x, label, **options):
 RANGED = {
     "backward error, 3 classes": lambda net, x, y: shortest(net, x, y, clip=True, candidates=FEW),
     "backward error, 1 class": lambda net, x, y: shortest(net, x, y, clip=True, candidates=1),
+    "backward error, annealing": lambda net, x, y: shortest(net, x, y, clip=True, annealing=True),
     "FGSM, smallest ε": lambda net, x, y: smallest_epsilon(net, x, y, clip=True, method="bisection"),
     "PGD, smallest ε": lambda net, x, y: smallest_pgd(net, x, y, clip=True, steps=100),
     "L-BFGS": lambda net, x, y: lbfgs_to_some(net, x, y, clip=True),
 }
-SLOW = ("PGD, smallest ε", "L-BFGS")  # with convolutions these take longer than all others together
 FREE = {
     "L-BFGS": lbfgs_to_some,
     "Newton": lambda net, x, y: newton_attack(net, x, y, margin=MARGIN),
@@ -153,8 +153,7 @@ def in_range(*board) -> Board:
     board = Board("range", *board)
     board.ours(OURS, shortest, clip=True)
     for attack, run in RANGED.items():
-        if len(board.net.input_shape) == 2 or attack not in SLOW:
-            board.ours(attack, run)
+        board.ours(attack, run)
     for attack, run in peers.RANGED.items():
         board.theirs(attack, "adv-lib", run)
     return board

@@ -26,12 +26,13 @@ def fractions(table: pd.DataFrame, attacks: Sequence[str], grid) -> pd.DataFrame
     return pd.DataFrame(1.0 - shares_up_to(lengths.to_numpy().T, grid).T, columns=lengths.columns).assign(radius=grid)
 
 
-def optimality(table: pd.DataFrame, attacks: Sequence[str]) -> pd.DataFrame:
+def optimality(table: pd.DataFrame, attacks: Sequence[str], by: float) -> pd.DataFrame:
     """Measure attacks by the area above their curves of robust accuracy, up to the radius where the envelope is zero.
 
     Columns, a row a network and attack: ``relative`` (the area over that of the envelope of all attacks, AttackBench's
     local optimality) and ``proved`` (over that of the column ``proved``: 1 means that no change is shorter);
-    ``success``, ``median`` length, and ``near``, the share of images within 0.1 % of the envelope.
+    ``success``, ``median`` length, and ``near``, the share of images on which an attack is longer than the envelope by
+    no more than the share ``by``.
     """
     rows = []
     for net, own in table.groupby("net", sort=False):
@@ -41,7 +42,7 @@ def optimality(table: pd.DataFrame, attacks: Sequence[str]) -> pd.DataFrame:
         area = np.sum(end - np.minimum(lengths, end), axis=0)
         columns = {
             "net": net, "attack": there.columns, "success": np.isfinite(lengths).mean(axis=0),
-            "median": np.median(lengths, axis=0), "near": np.mean(lengths <= 1.001 * best[:, None], axis=0),
+            "median": np.median(lengths, axis=0), "near": np.mean(lengths <= (1 + by) * best[:, None], axis=0),
             "relative": area / np.sum(end - np.minimum(best, end)),
             "proved": area / np.sum(end - np.minimum(own.proved.to_numpy(), end)),
         }  # fmt: skip

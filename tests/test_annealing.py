@@ -1,7 +1,11 @@
-"""`bea.backward.annealing`: shortest changes within the range over the kinks of pooling."""
+"""`bea.backward.annealing`: shortest changes over the kinks of pooling, within the range and without."""
+
+from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 
 from bea import Activation, Dense, Flatten, MaxPool, Network, attack
 from bea.attacks import backward_error_attack
@@ -66,7 +70,8 @@ def test_what_is_found_is_a_success_within_the_range(monkeypatch, short):
     net, x = pooled()
     present = net.classify(x)
     if short:
-        monkeypatch.setattr(annealing, "HOT", annealing.Schedule(1, (1.0, 1.0), (0.1, 0.1)))
+        monkeypatch.setattr(annealing, "HOT", annealing.Schedule((1.0, 1.0), (0.1, 0.1)))
+        monkeypatch.setattr(annealing, "THOROUGH", annealing.Plan((1, 1, 40, 30), starts=2, rounds=1))
     any_class = backward_error_attack(net, x, present, clip=True)
     assert any_class.success.all()
     target = any_class.found
@@ -104,6 +109,71 @@ def test_where_all_units_are_off_there_is_no_direction_and_no_nan():
     target = (net.classify(x) + 1) % 3
     for start in (np.zeros((2, 4)), np.full((2, 4), 0.1)):
         with np.errstate(over="raise", invalid="raise"):
-            best, size = annealing.anneal(net, x, target, 1e-6, start, np.ones(2), annealing.HOT)
+            best, size = annealing.anneal(net, x, target, 1e-6, start, np.ones(2), annealing.HOT, 40)
         assert np.isnan(best).all()
         assert np.isinf(size).all()
+
+
+def windows_of_four(n):
+    """A network of 4³ affine pieces: each of three maxima is one of four pixels. And images, the last one black."""
+    rng = RNG(5)
+    layers = (random_convolution(rng, 3, 2, 1), MaxPool(2), Flatten(), *random_network(rng, [], 3, (3,)).layers)
+    net = Network(layers, (2, 2, 2))
+    return net, np.concatenate([random_images(RNG(6), net, n - 1), np.zeros((1, 2, 2, 2))])
+
+
+def shortest_of_all_pieces(net, x, target, margin):
+    """The global optimum: SLSQP on every affine piece, with the constraints that say where the piece is."""
+    convolution, last, best = net.layers[0], net.layers[-1].matrix, np.inf
+    before = np.kron(np.eye(4), convolution.matrix[:, :2]).reshape(4, 3, 8)  # of one pixel after the other
+    values = before @ x.ravel() + convolution.matrix[:, 2]
+    for piece in product(range(4), repeat=3):
+        largest = list(piece), range(3)
+        rows = [before[largest][None] - before, values[largest][None] - values]
+        leads = np.delete(last[target] - last, target, axis=0)
+        G = np.concatenate([leads[:, :3] @ before[largest], rows[0].reshape(12, 8)])
+        c = np.concatenate([leads[:, :3] @ values[largest] + leads[:, 3] - margin, rows[1].ravel()])
+        held = {"type": "ineq", "fun": lambda d, G=G, c=c: G @ d + c, "jac": lambda d, G=G: G}
+        found = minimize(lambda d: d @ d, np.zeros(8), jac=lambda d: 2 * d, method="SLSQP", constraints=held)
+        if found.success and held["fun"](found.x).min() > -1e-7:
+            best = min(best, np.linalg.norm(found.x))
+    return best
+
+
+def test_without_a_range_it_finds_the_optimum_over_all_affine_pieces():
+    """By either call, also from a black image, whose change only the one of them can measure."""
+    net, x = windows_of_four(5)
+    present = net.classify(x)
+    target = (present + 1) % 3
+    optimum = np.array([shortest_of_all_pieces(net, *each, 1e-6) for each in zip(x, target, strict=True)])
+    named = backward_error_attack(net, x, present, target=target, margin=1e-6)
+    other = attack(net, x, target, "input", method="converged", margin=1e-6)
+    np.testing.assert_array_equal(net.classify(named.images), target)
+    np.testing.assert_allclose(named.l2, optimum, rtol=1e-9)
+    np.testing.assert_allclose(other.perturbation.norms[:4, -1], named.l2[:4], rtol=1e-12)
+    np.testing.assert_array_equal(other.success, [True] * 4 + [False])
+
+
+def test_without_a_range_a_change_is_no_longer_than_within_it():
+    """Here even with fewer starts; more of them, as a caller may ask for, are no worse in the median."""
+    net, x = pooled()
+    present = net.classify(x)
+    target = backward_error_attack(net, x, present, clip=True).found
+    kept, free, more = (
+        attack(net, x, target, "input", method="converged", **options).perturbation.norms[:, -1]
+        for options in ({"clip": True}, {}, {"starts": 12})
+    )
+    assert (free <= kept).all()
+    assert np.median(more) <= np.median(free)
+
+
+def test_alone_it_searches_any_network():
+    """Of a dense network with ReLUs, on request: mostly as short as with linearisations, too."""
+    net = replace(random_network(RNG(7), [(12, "relu")], 4, (9,)), input_range=(0, 1))
+    x = random_images(RNG(8), net, 20)
+    label = net.classify(x)
+    alone, together = (backward_error_attack(net, x, label, clip=True, annealing=only) for only in (True, False))
+    assert alone.success.all()
+    longer = alone.l2 / together.l2 - 1.0
+    assert np.mean(np.abs(longer) < 1e-6) >= 0.9
+    assert longer.max() < 0.1

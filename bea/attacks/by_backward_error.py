@@ -2,9 +2,10 @@
 
 Minimises ``‖Δx‖`` such that the target leads every other class by a margin (paper B, eq. 5, only the input changing);
 without a target, the smallest such Δx over all classes but the label. ``bea.attack`` solves it by linearising again and
-again, ``bea.backward.in_range`` with the pixels kept in their range; over maxima ``bea.backward.annealing`` does that.
+again, ``bea.backward.in_range`` with the pixels kept in their range; over maxima ``bea.backward.annealing`` does both.
 """
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -33,13 +34,13 @@ class ShortestChange(InputAttackResult):
 
 
 def backward_error_attack(
-    net: Network, x, label, *, target=None, margin=1e-3, clip=False, candidates=None, progress=False
+    net: Network, x, label, *, target=None, margin=1e-3, clip=False, candidates=None, annealing=False, progress=False
 ) -> ShortestChange:
     """Smallest Δx with which the target leads by a margin, or any class but the label (paper B, section 3).
 
     Locally optimal, for an affine network optimal; of a black image too. Without a target every class is tried and the
-    shortest Δx counts; with ``clip`` only classes whose Δx without the range is shorter than what was found with it,
-    and over maxima of pooling only those nearest to first order.
+    shortest Δx counts; over maxima of pooling only those nearest to first order, elsewhere with ``clip`` only classes
+    whose Δx without the range is shorter than what was found with it.
 
     Parameters
     ----------
@@ -49,6 +50,9 @@ def backward_error_attack(
         By how much, in units of the logits, that class must lead; positive.
     candidates : int, optional
         How many classes are tried without a target, the nearest to first order; all others unless given.
+    annealing : bool
+        Whether ``bea.backward.annealing`` searches alone, as it does over maxima: in the range, with some thousand
+        passes forward and backward an image, cheaper over ReLUs than to linearise as well, and mostly as short.
     progress : bool
         Whether to show on the screen how far it is, as in ``bea.attack``.
 
@@ -75,8 +79,9 @@ def backward_error_attack(
         for part in blocks(len(rest), IMAGES):
             some = rest[part]
             aims = aim[some, None] if targeted else nearest_classes(net, x[some], aim[some])[:, :candidates]
-            if clip and has_maxima(net.layers):
-                dx[some] = annealed(net, x[some], aims, margin, partial(_far, net, x[some]))
+            if annealing or has_maxima(net.layers):
+                limited = net if clip else replace(net, input_range=None)
+                dx[some] = annealed(limited, x[some], aims, margin, partial(_far, limited, x[some], margin))
                 continue
             changes, lengths = _without_range(net, x[some], aims, margin)
             if clip:
@@ -112,12 +117,14 @@ def _without_range(net, x, aims, margin):
 
 def _in_range(net, x, aims, changes, lengths, margin):
     """Return the shortest Δx within the range over the classes."""
-    elsewhere = (lambda some, target: np.zeros_like(x[some]), partial(_far, net, x))
+    elsewhere = (lambda some, target: np.zeros_like(x[some]), partial(_far, net, x, margin))
     return shortest_to_some_class(net, x, aims, changes, lengths, margin, elsewhere)
 
 
-def _far(net, x, some, target):
-    """Return changes of some images that reach the target somewhere in the range, zero where none is known."""
+def _far(net, x, margin, some, target):
+    """Return changes of some images that reach the target, within the range if there is one, zero for none."""
+    if net.input_range is None:
+        return np.nan_to_num(_without_range(net, x[some], target[:, None], margin)[0][:, 0])
     low, high = net.input_range
     found = smallest_pgd(net, x[some], net.classify(x[some]), target=target, largest=high - low, steps=40, clip=True)
     return np.nan_to_num(found.dx)

@@ -20,8 +20,7 @@ from bea.attacks.affine import check_affine
 from bea.attacks.common import InputAttackResult, achieved, check_aim, conclude
 from bea.networks.leads import lead_over_others
 from bea.networks.network import Network
-from bea.networks.pixels import into_range
-from bea.numerics.arrays import flat
+from bea.networks.pixels import into_range, limits
 from bea.numerics.checks import check_positive
 from bea.numerics.progress import counting, showing
 
@@ -86,7 +85,7 @@ def fewest_pixels(net: Network, x, label, *, target=None, margin=1e-3, seconds=6
     check_positive("seconds", seconds)
     logits = net(x)
     leads = lead_over_others(logits, aim)
-    low, high = (flat(limit - x) for limit in net.input_range)
+    low, high = limits(net, x)
     dx, proved = np.zeros_like(low), np.ones(len(x), dtype=bool)
     rest = np.flatnonzero(~achieved(logits.argmax(axis=1), aim, targeted))
     with showing(progress), counting(len(rest)) as tell:

@@ -2,8 +2,8 @@
 
 To first order that is eq. (6) of paper B with ``low ≤ x + Δx ≤ high`` as well, a convex programme. Converged, what was
 found without the range is the solution where it lies within, and where the search of ``bea.backward.in_range`` starts
-where it does not; with maxima among the layers ``bea.backward.annealing`` searches instead. A black image, whose Δx
-eq. (5) cannot measure, is a failure, as it is without the range.
+where it does not; with maxima among the layers ``bea.backward.annealing`` searches instead, as it does there without
+the range. A black image, whose Δx eq. (5) cannot measure, is a failure, as it is without the range.
 """
 
 from dataclasses import replace
@@ -12,13 +12,13 @@ from functools import partial
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from bea.backward.annealing import STEPS, annealed
+from bea.backward.annealing import annealed, planned
 from bea.backward.in_range import shortest_to_some_class, smallest_in_box, step_in_range
 from bea.backward.result import AttackResult, attack_in_blocks, judge
 from bea.networks.leads import lead_over_others
 from bea.networks.network import Network
 from bea.networks.perturbation import Perturbation
-from bea.networks.pixels import into_range
+from bea.networks.pixels import into_range, limits
 from bea.numerics.arrays import column, flat, image_norms
 from bea.numerics.blocks import block_size, in_blocks
 
@@ -27,7 +27,7 @@ def linearised_in_range(net: Network, x, target, margin) -> AttackResult:
     """Return the smallest changes of eq. (6) within the range for one block of images, none of the target class."""
     linear = net.linearise(x)
     G, c = lead_over_others(linear.jacobian, target), margin - lead_over_others(linear.logits, target)
-    low, high = (flat(limit - x) for limit in net.input_range)
+    low, high = limits(net, x)
     dx, multipliers, iterations = smallest_in_box(G, c, low, high)
     attained = ~np.isnan(multipliers).any(axis=1) & (image_norms(x) > 0.0)
     slack = np.matvec(G, dx) - c
@@ -61,17 +61,18 @@ def kept_in_range(net: Network, x, target, margin, found: AttackResult, examples
     return _put_through(net, x, target, margin, dx, found.iterations, residual)
 
 
-def annealed_in_range(net: Network, x, target, margin, examples=None, seed=0) -> AttackResult:
-    """Return the converged attack within the range on a network with maxima (``bea.backward.annealing``).
+def annealed_attack(net: Network, x, target, margin, starts=None, examples=None, seed=0) -> AttackResult:
+    """Return the converged attack on the input of a network with maxima, within its ``input_range`` if it has one.
 
-    Where nothing is found, one more search starts from the nearest image as ``kept_in_range`` has it.
+    ``bea.backward.annealing`` searches. Where nothing is found, one more search starts from the nearest image as
+    ``kept_in_range`` has it.
     """
     dx, some = np.full_like(x, np.nan), np.flatnonzero(image_norms(x) > 0.0)
-    known = x if examples is None else np.concatenate([examples, x])
+    known, plan = x if examples is None else np.concatenate([examples, x]), planned(net, starts)
     elsewhere = partial(_to_nearest, net, x[some], known)
-    dx[some] = annealed(net, x[some], target[some, None], margin, elsewhere, seed)
+    dx[some] = annealed(net, x[some], target[some, None], margin, elsewhere, seed, plan)
     residual = _steps_left(net, x, target, margin, dx)
-    return _put_through(net, x, target, margin, dx, np.full(len(x), STEPS), residual)
+    return _put_through(net, x, target, margin, dx, np.full(len(x), sum(plan.steps)), residual)
 
 
 def _steps_left(net, x, target, margin, dx) -> np.ndarray:

@@ -18,7 +18,7 @@ import numpy as np
 from bea.backward.annealing import annealed
 from bea.networks.leads import allowed_shortfall, lead, lead_over_others
 from bea.networks.network import Network
-from bea.networks.pixels import into_range
+from bea.networks.pixels import into_range, limits
 from bea.networks.smoothing import has_kinks, round_off_kinks
 from bea.numerics.arrays import flat, image_norms
 from bea.numerics.blocks import block_size, in_blocks
@@ -106,10 +106,11 @@ def shortest_to_some_class(
 def step_in_range(net: Network, x, target, margin, dx) -> np.ndarray:
     """Return how far the programme linearised at ``x + dx`` goes on from dx, relative to ‖dx‖, (n,): 0 at an optimum.
 
-    Over a kink it says little, and nothing, NaN, where that programme contradicts itself.
+    It keeps to the range of the network, if it has one. Over a kink it says little, and nothing, NaN, where that
+    programme contradicts itself.
     """
     d = flat(dx)
-    low, high = (flat(limit - x) for limit in net.input_range)
+    low, high = limits(net, x)
     linear = net.linearise(x + dx)
     g = lead_over_others(linear.logits, target) - margin
     G = lead_over_others(linear.jacobian, target)
@@ -137,7 +138,7 @@ def shortest_in_range(net: Network, x, target, margin, start) -> np.ndarray:
     start : array (n, *input_shape)
         Where to start; zero where nothing better is known.
     """
-    low, high = (flat(limit - x) for limit in net.input_range)
+    low, high = limits(net, x)
     delta, best = np.clip(flat(start), low, high), np.full((len(x), low.shape[1]), np.nan)
 
     def judge(some, points):

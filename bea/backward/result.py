@@ -32,13 +32,13 @@ class AttackResult(Report):
     margin_asked : float
     iterations : int array (n,)
         Changes of the active set (first-order); linearisations of the search that was best, without the range
-        (converged).
+        (converged), or of a change of the input alone over maxima the steps of its annealing.
     kkt_residual : array (n,)
         Largest violation of the conditions of optimality, of eq. (6) for the first-order method, where constraints
         are relative to the largest right-hand side and complementarity to the objective, and of eq. (5) itself for
         the converged one (see ``bea.numerics.sequential.solve``). With ReLUs or maxima an optimum often lies on a
-        kink, where these conditions mean nothing. Where the range of the pixels makes the converged Δx longer, the
-        step that the programme linearised there still goes, relative to Δx.
+        kink, where these conditions mean nothing. Where the range of the pixels makes the converged Δx longer, or it
+        was annealed, the step that the programme linearised there still goes, relative to Δx.
     """
 
     perturbation: Perturbation

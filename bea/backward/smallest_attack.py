@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from bea.backward.clipped import annealed_in_range, kept_in_range, linearised_in_range
+from bea.backward.clipped import annealed_attack, kept_in_range, linearised_in_range
 from bea.backward.closed_form import Changing, changing
 from bea.backward.linearised import linearised_attack
 from bea.backward.reduction import reduce
@@ -72,8 +72,8 @@ def attack(
     starts : int, optional
         How many searches for each sample ("converged"); the best counts. The first starts from zero, the others in
         random directions, the same for all samples, several times as far as what the first one found. By default
-        three where the first was slow, as it is where constraints bend much, and one elsewhere. With ``clip`` and
-        maxima over windows there are always several.
+        three where the first was slow, as it is where constraints bend much, and one elsewhere. Of the input alone,
+        over maxima, two, and with ``clip`` many more from the best.
     examples : array (m, *input_shape), optional
         Images to start one more search from ("converged", with a changing input): from the nearest one that is
         classified as the target.
@@ -114,9 +114,12 @@ def attack(
     if clip:
         _check_range(net, on, change, activated)
 
+    input_only = not any(change.layers) and (not activated or net.output_activation == "linear")
+
     def solve(x, target) -> AttackResult:
-        if method == "converged" and clip and has_maxima(net.layers):
-            return annealed_in_range(net, x, target, margin, examples, seed)
+        if method == "converged" and input_only and has_maxima(net.layers):
+            limited = net if clip else replace(net, input_range=None)
+            return annealed_attack(limited, x, target, margin, starts, examples, seed)
         if method == "converged":
             options = {"starts": starts, "examples": examples, "seed": seed}
             found = converged(net, x, target, change, margin, activated=activated, **options)

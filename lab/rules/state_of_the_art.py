@@ -8,12 +8,13 @@ def announced_study(duels, *, networks, images, level, by) -> Outcome:
     """The announced study, from the stored benchmark: the attack and its peers on the same images of several networks.
 
     Any class but the label may win, pixels stay in their range, a success counts in double precision on the network
-    itself, and a failure is infinitely long. On each network and for each peer it is counted on how many images one of
-    the two is shorter by more than {by:.1%}, and a sign test says whether that is chance; Holm's correction is over all
-    pairs of network and peer, at {level:.0%}. Reproduced when the attack is shorter than every peer on every network;
-    with a correction when that is so on some networks only; contradicted when it is so on none and on every network
-    some peer is shorter than the attack; undecided otherwise, and where fewer than {networks} networks with at least
-    {images} images each were attacked.
+    itself, and a failure is infinitely long. The attack has no budget of passes, its peers have one; the last run of
+    the benchmark counts, however many there were. On each network and for each peer it is counted on how many images
+    one of the two is shorter by more than {by:.1%}, and a sign test says whether that is chance; Holm's correction is
+    over all pairs of network and peer, at {level:.0%}. Reproduced when the attack is shorter than every peer on every
+    network; with a correction when that is so on some networks only; contradicted when it is so on none and on every
+    network some peer is shorter than the attack; undecided otherwise, and where fewer than {networks} networks with at
+    least {images} images each were attacked.
     """
     table = duels.assign(
         won=(duels.holm < level) & (duels.ours > duels.peer), lost=(duels.holm < level) & (duels.ours < duels.peer)

@@ -28,7 +28,7 @@ def test_fractions_count_the_images_that_are_left():
 
 def test_optimality_is_the_area_above_a_curve():
     """By numerical integration of the curves up to where the envelope is zero, and of what is proved."""
-    found = study.optimality(TABLE, ["ours", "other"]).set_index("attack")
+    found = study.optimality(TABLE, ["ours", "other"], 0.001).set_index("attack")
     grid = (np.arange(400_000) + 0.5) / 100_000
     curves = study.fractions(TABLE, ["ours", "other"], grid).assign(
         proved=study.fractions(TABLE, ["proved"], grid).proved
@@ -39,7 +39,8 @@ def test_optimality_is_the_area_above_a_curve():
         assert found.proved[name] == pytest.approx(areas[name] / areas.proved, rel=1e-5)
     assert found.success.tolist() == [1.0, 0.75]
     assert found.near.tolist() == [0.75, 0.5]
-    perfect = study.optimality(TABLE.assign(ours=TABLE.proved), ["ours", "other"])
+    assert study.optimality(TABLE, ["ours", "other"], 0.12).near.tolist() == [1.0, 0.75]
+    perfect = study.optimality(TABLE.assign(ours=TABLE.proved), ["ours", "other"], 0.001)
     assert perfect.proved.iloc[0] == pytest.approx(1.0)
 
 
@@ -79,7 +80,7 @@ def test_sizes_count_failures_as_infinite():
 def test_who_did_not_take_part_is_left_out():
     """Another network on which only ours ran: no duel, no optimality of the other."""
     table = pd.concat([TABLE, TABLE.assign(net="b", other=np.nan)])
-    assert study.optimality(table, ["ours", "other"]).groupby("net").size().to_dict() == {"a": 2, "b": 1}
+    assert study.optimality(table, ["ours", "other"], 0.001).groupby("net").size().to_dict() == {"a": 2, "b": 1}
     assert study.duels(table, "ours", ["other"], by=0.01).net.tolist() == ["a"]
 
 
