@@ -33,9 +33,11 @@ def mapped(path: Path) -> np.ndarray:
     FileNotFoundError, ValueError
         Naming the file, where there is none, or one that is no array of numbers.
     """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: expected an array of numbers (.npy), found no such file")
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (EOFError, ValueError) as error:
+    except Exception as error:  # a damaged file may fail in any way
         raise ValueError(f"{path}: expected an array of numbers (.npy), found {error}") from None
     if not isinstance(array, np.memmap) or array.dtype.kind not in "uif":
         raise ValueError(f"{path}: expected an array of numbers (.npy), found something else")
