@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 
+import fastparquet
 import numpy as np
 import pandas as pd
 import pytest
@@ -85,6 +86,8 @@ def test_the_table_has_every_combination_once(tree, made):
     assert "<svg" in (made / "figure.svg").read_text()
     summary = json.loads((made / "summary.json").read_text())
     assert (summary["points"], summary["calls"], summary["processes"]) == (300, 150, 2)
+    as_parquet = fastparquet.ParquetFile(str(made / "table.parquet")).to_pandas()
+    pd.testing.assert_frame_equal(as_parquet, table, check_exact=True)
     levels = table[table.b == 2].total.quantile([0.05, 0.5, 0.95])
     assert summary["levels"][1] == pytest.approx([2, *levels])
 
@@ -168,6 +171,8 @@ def test_the_sweep_of_the_book_is_stored_whole():
     """What the page shows is what sweeps.yml asks for, 150 points."""
     sweep, folder = load("table_1_norm"), ROOT / "book/sweeps/table_1_norm"
     table = pd.read_csv(folder / "table.csv")
+    as_parquet = fastparquet.ParquetFile(str(folder / "table.parquet")).to_pandas()
+    pd.testing.assert_frame_equal(as_parquet, table, check_exact=True)
     expected = [(seed, epochs) for seed in sweep.lists["seed"] for epochs in sweep.lists["epochs"]]
     assert list(table[["seed", "epochs"]].itertuples(index=False, name=None)) == expected
     assert sweep.points() == 150

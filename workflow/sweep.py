@@ -17,17 +17,18 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+import fastparquet
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from bea.files import write_text
+from bea.files import replacing, write_text
 from lab import datasets
 from lab.parameters import EDITIONS, ROOT, place
 from workflow.plan import alone, commit, fail, keep_compiled, resolve_data_folder
 from workflow.sweeps import Sweep, load
 
 KEPT = ROOT / "book" / "sweeps"
-MADE = ("table.csv", "figure.svg", "summary.json")
+MADE = ("table.csv", "table.parquet", "figure.svg", "summary.json")
 INTERVAL = (0.05, 0.5, 0.95)
 
 
@@ -93,7 +94,7 @@ def _chapter(sweep: Sweep, call: dict, to: Path) -> list[dict]:
 
 
 def gather(sweep: Sweep, to: Path) -> pd.DataFrame:
-    """Write the table of all calls, its figure, and what was run; return the table."""
+    """Write the table of all calls, as CSV and Parquet, its figure, and what was run; return the table."""
     made_of, rows, seconds = sweep.made_of(), [], 0.0
     for call in sweep.calls():
         found = json.loads((to / "points" / f"{sweep.key(call, made_of)}.json").read_text(encoding="utf-8"))
@@ -103,6 +104,8 @@ def gather(sweep: Sweep, to: Path) -> pd.DataFrame:
     table = pd.DataFrame(rows)
     table = table[[*sweep.lists, *(name for name in table.columns if name not in sweep.lists)]]
     write_text(to / "table.csv", table.to_csv(index=False))
+    with replacing(to / "table.parquet") as partial:
+        fastparquet.write(str(partial), table, write_index=False)
     x, y = sweep.figure["x"], sweep.figure["y"]
     levels = table.groupby(x)[y].quantile(list(INTERVAL)).unstack()
     write_text(to / "figure.svg", _figure(sweep, table, levels))

@@ -15,7 +15,7 @@ localrules: table
 rule table:
     input: expand("parts/{number}", number=range(len(KEYS)))
     params: figure=SWEEP.figure, title=SWEEP.title
-    output: "table.csv", "figure.svg", "summary.json"
+    output: "table.csv", "table.parquet", "figure.svg", "summary.json"
     shell: "{COMMAND} --gather"
 
 

@@ -22,7 +22,7 @@ class Stored(FromMarkdown):
         """Return all of it."""
         name = self.arguments[0]
         folder = Path(self.env.srcdir) / FOLDER / name
-        paths = {file: folder / file for file in ("summary.json", "figure.svg", "table.csv")}
+        paths = {file: folder / file for file in ("summary.json", "figure.svg", "table.csv", "table.parquet")}
         for path in paths.values():
             if not path.is_file():
                 raise ExtensionError(f"sweep {name}: no {path.name} in {folder}; run make sweep NAME={name} KEEP=yes")
@@ -47,8 +47,9 @@ class Stored(FromMarkdown):
             f"{literal(summary['commit'])} (edition {summary['edition']}). This is stored and not computed again with "
             f"the book; `make sweep NAME={name}` does that."
         )
+        files = ", ".join(f"{{download}}`{kind} <sweeps/{name}/table.{kind.lower()}>`" for kind in ("CSV", "Parquet"))
         head = f"| {x} | 5% | median | 95% |\n|---|---|---|---|"
-        return "\n".join([head, *rows, "", f"{said} {{download}}`CSV <sweeps/{name}/table.csv>`"])
+        return "\n".join([head, *rows, "", f"{said} {files}"])
 
 
 class Faults(FromMarkdown):
