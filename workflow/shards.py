@@ -25,7 +25,7 @@ BLOCK = 5000  # images; a block of MNIST and all that an attack makes of it take
 COLUMNS = {"label": np.int64, "target": np.int64, "success": bool, "norm": np.float64}
 
 
-def mapped(path: Path) -> np.ndarray:
+def mapped(path: Path) -> np.memmap:
     """Return an array that stays on the disk.
 
     Raises
@@ -72,7 +72,8 @@ def run(net: Network, images, target, folder: Path, *, share=(1, 1), size=BLOCK,
         path = folder / f"{number:08d}.npz"
         if not path.is_file():
             with threadpool_limits(1, "blas"):
-                found = attack_block(net, images, target, number, size, divide, **options)
+                # Mapped anew: what has been read of a mapping counts as memory of the process.
+                found = attack_block(net, mapped(images.filename), target, number, size, divide, **options)
             with replacing(path) as partial, open(partial, "wb") as file:
                 np.savez(file, **found)
             gc.collect()  # what an attack leaves refers to itself, and would stay until there is much of it

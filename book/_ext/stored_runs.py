@@ -1,4 +1,4 @@
-"""Runs that are too long for the book, stored with their date: ``{sweep} name``, and ``{faults}`` of the soak."""
+"""Runs that are too long for the book, stored with their date: ``{sweep} name``, ``{faults}`` and ``{scale}``."""
 
 import json
 from pathlib import Path
@@ -87,9 +87,51 @@ class Faults(FromMarkdown):
         return "\n".join(lines)
 
 
+class Scale(FromMarkdown):
+    """``{scale} attacks`` and ``{scale} jobs``: what a million images took, and what a job of a sweep does."""
+
+    required_arguments = 1
+
+    def run(self):
+        """Return a table and when it was measured."""
+        path = Path(self.env.srcdir) / "book" / "status.json"
+        self.env.note_dependency(str(path))
+        status = json.loads(path.read_text(encoding="utf-8"))
+        return self.parse(getattr(self, self.arguments[0])(status[self.arguments[0]]), "settings")
+
+    @staticmethod
+    def attacks(found: dict) -> str:
+        """Return a row for every network and number of images."""
+        lines = ["| network | images | seconds | a million | memory | succeeded |", "|---|---|---|---|---|---|"]
+        for name, entry in found.items():
+            for images, seconds, memory in entry["sizes"]:
+                numbers = f"{images:,} | {seconds:.0f} | {seconds / images * 1e6:.0f} | {memory:.0f} MB"
+                lines.append(f"| {literal(name)} | {numbers} | {entry['success']:.0%} |")
+        for name, entry in found.items():
+            alike = "the same numbers, bit for bit" if entry["identical"] else "other numbers"
+            lines += ["", f"{literal(name)}: {entry['shares']} shares made {alike}. {Scale.measured(entry)}"]
+        return "\n".join(lines)
+
+    @staticmethod
+    def jobs(found: dict) -> str:
+        """Return a row for separate calls and one for calls in groups."""
+        lines = ["| calls | jobs | seconds a call |", "|---|---|---|"]
+        for word in ("separate", "grouped"):
+            count, seconds = found[word]
+            lines.append(f"| {found['calls']}, {word} | {count} | {seconds:.2f} |")
+        alike = "the same table, bit for bit" if found["identical"] else "other tables"
+        return "\n".join([*lines, "", f"Both made {alike}. {Scale.measured(found)}"])
+
+    @staticmethod
+    def measured(entry: dict) -> str:
+        """Return when it was."""
+        return f"Measured on {entry['date']} at commit {literal(entry['commit'])}, in seconds of one processor."
+
+
 def setup(app) -> dict:
     """Register the directives."""
     app.add_config_value("stored_runs_sources", digest_of(setup), "env")
     app.add_directive("sweep", Stored)
     app.add_directive("faults", Faults)
+    app.add_directive("scale", Scale)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
