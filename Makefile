@@ -49,8 +49,8 @@ bundle: book ## pack results, networks and pages of an edition for another machi
 unpack: .venv/ready ## take in what `make bundle` has packed, after checking all of it: FILE=bundle-full.zip
 	@$(RUN) workflow.bundle --edition '$(EDITION)' --unpack '$(FILE)'
 
-compare: .venv/ready ## make a page of what moved between two editions: BEFORE=full AFTER=smoke
-	@$(RUN) workflow.compare '$(BEFORE)' '$(AFTER)' --page _build/compared.html
+compare: .venv/ready ## make a page of what moved between two editions: BEFORE=full AFTER=smoke; FILES=yes lists files
+	@$(RUN) workflow.compare '$(BEFORE)' '$(AFTER)' $(if $(FILES),--files,--page _build/compared.html)
 
 readme: book ## write the scorecard's counts and the picture of the present book into README.md
 	@$(RUN) workflow.readme

@@ -7,7 +7,6 @@ or a command that needs a hand. What was found is written to ``book/status.json`
 """
 
 import argparse
-import hashlib
 import json
 import shutil
 import signal
@@ -24,6 +23,7 @@ import psutil
 
 from bea.files import write_text
 from lab.parameters import ROOT
+from workflow.compare import fingerprint
 from workflow.plan import alone, commit
 
 STATUS = ROOT / "book" / "status.json"
@@ -75,21 +75,6 @@ def killed_build(tree: Path, environment: dict, whom: str, after: float) -> bool
     return hit
 
 
-def fingerprint(tree: Path) -> dict[str, str]:
-    """Return file → hash of what a reader sees: numbers, figures, tables, networks, without how long it took."""
-    found = {}
-    for path in sorted((tree / "results").rglob("*.*")):
-        name = path.relative_to(tree).as_posix()
-        if path.is_file() and "/.running/" not in name and path.suffix != ".ipynb":
-            content = path.read_bytes()
-            if path.suffix == ".json":
-                told = json.loads(content)
-                told.get("provenance", {}).pop("seconds", None)
-                content = json.dumps(told).encode()
-            found[name] = hashlib.sha256(content).hexdigest()
-    return found
-
-
 def soak(tree: Path, environment: dict, kills: int, longest: float, seed: int = 0) -> Counter:
     """Kill builds of a tree, starting each time from where the last one ended, and count what went wrong.
 
@@ -127,7 +112,7 @@ def soak(tree: Path, environment: dict, kills: int, longest: float, seed: int = 
 
     if not finish():
         return found
-    whole, studies = fingerprint(tree), sorted(trace.read_text().split())
+    whole, studies = fingerprint(tree / "results"), sorted(trace.read_text().split())
     for number in range(kills):
         forget()
         whom = WHOM[number % len(WHOM)]
@@ -140,7 +125,7 @@ def soak(tree: Path, environment: dict, kills: int, longest: float, seed: int = 
         # A study that was killed before its result was kept is computed once more, and no other.
         if sum((after - before).values()) > len(studies) - len(remembered):
             found["repeated"] += 1
-        if fingerprint(tree) != whole:
+        if fingerprint(tree / "results") != whole:
             found["lost"] += 1
     return found
 
