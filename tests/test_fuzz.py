@@ -20,20 +20,9 @@ def folder(tmp_path_factory):
 
 
 NAMES = (
-    *(
-        "network",
-        "dataset",
-        "dataset, JPEG",
-        "images, mapped",
-        "images, npy",
-        "images, csv",
-        "parameters",
-        "a parameter",
-        "claims",
-        "sweeps",
-        "results",
-    ),
-    *("networks of a folder", "notebook", "parameters cell", "manifest"),
+    *("network", "network, ONNX", "dataset", "dataset, JPEG", "images, mapped", "images, npy", "images, csv"),
+    *("parameters", "a parameter", "claims", "sweeps", "results", "networks of a folder", "notebook"),
+    *("parameters cell", "manifest"),
 )
 
 

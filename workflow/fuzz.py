@@ -22,6 +22,7 @@ import numpy as np
 
 from bea import Dense, Network
 from bea.cli.images import read_images
+from bea.cli.models import read_model
 from lab import datasets
 from lab.claims import load_claims
 from lab.parameters import ROOT, assigned, checked, parse, read
@@ -125,6 +126,23 @@ def _jpeg(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.frombuffer(b"".join(contents), np.uint8), np.cumsum([len(content) for content in contents])
 
 
+def _onnx() -> bytes:
+    """Return a network of two layers as an ONNX model."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    shapes = {"A": (4, 3), "a": (4,), "B": (2, 4), "b": (2,)}
+    arrays = [numpy_helper.from_array(np.ones(shape, np.float32), name) for name, shape in shapes.items()]
+    nodes = [
+        helper.make_node("Gemm", ["x", "A", "a"], ["h"], transB=1),
+        helper.make_node("Relu", ["h"], ["r"]),
+        helper.make_node("Gemm", ["r", "B", "b"], ["y"], transB=1),
+    ]
+    ends = {"x": ["n", 3], "y": ["n", 2]}
+    inputs, outputs = ([helper.make_tensor_value_info(name, TensorProto.FLOAT, ends[name])] for name in "xy")
+    graph = helper.make_graph(nodes, "net", inputs, outputs, arrays)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9).SerializeToString()
+
+
 def loaders(folder: Path) -> list[Loader]:
     """Return all of them, with good files made in a folder."""
     net = Network((Dense(np.arange(12.0).reshape(3, 4), bias=True),), (3,))
@@ -192,6 +210,7 @@ def loaders(folder: Path) -> list[Loader]:
 
     return [
         of_archive("network", "net.npz", lambda at: Network.load(at / "net.npz")),
+        Loader("network, ONNX", "net.onnx", _onnx(), lambda at: read_model(at / "net.onnx")),
         of_archive("dataset", "mnist.npz", lambda at: dataset_of(at, "mnist")),
         of_archive("dataset, JPEG", "jpeg/cifar10_jpeg.npz", lambda at: dataset_of(at / "jpeg", "cifar10")),
         Loader("images, mapped", "images.npy", good["npy"], lambda at: np.array(shards.mapped(at / "images.npy"))),
