@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 import slurm
 
-from tiny import ROOT, environment, run, tiny_tree
+from lab.parameters import ROOT
+from workflow.small_book import environment, run, small_book
 from workflow.sweep import run_part
 from workflow.sweeps import load
 
@@ -53,7 +54,7 @@ def rows(*, a, b, c):
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
     """A small book with two sweeps."""
-    tree = tiny_tree(tmp_path_factory.mktemp("tiny") / "tree")
+    tree = small_book(tmp_path_factory.mktemp("tiny") / "tree")
     shutil.copytree(ROOT / "profiles", tree / "profiles")
     (tree / "sweeps.yml").write_text(SWEEPS)
     (tree / "studies/sums.py").write_text(STUDY)
