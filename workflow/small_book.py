@@ -100,7 +100,9 @@ from lab.rules import toy
 from studies import training
 
 chapter = Chapter("first", globals())""",
-    "learn": f"chapter.keep('learnt', chapter.remember_each('learnt', training.learn, {list(range(TRAININGS))}, scale=scale))",
+    "learn": f"""\
+learnt = chapter.remember_each("learnt", training.learn, {list(range(TRAININGS))}, scale=scale)
+chapter.keep("learnt", learnt)""",
     "train": """\
 net = Network((Dense(scale * np.arange(7850.0).reshape(10, 785) / 1e4, bias=True),), (784,))
 chapter.keep("toy", {"toy-0": net})
