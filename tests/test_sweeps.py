@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -198,3 +199,18 @@ def test_a_wrong_word_about_a_sweep_is_refused(tree, tmp_path, old, new, message
     (tmp_path / "sweeps.yml").write_text(SWEEPS.replace(old, new))
     with pytest.raises(ValueError, match=message):
         load("sums", root=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("address", "there"),
+    [("train.nrom", "train has norm, both"), ("trian.norm", "first has train"), ("train.both.2", "train.both has 0, 1"),
+     ("train.both.x", "train.both has 0, 1"), ("train.norm.x", "train.norm has nothing more")],
+)  # fmt: skip
+def test_a_wrong_address_of_a_number_is_one_error(tree, address, there):
+    """It names the column and what there is instead; a right one finds its number."""
+    cells, sweep = {"train": {"norm": 3.0, "both": [1, 2]}}, load("chapter", root=tree)
+    assert sweep.gathered(cells) == {"norm": 3.0}
+    with pytest.raises(
+        ValueError, match=f"chapter, gather, norm: expected CELL.KEY of first, received '{address}'; {there}$"
+    ):
+        replace(sweep, gather={"norm": address}).gathered(cells)

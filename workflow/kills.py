@@ -228,7 +228,7 @@ def soak(
     undisturbed(tree, environment)  # compiles the modules
     whole, studies, seconds = undisturbed(tree, environment)
     longest = {whom: training if whom == "training" else seconds for whom in WHOM}
-    while turns := [whom for whom in rng.permutation(list(WHOM)) if found[whom] < kills]:
+    while turns := [whom for whom in rng.permutation(list(WHOM)).tolist() if found[whom] < kills]:
         forget(tree)
         if found["training"] <= min(found[whom] for whom in WHOM):  # it comes early in a build, if at all
             turns.sort(key=lambda whom: whom != "training")
