@@ -96,7 +96,7 @@ def test_files_are_the_same_whenever_they_were_made(tmp_path):
             archive.writestr("metadata.json", json.dumps({"keras_version": "3", "date_saved": number}))
             archive.writestr("model.weights.h5", b"weights")
     assert compare.different_files(*folders) == []
-    assert len(compare.fingerprint(folders[0])) == 3
+    assert len(compare.hashes(folders[0])) == 3
     (folders[1] / "a.json").write_text(json.dumps({"cells": {"x": 0.1 + 1e-16}, "provenance": {"edition": "smoke"}}))
     (folders[1] / "figures/a.svg").unlink()
     with zipfile.ZipFile(folders[1] / "net.keras", "w") as archive:

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from bea import Activation, Dense, Flatten, Network, attack
-from tiny import ROOT, run
+from lab.parameters import ROOT
 from workflow import shards
+from workflow.small_book import run
 
 SIZE, N = 7, 40
 ON = {"on": "weights", "method": "first-order", "margin": 1e-3}

@@ -16,8 +16,8 @@ import nbformat
 import psutil
 import pytest
 
-from lab.parameters import check_tree, checked, parse, read
-from tiny import ROOT, SPECIFICATION, edit, environment, run, tiny_tree, would_run
+from lab.parameters import ROOT, check_tree, checked, parse, read
+from tiny import edit, would_run
 from workflow import durations
 from workflow.build import whole_number
 from workflow.chapter import changes_in
@@ -25,12 +25,13 @@ from workflow.durations import chains
 from workflow.execute import execute
 from workflow.plan import MEMORY, keep_compiled, keep_memory
 from workflow.progress import Line, Progress, spoken
+from workflow.small_book import SPECIFICATION, environment, run, small_book
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """A book of two chapters, made once."""
-    tree = tiny_tree(tmp_path_factory.mktemp("tiny") / "tree")
+    tree = small_book(tmp_path_factory.mktemp("tiny") / "tree")
     result = build(tree)
     assert result.returncode == 0, result.stdout + result.stderr
     (tree / "output").write_text(result.stdout)

@@ -147,7 +147,7 @@ def _table(headers, rows) -> str:
     return f"<table><tr>{head}</tr>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
 
 
-def fingerprint(results: Path) -> dict[str, str]:
+def hashes(results: Path) -> dict[str, str]:
     """Return file → hash of what a book says: numbers, figures, tables, networks, explorables.
 
     Not of when and how fast it was made, which stands in a result file beside its numbers and in a Keras archive beside
@@ -178,7 +178,7 @@ def _lasting(path: Path) -> bytes:
 
 def different_files(before: Path, after: Path) -> list[str]:
     """Return a line for every file that two folders of results do not have alike."""
-    one, other = fingerprint(before), fingerprint(after)
+    one, other = hashes(before), hashes(after)
     said = {name: "only in one of them" for name in one.keys() ^ other.keys()}
     said |= {name: "another content" for name in one.keys() & other.keys() if one[name] != other[name]}
     return [f"{name}: {said[name]}" for name in sorted(said)]
@@ -227,7 +227,7 @@ def main() -> None:
         return
     if arguments.files:
         lines = different_files(before, after)
-        print(*lines, f"{len(lines)} of {len(fingerprint(after))} files are not the same", sep="\n")
+        print(*lines, f"{len(lines)} of {len(hashes(after))} files are not the same", sep="\n")
         sys.exit(bool(lines))
     found = compare(before, after, arguments.chapters)
     for chapter, lines in found.items():

@@ -4,7 +4,6 @@ Each starts from a good file, in which bytes, tokens or pieces are changed. A lo
 docstring names; anything else is a failure, and so is one that takes longer than ``LONGEST`` seconds of the processor.
 """
 
-import argparse
 import io
 import json
 import os
@@ -15,7 +14,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
 import numpy as np
@@ -250,25 +248,3 @@ def fuzz(loader: Loader, number: int, folder: Path, seed: int = 0) -> Counter:
             found["failed: too slow"] += 1
     path.write_bytes(loader.good)
     return found
-
-
-def main() -> None:
-    """Fuzz all loaders, or those named, and print what came of it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--number", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--keep", type=Path, help="folder for files that made a loader fail")
-    parser.add_argument("names", nargs="*")
-    arguments = parser.parse_args()
-    with TemporaryDirectory() as temporary:
-        folder = arguments.keep or Path(temporary)
-        folder.mkdir(exist_ok=True)
-        for loader in loaders(folder):
-            if not arguments.names or loader.name in arguments.names:
-                start = time.process_time()
-                found = fuzz(loader, arguments.number, folder, arguments.seed)
-                print(f"{loader.name}: {dict(found)}, {time.process_time() - start:.1f} s", flush=True)
-
-
-if __name__ == "__main__":
-    main()

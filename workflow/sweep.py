@@ -9,7 +9,6 @@ run by hand, a line a process.
 import argparse
 import json
 import os
-import shlex
 import shutil
 import subprocess
 import sys
@@ -84,13 +83,7 @@ def _chapter(sweep: Sweep, call: dict, to: Path) -> list[dict]:
     check_inputs(sweep.chapter, place("inputs", chosen.get("inputs"), Path("notebooks")), data)
     execute(sweep.chapter, chosen, {"edition": sweep.edition, "dataset": data}, to)
     cells = json.loads((to / f"{sweep.chapter}.json").read_text(encoding="utf-8"))["cells"]
-    row = {}
-    for column, address in sweep.gather.items():
-        value = cells
-        for word in address.split("."):
-            value = value[int(word)] if isinstance(value, list) else value[word]
-        row[column] = value
-    return [row]
+    return [sweep.gathered(cells)]
 
 
 def gather(sweep: Sweep, to: Path) -> pd.DataFrame:
@@ -179,8 +172,8 @@ def main() -> None:
     keep_compiled()
     try:
         sweep = load(arguments.name, arguments.edition)
-        own = f"{shlex.quote(sys.executable)} -m workflow.sweep {sweep.name} --edition {sweep.edition}"
         if arguments.commands:
+            own = sweep.command(sys.executable)
             print(*(f"{own} --part {number}" for number in range(len(sweep.parts()))), sep="\n")
         elif arguments.part is not None:
             run_part(sweep, arguments.part, folder(sweep))

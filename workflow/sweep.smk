@@ -1,12 +1,10 @@
 # The jobs of one sweep: parts of its calls, then the table. `make sweep` calls it, in the folder of the sweep.
-import shlex
-
 from workflow.sweeps import load
 
 SWEEP = load(config["sweep"], config["edition"])
 MADE_OF = SWEEP.made_of()
 KEYS = [[SWEEP.key(call, MADE_OF) for call in part] for part in SWEEP.parts()]
-COMMAND = f"{shlex.quote(config['python'])} -m workflow.sweep {SWEEP.name} --edition {SWEEP.edition}"
+COMMAND = SWEEP.command(config["python"])
 
 
 localrules: table
