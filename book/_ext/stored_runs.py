@@ -102,15 +102,14 @@ class Scale(FromMarkdown):
     @staticmethod
     def attacks(found: dict) -> str:
         """Return a row for every network and number of images."""
-        lines = ["| network | images | seconds | a million | memory | succeeded |", "|---|---|---|---|---|---|"]
+        lines = ["| network | images | seconds | per million | memory | shares | succeeded |", "|---" * 7 + "|"]
         for name, entry in found.items():
+            alike = f"{entry['shares']}: {'same' if entry['identical'] else 'other'} bits"
             for images, seconds, memory in entry["sizes"]:
-                numbers = f"{images:,} | {seconds:.0f} | {seconds / images * 1e6:.0f} | {memory:.0f} MB"
+                shares = alike if images == entry["sizes"][-1][0] else ""
+                numbers = f"{images:,} | {seconds:.0f} | {seconds / images * 1e6:.0f} | {memory:.0f} MB | {shares}"
                 lines.append(f"| {literal(name)} | {numbers} | {entry['success']:.0%} |")
-        for name, entry in found.items():
-            alike = "the same numbers, bit for bit" if entry["identical"] else "other numbers"
-            lines += ["", f"{literal(name)}: {entry['shares']} shares made {alike}. {Scale.measured(entry)}"]
-        return "\n".join(lines)
+        return "\n".join([*lines, "", *dict.fromkeys(map(Scale.measured, found.values()))])
 
     @staticmethod
     def jobs(found: dict) -> str:
