@@ -81,6 +81,14 @@ def test_a_chapter_is_found_under_its_old_name(tmp_path, monkeypatch):
     assert compare.compare(*books(tmp_path, BOOK, "10_new")) == {"10_new": []}
 
 
+def test_a_chapter_that_had_its_new_name_before_is_found_under_it(tmp_path, monkeypatch):
+    """Two books of today are compared, not the names of one with those of long ago."""
+    monkeypatch.setattr(compare, "RENAMED", {"10_new": "old"})
+    before, after = books(tmp_path, BOOK | {"claims": {}}, name="10_new")
+    (before / "chapter.json").rename(before / "10_new.json")
+    assert [line.split(":")[0] for line in compare.compare(before, after)["10_new"]] == ["claims.B1"]
+
+
 def test_files_are_the_same_whenever_they_were_made(tmp_path):
     """What a reader sees is compared to the last bit, and not when and how fast it was made."""
     folders = [tmp_path / "one", tmp_path / "other"]

@@ -103,7 +103,9 @@ def _pairs(before: Path, after: Path, chapters) -> Iterator[tuple[str, Path, dic
     """Yield name, file before, content before or None, and content after, for all chapters of ``after`` or these."""
     for path in sorted(after.glob("*.json")):
         if path.stem != "dataset" and (not chapters or path.stem in chapters):
-            old = before / f"{RENAMED.get(path.stem, path.stem)}.json"
+            old = before / path.name
+            if not old.is_file():
+                old = before / f"{RENAMED.get(path.stem, path.stem)}.json"
             one, other = (
                 json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None for file in (old, path)
             )
