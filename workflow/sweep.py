@@ -16,7 +16,6 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-import fastparquet
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
@@ -88,6 +87,8 @@ def _chapter(sweep: Sweep, call: dict, to: Path) -> list[dict]:
 
 def gather(sweep: Sweep, to: Path) -> pd.DataFrame:
     """Write the table of all calls, as CSV and Parquet, its figure, and what was run; return the table."""
+    import fastparquet  # which no other job needs
+
     made_of, rows, seconds = sweep.made_of(), [], 0.0
     for call in sweep.calls():
         found = json.loads((to / "points" / f"{sweep.key(call, made_of)}.json").read_text(encoding="utf-8"))
