@@ -40,7 +40,7 @@ def test_a_half_and_all_are_attacked_and_shares_agree(tmp_path, monkeypatch):
 
 def test_a_module_that_fails_is_no_measurement(tmp_path):
     """What it said last is in the message."""
-    with pytest.raises(RuntimeError, match=r"expected exit status 0, received .+no_such_module"):
+    with pytest.raises(RuntimeError, match=r"expected exit status 0, received 1: .+no_such_module"):
         scale.measured(["no_such_module"], tmp_path)
 
 

@@ -27,6 +27,14 @@ from workflow.shards import BLOCK, COLUMNS
 NETWORKS = ("one_layer-0", "tanh-0")
 PARTS, SHARES = (4, 2, 1), 4  # of the images: a quarter, a half, all; in how many shares
 GROUPED = 10  # calls in one process
+# Between us and what is measured, as the memory of a process begins with the largest of who started it, here images.
+MEASURE = """
+import resource, subprocess, sys
+code = subprocess.run(sys.argv[1:]).returncode
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(used.ru_utime + used.ru_stime, used.ru_maxrss)
+sys.exit(code)
+"""
 STUDY = '''"""Attacks on untrained one-layer networks: hardly any work."""
 
 import numpy as np
@@ -51,16 +59,15 @@ def measured(command: list[str], folder: Path, environment=None) -> tuple[float,
     RuntimeError
         If it fails, with the end of what it said.
     """
-    with open(folder / "said", "w+", encoding="utf-8") as said:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *command], cwd=folder, env=os.environ | (environment or {}), stdout=said, stderr=said
-        )
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            said.seek(0)
-            raise RuntimeError(f"{' '.join(command)}: expected exit status 0, received {said.read()[-500:]}")
-    return used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, sys.executable, "-m", *command],
+        cwd=folder, env=os.environ | (environment or {}), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        said = " ".join((done.stdout + done.stderr).split())[-500:]
+        raise RuntimeError(f"{' '.join(command)}: expected exit status 0, received {done.returncode}: {said}")
+    seconds, memory = done.stdout.splitlines()[-1].split()
+    return float(seconds), float(memory) / 1024
 
 
 def write_images(path: Path, images: np.ndarray, n: int, seed: int = 0) -> None:
