@@ -37,6 +37,7 @@ def build(edition: str, cores: int, lock: IO, targets: tuple[str, ...] = ()) -> 
     start = time.monotonic()
     try:
         check_tree(Path())
+        plan.doubt_the_clock()
         needs = all_needs()
         decide(edition)
     except (OSError, TypeError, ValueError) as error:
@@ -194,11 +195,13 @@ def command_line(parser: argparse.ArgumentParser, module: str) -> argparse.Names
 
 
 def interruptible(program: Callable[[], None]) -> None:
-    """Run a program; an interruption ends it without a traceback."""
+    """Run a program; an interruption, a full disk and a folder that cannot be written end it without a traceback."""
     try:
         program()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    except OSError as error:
+        sys.exit(str(error))
 
 
 def main() -> None:
