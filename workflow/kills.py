@@ -176,7 +176,7 @@ class State:
         """
         begun, now = len(calls(tree)) - self.begun, finished(tree)
         twice = sum(now.get(name, when) != when for name, when in self.finished.items())
-        return Counter({"repeated": begun > studies - self.kept, "twice": twice})
+        return Counter({"repeated": begun > max(studies - self.kept, 0), "twice": twice})
 
 
 def again(tree: Path, environment: dict, whole: dict[str, str], studies: int) -> Counter:
