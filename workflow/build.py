@@ -123,10 +123,10 @@ def _lines(stream) -> Iterator[str | None]:
 
 @contextmanager
 def ended_with(process: subprocess.Popen) -> Iterator[None]:
-    """End the process and all that it started, kernels too, when this one is interrupted or told to end."""
+    """End the process and all that it started, kernels too, when this one is interrupted, told to end, or fails."""
     try:
         yield
-    except KeyboardInterrupt:
+    except BaseException as error:
         try:
             tree = psutil.Process(process.pid)
             family = [tree, *tree.children(recursive=True)]
@@ -138,6 +138,8 @@ def ended_with(process: subprocess.Popen) -> Iterator[None]:
             except psutil.NoSuchProcess:
                 continue
         psutil.wait_procs(family, timeout=10)
+        if not isinstance(error, KeyboardInterrupt):
+            raise
         print("interrupted; what had finished is kept, and the next call goes on from there", file=sys.stderr)
         sys.exit(INTERRUPTED)
 

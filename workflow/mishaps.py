@@ -64,10 +64,11 @@ def built(place: Place, *by: str) -> str:
     done = subprocess.run(
         [*by, *BUILD], cwd=place.tree, env=place.environment, capture_output=True, text=True, check=False
     )
+    said = (done.stdout + done.stderr).strip().replace(f"{place.tree}/", "").splitlines()
     if "Traceback" in done.stdout + done.stderr:
-        return TRACEBACK
-    said = (done.stderr or done.stdout).strip().replace(f"{place.tree}/", "")
-    return f"refused: {said.splitlines()[-1]}" if done.returncode else "finished"
+        return f"{TRACEBACK}: {said[-1]}"
+    why = [line for line in said if "Errno" in line]
+    return f"refused: {[*said[-1:], *why][-1]}" if done.returncode else "finished"
 
 
 def begun(place: Place, until: Callable[[subprocess.Popen], object]) -> subprocess.Popen:
