@@ -1,11 +1,13 @@
 """``make soak``: what happens to builds that are killed, again and again, at random moments, and to damaged files.
 
-A small book is built, killed, and finished by the same command (``workflow.kills``); loaders get damaged files
-(``workflow.fuzz``). What was found is written to ``book/status.json`` as it is found, with its date.
+A small book is built, killed, and finished by the same command (``workflow.kills``), or suffers full disks and the like
+(``workflow.mishaps``); loaders get damaged files (``workflow.fuzz``). What was found is written to ``book/status.json``
+as it is found, with its date.
 """
 
 import argparse
 import json
+import shutil
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +17,7 @@ from bea.files import write_text
 from lab.parameters import ROOT
 from workflow.fuzz import fuzz, loaders
 from workflow.kills import WHOM, soak
+from workflow.mishaps import suffer
 from workflow.plan import alone, commit
 from workflow.small_book import RENDER, TRAININGS, environment, small_book
 
@@ -36,12 +39,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=50, help=f"of each of {', '.join(WHOM)}")
     parser.add_argument("--with-pages", type=int, default=3, help="as many more, of builds that render the pages too")
+    parser.add_argument("--no-mishaps", action="store_true", help="leave out full disks and the like")
     parser.add_argument("--inputs", type=int, default=100_000, help="damaged files a loader")
     parser.add_argument("--only", nargs="*", help="loaders; all if left out")
-    parser.add_argument("--folder", type=Path, help="where to work; one in memory is quicker")
+    parser.add_argument(
+        "--folder", type=Path, default=ROOT / "_build", help="where to work, not below /tmp; in memory is quicker"
+    )
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     now = {"date": datetime.now(UTC).date().isoformat(), "commit": commit()}
+    arguments.folder.mkdir(exist_ok=True)
     with TemporaryDirectory(dir=arguments.folder) as folder:
         for name, kills in (("results", arguments.kills), ("pages", arguments.with_pages)):
             if kills:
@@ -53,10 +60,14 @@ def main() -> None:
                     keep("kills", name, now | {"found": dict(found)})
 
                 soak(tree, environment(tree, BEA_PACE=str(PACE)), kills, report, arguments.seed, TRAININGS * PACE)
+        if not arguments.no_mishaps:
+            suffer(Path(folder), lambda name, found: keep("faults", name, now | {"found": found}))
         if arguments.inputs:
             for loader in loaders(Path(folder)):
                 if arguments.only is None or loader.name in arguments.only:
                     found = fuzz(loader, arguments.inputs, Path(folder), arguments.seed)
+                    for path in Path(folder).glob("failed-*"):  # what it was that failed
+                        shutil.move(path, ROOT / "_build" / path.name)
                     found["slowest"] = round(found["slowest"], 3)
                     keep("loaders", loader.name, now | {"number": arguments.inputs, "found": dict(found)})
 

@@ -168,14 +168,15 @@ class State:
         """Return that of a tree."""
         return cls(len(calls(tree)), remembered(tree), finished(tree))
 
-    def repeated(self, tree: Path, studies: int) -> bool:
-        """Tell whether a build has repeated what had finished before: one of so many ``studies``, or a chapter.
+    def repeated(self, tree: Path, studies: int) -> Counter:
+        """Return whether a build has ``repeated`` one of so many ``studies``, and how many chapters have run ``twice``.
 
-        A study that was stopped before its result was kept is begun once more, and no other.
+        A study that was stopped before its result was kept is begun once more, and no other. A chapter is run twice
+        where it had finished, but nobody was left to note how it was made; it finds its studies remembered.
         """
-        return (
-            len(calls(tree)) - self.begun > studies - self.kept or not self.finished.items() <= finished(tree).items()
-        )
+        begun, now = len(calls(tree)) - self.begun, finished(tree)
+        twice = sum(now.get(name, when) != when for name, when in self.finished.items())
+        return Counter({"repeated": begun > max(studies - self.kept, 0), "twice": twice})
 
 
 def again(tree: Path, environment: dict, whole: dict[str, str], studies: int) -> Counter:
@@ -194,7 +195,7 @@ def again(tree: Path, environment: dict, whole: dict[str, str], studies: int) ->
     done = subprocess.run(BUILD, cwd=tree, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         return Counter({"refused": 1, f"said: {(done.stdout + done.stderr)[-200:]}": 1})
-    return Counter({"repeated": before.repeated(tree, studies), "lost": fingerprint(tree) != whole})
+    return before.repeated(tree, studies) + Counter({"lost": fingerprint(tree) != whole})
 
 
 def soak(
@@ -222,12 +223,13 @@ def soak(
     Returns
     -------
     Counter
-        Kills of each kind, builds that were ``over`` before and that were ``finished``, and of ``FAULTS`` how many.
+        Kills of each kind, builds that were ``over`` before and that were ``finished``, and of ``FAULTS`` and
+        chapters that ran ``twice`` how many.
     """
     rng, found = np.random.default_rng(seed), Counter()
     undisturbed(tree, environment)  # compiles the modules
     whole, studies, seconds = undisturbed(tree, environment)
-    longest = {whom: training if whom == "training" else seconds for whom in WHOM}
+    longest = {"kernel": seconds / 2, "training": training, "workflow": seconds, "group": seconds}
     while turns := [whom for whom in rng.permutation(list(WHOM)).tolist() if found[whom] < kills]:
         forget(tree)
         if found["training"] <= min(found[whom] for whom in WHOM):  # it comes early in a build, if at all
@@ -238,7 +240,7 @@ def soak(
             # Moments are spread over the whole of a build, however long it takes just now.
             longest[whom] *= 1.05 if end == "killed" else 0.8
             found.update([whom if end == "killed" else end])
-            found["repeated"] += before.repeated(tree, len(studies))
+            found += before.repeated(tree, len(studies))
             report(found)
             if end != "killed":
                 break

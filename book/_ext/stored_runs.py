@@ -11,6 +11,18 @@ from lab.sources import digest_of
 from lab.wording import literal, signed
 
 FOLDER = "book/sweeps"
+COUNTED = {  # word of the status → what it counts
+    "kernel": "killed: the kernel of a chapter",
+    "training": "killed: a training, kernel and driver",
+    "workflow": "killed: Snakemake and who began it",
+    "group": "killed: all processes",
+    "over": "over before anybody was killed",
+    "finished": "finished by the same command, and compared",
+    "lost": "**results lost or changed**",
+    "repeated": "**studies computed again**",
+    "refused": "**builds that did not finish**",
+    "twice": "chapters run again, their studies remembered",
+}
 
 
 class Stored(FromMarkdown):
@@ -53,10 +65,10 @@ class Stored(FromMarkdown):
 
 
 class Faults(FromMarkdown):
-    """``{faults}``: what happened to builds that were killed and to loaders that got damaged files."""
+    """``{faults}``: what came of builds that were killed or suffered something, and of loaders with damaged files."""
 
     def run(self):
-        """Return two tables."""
+        """Return three tables."""
         path = Path(self.env.srcdir) / "book" / "status.json"
         self.env.note_dependency(str(path))
         return self.parse(self.text(json.loads(path.read_text(encoding="utf-8"))), "settings")
@@ -64,27 +76,30 @@ class Faults(FromMarkdown):
     @staticmethod
     def text(status: dict) -> str:
         """Return them in Markdown."""
-        kills = status["kills"]
-        found = kills["found"]
-        lines = ["| killed | builds |", "|---|---|"]
-        lines += [f"| the {whom} | {found.get(f'{whom}, killed', 0)} |" for whom in ("kernel", "workflow", "group")]
-        lines += [f"| none, as the build was over | {found.get('nobody', 0)} |"]
-        for word, said in {
-            "lost": "results lost or changed",
-            "repeated": "studies computed again",
-            "refused": "builds that did not finish",
-        }.items():
-            lines.append(f"| **{said}** | {found.get(word, 0)} |")
-        lines += ["", f"{kills['number']} builds, {kills['date']}, at commit {literal(kills['commit'])}.", ""]
-        lines += ["| loader | files | read | refused | failed | slowest | date |", "|---|---|---|---|---|---|---|"]
+        kills, number = status["kills"], "{:,}".format
+        lines = [f"| | {' | '.join(f'{name} compared' for name in kills)} |", f"|---|{'---|' * len(kills)}"]
+        for word, said in COUNTED.items():
+            lines.append(f"| {said} | {' | '.join(number(entry['found'].get(word, 0)) for entry in kills.values())} |")
+        lines.append(f"| date, commit | {' | '.join(map(_when, kills.values()))} |")
+        lines += ["", "| what happened | what the build said | afterwards | date, commit |", "|---|---|---|---|"]
+        for name, entry in status["faults"].items():
+            found = entry["found"]
+            wrong = [f"{found[word]} {said}" for word, said in COUNTED.items() if found.get(word)]
+            after = (
+                f"not tried: {literal(found['not tried'])}" if "not tried" in found else "; ".join(wrong) or "finished"
+            )
+            lines.append(f"| {name} | {literal(found.get('said', 'nothing'))} | {after} | {_when(entry)} |")
+        lines += ["", "| loader | files | read | refused | failed | slowest | date |", "|---|---|---|---|---|---|---|"]
         for name, entry in sorted(status["loaders"].items()):
             found = entry["found"]
-            failed = sum(number for word, number in found.items() if word.startswith("failed"))
-            numbers = [
-                f"{number:,}" for number in (entry["number"], found.get("read", 0), found.get("refused", 0), failed)
-            ]
+            failed = sum(count for word, count in found.items() if word.startswith("failed"))
+            numbers = map(number, (entry["number"], found.get("read", 0), found.get("refused", 0), failed))
             lines.append(f"| {literal(name)} | {' | '.join(numbers)} | {found['slowest']} s | {entry['date']} |")
         return "\n".join(lines)
+
+
+def _when(entry: dict) -> str:
+    return f"{entry['date']}, {literal(entry['commit'])}"
 
 
 class Scale(FromMarkdown):
