@@ -17,8 +17,9 @@ chapter: .venv/ready ## make one chapter and what it needs: NAME=15_table_2 P="m
 sweep: .venv/ready ## run a sweep of sweeps.yml: NAME=table_1_norm; PROFILE=slurm elsewhere, KEEP=yes for the book
 	@$(RUN) workflow.sweep '$(NAME)' --edition '$(EDITION)' --cores '$(CORES)' --profile '$(PROFILE)' $(if $(KEEP),--keep)
 
-soak: .venv/ready ## kill builds and damage files for hours, and write what came of it to book/status.json
+soak: .venv/ready ## kill builds, damage files and attack a million images for hours, and write what came of it to book/status.json
 	@$(RUN) workflow.faults
+	@$(RUN) workflow.scale
 
 test: .venv/ready ## run everything that tests, on small parameters
 	@$(RUN) workflow.check --cores '$(CORES)'
@@ -48,8 +49,8 @@ bundle: book ## pack results, networks and pages of an edition for another machi
 unpack: .venv/ready ## take in what `make bundle` has packed, after checking all of it: FILE=bundle-full.zip
 	@$(RUN) workflow.bundle --edition '$(EDITION)' --unpack '$(FILE)'
 
-compare: .venv/ready ## make a page of what moved between two editions: BEFORE=full AFTER=smoke
-	@$(RUN) workflow.compare '$(BEFORE)' '$(AFTER)' --page _build/compared.html
+compare: .venv/ready ## make a page of what moved between two editions: BEFORE=full AFTER=smoke; FILES=yes lists files
+	@$(RUN) workflow.compare '$(BEFORE)' '$(AFTER)' $(if $(FILES),--files,--page _build/compared.html)
 
 readme: book ## write the scorecard's counts and the picture of the present book into README.md
 	@$(RUN) workflow.readme

@@ -144,7 +144,10 @@ def download(name: str) -> Path:
 def _read(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in file.files}
+            arrays = {key: file[key] for key in file.files}
+        if others := [key for key, array in arrays.items() if not isinstance(array, np.ndarray)]:
+            raise ValueError(f"{', '.join(others)}: no array")
+        return arrays
     except Exception as error:  # a damaged file may fail in any way
         raise ValueError(
             f"{path}: expected a complete .npz file with the arrays {', '.join(KEYS)}, "
@@ -154,18 +157,25 @@ def _read(path: Path) -> dict[str, np.ndarray]:
 
 def _decode_jpeg(path: Path) -> dict[str, np.ndarray]:
     """Decode images that are stored as JPEG files, one after another, with their ends."""
-    from PIL import Image
-
     source, arrays = _read(path), {}
     for split in ("train", "test"):
         try:
             blob, ends = source[f"jpeg_{split}"].tobytes(), source[f"end_{split}"]
             starts = np.concatenate([[0], ends[:-1]])
-            images = [np.asarray(Image.open(io.BytesIO(blob[a:b]))) for a, b in zip(starts, ends, strict=True)]
+            images = [_image(blob[a:b]) for a, b in zip(starts, ends, strict=True)]
             arrays |= {f"x_{split}": np.stack(images), f"y_{split}": source[f"y_{split}"].reshape(-1, 1)}
-        except (KeyError, OSError, ValueError) as error:
+        except Exception as error:  # a damaged file may fail in any way
             raise ValueError(f"{path}: expected JPEG images in jpeg_{split} and end_{split}, found {error}") from error
     return arrays
+
+
+def _image(content: bytes) -> np.ndarray:
+    from PIL import Image
+
+    image, size = Image.open(io.BytesIO(content), formats=["JPEG"]), SHAPES["cifar10"][0][1:3]
+    if image.size != size:  # seen before it is decoded, as it may be huge
+        raise ValueError(f"an image of {image.size} pixels instead of {size}")
+    return np.asarray(image)
 
 
 def _check(name: str, path: Path, arrays: dict[str, np.ndarray]) -> Dataset:
@@ -180,6 +190,9 @@ def _check(name: str, path: Path, arrays: dict[str, np.ndarray]) -> Dataset:
                 raise ValueError(
                     f"{path}: expected {key} of MNIST with SHA-256 {MNIST_SHA256[key]}, found {digest}: other images"
                 )
+        largest = 255 if key.startswith("x") else 9
+        if array.min() < 0 or array.max() > largest:
+            raise ValueError(f"{path}: expected 0 to {largest} in {key}, found {array.min()} to {array.max()}")
     arrays = {key: arrays[key].reshape(shape) for key, shape in zip(KEYS, SHAPES[name], strict=True)}
     labels = {key: arrays[key].reshape(-1).astype(np.int64) for key in ("y_train", "y_test")}
     for key, values in labels.items():

@@ -9,16 +9,16 @@ import pytest
 from lab.parameters import ROOT, place, read
 from lab.trained import names_of
 from lab.wording import literal
-from tiny import run, tiny_tree
 from workflow.brought import banner
 from workflow.execute import execute
 from workflow.plan import alone
+from workflow.small_book import run, small_book
 
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
     """A book of two chapters, of which nothing is made."""
-    return tiny_tree(tmp_path_factory.mktemp("tiny") / "tree")
+    return small_book(tmp_path_factory.mktemp("tiny") / "tree")
 
 
 def test_paths_count_from_where_a_command_is_given(tree, tmp_path):

@@ -11,11 +11,11 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from bea import Dense, Flatten, Network
 from lab.brought import NAME, Chapter
-from lab.parameters import declared, values
+from lab.parameters import ROOT, declared, values
 from lab.rules import smallest_epsilon as rules
 from lab.subject import read
-from tiny import ROOT, run
 from workflow.brought import OURS, YOURS, banner, fitted
+from workflow.small_book import run
 
 TAKES = sorted(
     path.stem for path in ROOT.glob("notebooks/*.ipynb") if "lab.brought" in path.read_text(encoding="utf-8")

@@ -8,13 +8,13 @@ import zipfile
 
 import pytest
 
-from tiny import run, tiny_tree
 from workflow import bundle, manifest
+from workflow.small_book import run, small_book
 
 
 def made(tree):
     """Return a small tree with an edition that looks as if it had been made."""
-    root = tiny_tree(tree)
+    root = small_book(tree)
     for name, text in {
         "results/dataset.json": '{"name": "digits", "note": "digits", "edition": "smoke"}',
         "results/first.json": "{}",
@@ -38,14 +38,14 @@ def edition(tmp_path):
 @pytest.fixture
 def elsewhere(tmp_path):
     """Another clone, with nothing made."""
-    return tiny_tree(tmp_path / "elsewhere")
+    return small_book(tmp_path / "elsewhere")
 
 
 @pytest.fixture(scope="module")
 def untouched(tmp_path_factory):
     """An edition, and another clone that nothing must get into."""
     folder = tmp_path_factory.mktemp("bundles")
-    return made(folder / "tree"), tiny_tree(folder / "elsewhere")
+    return made(folder / "tree"), small_book(folder / "elsewhere")
 
 
 def test_an_edition_is_what_was_made(edition):

@@ -6,7 +6,8 @@ import shutil
 
 import pytest
 
-from tiny import ROOT, dry_run, edit, imagined_tree, would_run
+from lab.parameters import ROOT
+from tiny import dry_run, edit, imagined_tree, would_run
 from workflow.dependencies import all_needs
 from workflow.durations import expected
 

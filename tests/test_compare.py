@@ -2,6 +2,7 @@
 
 import json
 import re
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,36 @@ def test_a_chapter_is_found_under_its_old_name(tmp_path, monkeypatch):
     """As RENAMED says."""
     monkeypatch.setattr(compare, "RENAMED", {"10_new": "chapter"})
     assert compare.compare(*books(tmp_path, BOOK, "10_new")) == {"10_new": []}
+
+
+def test_a_chapter_that_had_its_new_name_before_is_found_under_it(tmp_path, monkeypatch):
+    """Two books of today are compared, not the names of one with those of long ago."""
+    monkeypatch.setattr(compare, "RENAMED", {"10_new": "old"})
+    before, after = books(tmp_path, BOOK | {"claims": {}}, name="10_new")
+    (before / "chapter.json").rename(before / "10_new.json")
+    assert [line.split(":")[0] for line in compare.compare(before, after)["10_new"]] == ["claims.B1"]
+
+
+def test_files_are_the_same_whenever_they_were_made(tmp_path):
+    """What a reader sees is compared to the last bit, and not when and how fast it was made."""
+    folders = [tmp_path / "one", tmp_path / "other"]
+    for number, folder in enumerate(folders):
+        (folder / "figures").mkdir(parents=True)
+        (folder / ".done").mkdir()
+        provenance = {"seconds": number, "commit": str(number), "edition": "smoke"}
+        (folder / "a.json").write_text(json.dumps({"cells": {"x": 0.1}, "provenance": provenance}))
+        (folder / "figures/a.svg").write_text("<svg/>")
+        (folder / "a.ipynb").write_text(str(number))
+        (folder / ".done/a").write_text(str(number))
+        with zipfile.ZipFile(folder / "net.keras", "w") as archive:
+            archive.writestr("metadata.json", json.dumps({"keras_version": "3", "date_saved": number}))
+            archive.writestr("model.weights.h5", b"weights")
+    assert compare.different_files(*folders) == []
+    assert len(compare.hashes(folders[0])) == 3
+    (folders[1] / "a.json").write_text(json.dumps({"cells": {"x": 0.1 + 1e-16}, "provenance": {"edition": "smoke"}}))
+    (folders[1] / "figures/a.svg").unlink()
+    with zipfile.ZipFile(folders[1] / "net.keras", "w") as archive:
+        archive.writestr("metadata.json", json.dumps({"keras_version": "3"}))
+        archive.writestr("model.weights.h5", b"others")
+    said = ["a.json: another content", "figures/a.svg: only in one of them", "net.keras: another content"]
+    assert compare.different_files(*folders) == said

@@ -1,9 +1,12 @@
 """Datasets are found where they should be, and nothing wrong is ever used."""
 
+import io
 import shutil
+import zipfile
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from lab import datasets
 
@@ -143,10 +146,6 @@ def test_one_changed_pixel_of_mnist_is_noticed(nowhere, monkeypatch):
 
 def test_reencoded_cifar10_says_so(nowhere, monkeypatch):
     """JPEG files one after another, here fewer, are decoded; the note tells that they are not the originals."""
-    import io
-
-    from PIL import Image
-
     buffer = io.BytesIO()
     Image.fromarray(np.full((32, 32, 3), 77, dtype=np.uint8)).save(buffer, "JPEG")
     one = np.frombuffer(buffer.getvalue(), dtype=np.uint8)
@@ -162,6 +161,44 @@ def test_reencoded_cifar10_says_so(nowhere, monkeypatch):
     assert data.x_train.shape == (500, 32, 32, 3)
     assert "re-encoded as JPEG" in data.note
     assert np.allclose(data.x_test[123], 77 / 255, atol=2 / 255)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("x_train", -1, "expected 0 to 255 in x_train, found -1 to 0"),  # would be white, counted from the end
+        ("x_test", 256, "expected 0 to 255 in x_test, found 0 to 256"),
+        ("y_train", 2**50, "expected 0 to 9 in y_train, found 1 to 1125899906842624"),  # a count of each is 9 petabytes
+    ],
+)
+def test_numbers_that_no_image_or_label_has_are_refused(nowhere, monkeypatch, key, value, message):
+    """In types that can hold them."""
+    monkeypatch.setitem(datasets.SHAPES, "cifar10", [(10, 2, 2, 3), (10, 1)] * 2)
+    shapes = zip(datasets.KEYS, datasets.SHAPES["cifar10"], strict=True)
+    arrays = {key: np.zeros(shape, dtype=np.int64) for key, shape in shapes}
+    arrays |= {key: np.arange(10) for key in ("y_train", "y_test")}
+    arrays[key].flat[0] = value
+    np.savez(nowhere / "cifar10.npz", **arrays)
+    with pytest.raises(ValueError, match=message):
+        datasets.load("cifar10")
+
+
+def test_a_member_that_is_no_array_is_refused(nowhere):
+    """NumPy hands it over as bytes."""
+    with zipfile.ZipFile(nowhere / "mnist.npz", "w") as archive:
+        archive.writestr("x_train.npy", b"pixels")
+    with pytest.raises(ValueError, match=r"cannot be read \(x_train: no array\)"):
+        datasets.load("mnist")
+
+
+def test_an_image_of_another_size_is_not_decoded(nowhere):
+    """It might be huge."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.zeros((9, 8, 3), dtype=np.uint8)).save(buffer, "JPEG")
+    blob = np.frombuffer(buffer.getvalue(), dtype=np.uint8)
+    np.savez(nowhere / "cifar10_jpeg.npz", jpeg_train=blob, end_train=[len(blob)], y_train=[0])
+    with pytest.raises(ValueError, match=r"expected JPEG images .* found an image of \(8, 9\) pixels"):
+        datasets.load("cifar10")
 
 
 def test_cached_copy_is_used_without_download(nowhere):

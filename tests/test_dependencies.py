@@ -2,8 +2,9 @@
 
 import pytest
 
-from tiny import CLAIMS, ROOT, write_notebook
+from lab.parameters import ROOT
 from workflow.dependencies import all_needs
+from workflow.small_book import CLAIMS, write_notebook
 
 OPEN = "from lab import Chapter\n\nchapter = Chapter('name', globals())"
 TRAINS = {"parameters": "output = ''", "setup": OPEN, "train": "chapter.keep('toy', nets, models)"}

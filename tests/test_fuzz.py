@@ -20,8 +20,9 @@ def folder(tmp_path_factory):
 
 
 NAMES = (
-    *("network", "dataset", "images, npy", "images, csv", "parameters", "a parameter", "claims", "sweeps", "results"),
-    *("networks of a folder", "notebook", "parameters cell", "manifest"),
+    *("network", "network, ONNX", "dataset", "dataset, JPEG", "images, mapped", "images, npy", "images, csv"),
+    *("parameters", "a parameter", "claims", "sweeps", "results", "networks of a folder", "notebook"),
+    *("parameters cell", "manifest"),
 )
 
 
@@ -31,22 +32,21 @@ def test_no_damage_gets_through(folder, name):
     """200 files each; the good one is read, and some damage must be seen."""
     (loader,) = [loader for loader in loaders(folder) if loader.name == name]
     (folder / loader.file).write_bytes(loader.good)
-    if name != "dataset":  # images that are not MNIST's are refused whatever they are
-        loader.read(folder)
-    found = fuzz(loader, 200, folder, seed=5)
+    loader.read(folder)
+    found = fuzz(loader, 200, folder, seed=5, longest=float("inf"))
     assert not [word for word in found if word.startswith("failed")], found
     assert found["refused"] > 50
     assert found["read"] + found["refused"] == 200
 
 
 def test_the_stored_run_found_nothing(folder):
-    """All loaders, with date and number; none failed, no build was lost."""
+    """All loaders, with date and number; none failed."""
     assert {loader.name for loader in loaders(folder)} == set(NAMES) == STATUS["loaders"].keys()
-    for entry in [*STATUS["loaders"].values(), STATUS["kills"]]:
+    assert min(entry["number"] for entry in STATUS["loaders"].values()) >= 100_000
+    for entry in STATUS["loaders"].values():
         assert date.fromisoformat(entry["date"])
         assert entry["number"] > 0
         assert not [word for word in entry["found"] if word.startswith("failed")]
-    assert not {"lost", "repeated", "refused"} & STATUS["kills"]["found"].keys()
 
 
 def test_damage_is_damage():

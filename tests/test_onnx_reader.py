@@ -242,6 +242,21 @@ def test_a_file_is_read_or_refused(tmp_path):
         Network.from_onnx(path)
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("y = Gemm (x)", "IndexError"),  # no weights
+        ("a = Relu (nothing) y = Add (x, a)", "RuntimeError"),  # a value that nobody makes
+        ("y = Relu (x, x, x)", "TypeError"),  # two inputs too many
+    ],
+)
+def test_a_model_that_no_standard_allows_is_refused_in_one_line(text, found):
+    """Such as a fuzzer makes of good ones."""
+    with pytest.raises(ValueError, match=f"model: expected one that ONNX itself can run, found {found}") as caught:
+        Network.from_onnx(parsed(VECTOR, text))
+    assert "\n" not in str(caught.value)
+
+
 def test_a_copy_that_differs_is_refused(monkeypatch):
     """Were a reader wrong, the comparison would say so."""
     from bea.networks import onnx_operators

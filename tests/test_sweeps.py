@@ -5,13 +5,16 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
+import fastparquet
 import numpy as np
 import pandas as pd
 import pytest
 import slurm
 
-from tiny import ROOT, environment, run, tiny_tree
+from lab.parameters import ROOT
+from workflow.small_book import environment, run, small_book
 from workflow.sweep import run_part
 from workflow.sweeps import load
 
@@ -53,7 +56,7 @@ def rows(*, a, b, c):
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
     """A small book with two sweeps."""
-    tree = tiny_tree(tmp_path_factory.mktemp("tiny") / "tree")
+    tree = small_book(tmp_path_factory.mktemp("tiny") / "tree")
     shutil.copytree(ROOT / "profiles", tree / "profiles")
     (tree / "sweeps.yml").write_text(SWEEPS)
     (tree / "studies/sums.py").write_text(STUDY)
@@ -85,6 +88,8 @@ def test_the_table_has_every_combination_once(tree, made):
     assert "<svg" in (made / "figure.svg").read_text()
     summary = json.loads((made / "summary.json").read_text())
     assert (summary["points"], summary["calls"], summary["processes"]) == (300, 150, 2)
+    as_parquet = fastparquet.ParquetFile(str(made / "table.parquet")).to_pandas()
+    pd.testing.assert_frame_equal(as_parquet, table, check_exact=True)
     levels = table[table.b == 2].total.quantile([0.05, 0.5, 0.95])
     assert summary["levels"][1] == pytest.approx([2, *levels])
 
@@ -168,6 +173,8 @@ def test_the_sweep_of_the_book_is_stored_whole():
     """What the page shows is what sweeps.yml asks for, 150 points."""
     sweep, folder = load("table_1_norm"), ROOT / "book/sweeps/table_1_norm"
     table = pd.read_csv(folder / "table.csv")
+    as_parquet = fastparquet.ParquetFile(str(folder / "table.parquet")).to_pandas()
+    pd.testing.assert_frame_equal(as_parquet, table, check_exact=True)
     expected = [(seed, epochs) for seed in sweep.lists["seed"] for epochs in sweep.lists["epochs"]]
     assert list(table[["seed", "epochs"]].itertuples(index=False, name=None)) == expected
     assert sweep.points() == 150
@@ -197,3 +204,18 @@ def test_a_wrong_word_about_a_sweep_is_refused(tree, tmp_path, old, new, message
     (tmp_path / "sweeps.yml").write_text(SWEEPS.replace(old, new))
     with pytest.raises(ValueError, match=message):
         load("sums", root=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("address", "there"),
+    [("train.nrom", "train has norm, both"), ("trian.norm", "first has train"), ("train.both.2", "train.both has 0, 1"),
+     ("train.both.x", "train.both has 0, 1"), ("train.norm.x", "train.norm has nothing more")],
+)  # fmt: skip
+def test_a_wrong_address_of_a_number_is_one_error(tree, address, there):
+    """It names the column and what there is instead; a right one finds its number."""
+    cells, sweep = {"train": {"norm": 3.0, "both": [1, 2]}}, load("chapter", root=tree)
+    assert sweep.gathered(cells) == {"norm": 3.0}
+    with pytest.raises(
+        ValueError, match=f"chapter, gather, norm: expected CELL.KEY of first, received '{address}'; {there}$"
+    ):
+        replace(sweep, gather={"norm": address}).gathered(cells)

@@ -16,21 +16,22 @@ import nbformat
 import psutil
 import pytest
 
-from lab.parameters import check_tree, checked, parse, read
-from tiny import ROOT, SPECIFICATION, edit, environment, run, tiny_tree, would_run
+from lab.parameters import ROOT, check_tree, checked, parse, read
+from tiny import edit, would_run
 from workflow import durations
 from workflow.build import whole_number
 from workflow.chapter import changes_in
 from workflow.durations import chains
 from workflow.execute import execute
-from workflow.plan import MEMORY, keep_compiled, keep_memory
+from workflow.plan import MEMORY, alone, keep_compiled, keep_memory
 from workflow.progress import Line, Progress, spoken
+from workflow.small_book import SPECIFICATION, environment, run, small_book
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """A book of two chapters, made once."""
-    tree = tiny_tree(tmp_path_factory.mktemp("tiny") / "tree")
+    tree = small_book(tmp_path_factory.mktemp("tiny") / "tree")
     result = build(tree)
     assert result.returncode == 0, result.stdout + result.stderr
     (tree / "output").write_text(result.stdout)
@@ -198,6 +199,24 @@ def test_an_interrupted_build_leaves_nothing_behind_and_can_be_repeated(half):
     assert result.returncode == 0, result.stdout + result.stderr
     assert calls(half) == ["one", "two"]
     assert "rule first" not in (half / "_build" / "make.log").read_text()
+
+
+def test_a_build_that_cannot_write_its_log_says_so_and_ends(copy):
+    """And leaves nothing running; on a full disk it waited for ever."""
+    (copy / "_build" / "make.log").unlink()
+    (copy / "_build" / "make.log").symlink_to("/dev/full")
+    result = build(copy)
+    assert result.returncode == 1
+    assert result.stderr == "[Errno 28] No space left on device\n"
+    assert not [process for process in psutil.process_iter(["cwd"]) if process.info["cwd"] == str(copy)]
+
+
+def test_a_second_build_in_a_folder_is_refused(copy):
+    """In a line, at once; the lock ends with who holds it."""
+    with alone(copy / "_build" / "make.lock", ""):
+        result = build(copy)
+    assert result.returncode == 1
+    assert result.stderr == "another `make book` is running in this folder\n"
 
 
 def test_without_dataset_and_network_the_book_is_made_from_digits(bare, tmp_path):

@@ -37,6 +37,7 @@ def build(edition: str, cores: int, lock: IO, targets: tuple[str, ...] = ()) -> 
     start = time.monotonic()
     try:
         check_tree(Path())
+        plan.doubt_the_clock()
         needs = all_needs()
         decide(edition)
     except (OSError, TypeError, ValueError) as error:
@@ -122,10 +123,10 @@ def _lines(stream) -> Iterator[str | None]:
 
 @contextmanager
 def ended_with(process: subprocess.Popen) -> Iterator[None]:
-    """End the process and all that it started, kernels too, when this one is interrupted or told to end."""
+    """End the process and all that it started, kernels too, when this one is interrupted, told to end, or fails."""
     try:
         yield
-    except KeyboardInterrupt:
+    except BaseException as error:
         try:
             tree = psutil.Process(process.pid)
             family = [tree, *tree.children(recursive=True)]
@@ -137,6 +138,8 @@ def ended_with(process: subprocess.Popen) -> Iterator[None]:
             except psutil.NoSuchProcess:
                 continue
         psutil.wait_procs(family, timeout=10)
+        if not isinstance(error, KeyboardInterrupt):
+            raise
         print("interrupted; what had finished is kept, and the next call goes on from there", file=sys.stderr)
         sys.exit(INTERRUPTED)
 
@@ -194,11 +197,13 @@ def command_line(parser: argparse.ArgumentParser, module: str) -> argparse.Names
 
 
 def interruptible(program: Callable[[], None]) -> None:
-    """Run a program; an interruption ends it without a traceback."""
+    """Run a program; an interruption, a full disk and a folder that cannot be written end it without a traceback."""
     try:
         program()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    except OSError as error:
+        sys.exit(str(error))
 
 
 def main() -> None:

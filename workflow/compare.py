@@ -3,13 +3,16 @@
 ``python -m workflow.compare BEFORE AFTER [CHAPTER ...]`` takes two editions, such as full and smoke, or folders of
 results. A chapter with another name now is found under its old one by ``RENAMED``. It exits with 1 if a number moved by
 more than 1e-9 of itself; with ``--page FILE`` it writes a page instead: verdicts that changed, and what moved most.
+With ``--files`` it names every file of the two that is not the same, to the last bit.
 """
 
 import argparse
+import hashlib
 import html
 import json
 import math
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -100,7 +103,9 @@ def _pairs(before: Path, after: Path, chapters) -> Iterator[tuple[str, Path, dic
     """Yield name, file before, content before or None, and content after, for all chapters of ``after`` or these."""
     for path in sorted(after.glob("*.json")):
         if path.stem != "dataset" and (not chapters or path.stem in chapters):
-            old = before / f"{RENAMED.get(path.stem, path.stem)}.json"
+            old = before / path.name
+            if not old.is_file():
+                old = before / f"{RENAMED.get(path.stem, path.stem)}.json"
             one, other = (
                 json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None for file in (old, path)
             )
@@ -144,6 +149,43 @@ def _table(headers, rows) -> str:
     return f"<table><tr>{head}</tr>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
 
 
+def hashes(results: Path) -> dict[str, str]:
+    """Return file → hash of what a book says: numbers, figures, tables, networks, explorables.
+
+    Not of when and how fast it was made, which stands in a result file beside its numbers and in a Keras archive beside
+    its weights. Executed notebooks are left out: they show these files, between the times of their cells.
+    """
+    return {
+        path.relative_to(results).as_posix(): hashlib.sha256(_lasting(path)).hexdigest()
+        for path in sorted(results.rglob("*"))
+        if path.is_file() and not path.relative_to(results).parts[0].startswith(".") and path.suffix != ".ipynb"
+    }
+
+
+def _lasting(path: Path) -> bytes:
+    """Return the content of a file without when and how fast it was made."""
+    if path.suffix == ".json":
+        said = json.loads(path.read_text(encoding="utf-8"))
+        for word in ("seconds", "commit"):
+            said.get("provenance", {}).pop(word, None)
+        return json.dumps(said).encode()
+    if path.suffix == ".keras":
+        with zipfile.ZipFile(path) as archive:
+            members = {name: archive.read(name) for name in sorted(archive.namelist())}
+        metadata = json.loads(members.pop("metadata.json"))
+        metadata.pop("date_saved", None)
+        return b"".join([json.dumps(metadata).encode(), *members.values()])
+    return path.read_bytes()
+
+
+def different_files(before: Path, after: Path) -> list[str]:
+    """Return a line for every file that two folders of results do not have alike."""
+    one, other = hashes(before), hashes(after)
+    said = {name: "only in one of them" for name in one.keys() ^ other.keys()}
+    said |= {name: "another content" for name in one.keys() & other.keys() if one[name] != other[name]}
+    return [f"{name}: {said[name]}" for name in sorted(said)]
+
+
 def results_of(name: str) -> Path:
     """Return the folder of results of an edition or, where a name is none, the folder of this name.
 
@@ -168,12 +210,13 @@ def _short(value) -> str:
 
 
 def main() -> None:
-    """Print what differs, chapter by chapter."""
+    """Print what differs, chapter by chapter or file by file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("before")
     parser.add_argument("after")
     parser.add_argument("chapters", nargs="*")
     parser.add_argument("--page", type=Path, metavar="FILE", help="write a page instead of lines")
+    parser.add_argument("--files", action="store_true", help="name the files that are not the same to the last bit")
     arguments = parser.parse_args()
     try:
         before, after = map(results_of, (arguments.before, arguments.after))
@@ -184,6 +227,10 @@ def main() -> None:
         write_text(arguments.page, page(before, after, arguments.chapters))
         print(f"Open this page in a browser:\n  {arguments.page.resolve()}")
         return
+    if arguments.files:
+        lines = different_files(before, after)
+        print(*lines, f"{len(lines)} of {len(hashes(after))} files are not the same", sep="\n")
+        sys.exit(bool(lines))
     found = compare(before, after, arguments.chapters)
     for chapter, lines in found.items():
         print(f"{chapter}: {len(lines)} differences", *lines, sep="\n  ")

@@ -4,26 +4,28 @@ Each starts from a good file, in which bytes, tokens or pieces are changed. A lo
 docstring names; anything else is a failure, and so is one that takes longer than ``LONGEST`` seconds of the processor.
 """
 
-import argparse
+import io
 import json
 import os
 import time
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 import numpy as np
 
 from bea import Dense, Network
 from bea.cli.images import read_images
+from bea.cli.models import read_model
 from lab import datasets
 from lab.claims import load_claims
 from lab.parameters import ROOT, assigned, checked, parse, read
 from lab.trained import names_of, results_of
-from workflow import manifest, sweeps
+from workflow import manifest, shards, sweeps
 from workflow.dependencies import said_by
 
 LONGEST = 5.0  # seconds
@@ -37,13 +39,17 @@ TOKENS = [
 
 @dataclass(frozen=True)
 class Loader:
-    """What is fuzzed: ``read`` gets a folder in which ``file`` lies; ``refuses`` are the errors it may raise."""
+    """What is fuzzed: ``read`` gets a folder in which ``file`` lies; ``refuses`` are the errors it may raise.
+
+    Of an ``archive`` every other file has its damage inside a member, whose checksum is right: behind it is a reader.
+    """
 
     name: str
     file: str
     good: bytes
     read: Callable[[Path], object]
     refuses: tuple[type[Exception], ...] = (ValueError,)
+    archive: bool = False
 
 
 def damaged(rng: np.random.Generator, good: bytes) -> bytes:
@@ -71,16 +77,68 @@ def damaged(rng: np.random.Generator, good: bytes) -> bytes:
     return content
 
 
+def damaged_inside(rng: np.random.Generator, good: bytes) -> bytes:
+    """Return an archive with something wrong in one of its members; one that holds a text is damaged as this text."""
+    with zipfile.ZipFile(io.BytesIO(good)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    name = list(members)[rng.integers(len(members))]
+    array = np.load(io.BytesIO(members[name]))
+    if array.dtype.kind == "U":
+        text = damaged(rng, str(array).encode()).decode(errors="replace")
+        members[name] = npy(np.array(text))
+    else:
+        members[name] = damaged(rng, members[name])
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return made.getvalue()
+
+
+def npy(array) -> bytes:
+    """Return an array as the content of a .npy file."""
+    made = io.BytesIO()
+    np.save(made, array)
+    return made.getvalue()
+
+
 @contextmanager
-def _data_in(folder: Path) -> Iterator[None]:
-    before = os.environ.get("BEA_DATA")
-    os.environ["BEA_DATA"] = str(folder)
-    try:
+def _small_data_in(folder: Path) -> Iterator[None]:
+    """Expect datasets in a folder, of 20 images of 4×4 pixels each half; any images are those of MNIST then."""
+    sizes = {"mnist": ((20, 4, 4), (20,)) * 2, "cifar10": ((20, 4, 4, 3), (20, 1)) * 2}
+    with (
+        patch.dict(os.environ, {"BEA_DATA": str(folder)}),
+        patch.multiple(datasets, SHAPES=sizes, MNIST_SHA256={}),
+    ):
         yield
-    finally:
-        os.environ.pop("BEA_DATA")
-        if before is not None:
-            os.environ["BEA_DATA"] = before
+
+
+def _jpeg(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return images as JPEG files, one after another, and their ends."""
+    from PIL import Image
+
+    files = [io.BytesIO() for _ in images]
+    for image, file in zip(images, files, strict=True):
+        Image.fromarray(image).save(file, "JPEG")
+    contents = [file.getvalue() for file in files]
+    return np.frombuffer(b"".join(contents), np.uint8), np.cumsum([len(content) for content in contents])
+
+
+def _onnx() -> bytes:
+    """Return a network of two layers as an ONNX model."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    shapes = {"A": (4, 3), "a": (4,), "B": (2, 4), "b": (2,)}
+    arrays = [numpy_helper.from_array(np.ones(shape, np.float32), name) for name, shape in shapes.items()]
+    nodes = [
+        helper.make_node("Gemm", ["x", "A", "a"], ["h"], transB=1),
+        helper.make_node("Relu", ["h"], ["r"]),
+        helper.make_node("Gemm", ["r", "B", "b"], ["y"], transB=1),
+    ]
+    ends = {"x": ["n", 3], "y": ["n", 2]}
+    inputs, outputs = ([helper.make_tensor_value_info(name, TensorProto.FLOAT, ends[name])] for name in "xy")
+    graph = helper.make_graph(nodes, "net", inputs, outputs, arrays)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9).SerializeToString()
 
 
 def loaders(folder: Path) -> list[Loader]:
@@ -89,8 +147,12 @@ def loaders(folder: Path) -> list[Loader]:
     net.save(folder / "net.npz")
     np.save(folder / "images.npy", np.linspace(0, 1, 12).reshape(4, 3))
     np.savetxt(folder / "images.csv", np.linspace(0, 1, 12).reshape(4, 3), delimiter=",")
-    x, y = np.zeros((3, 28, 28), np.uint8), np.zeros(3, np.uint8)
+    x, y = np.arange(320, dtype=np.uint8).reshape(20, 4, 4), np.arange(20) % 10
     np.savez(folder / "mnist.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    blob, ends = _jpeg(np.stack([x, x, x], axis=-1))
+    (folder / "jpeg").mkdir(exist_ok=True)
+    names = [f"{word}_{split}" for split in ("train", "test") for word in ("jpeg", "end", "y")]
+    np.savez(folder / "jpeg" / "cifar10_jpeg.npz", **dict(zip(names, (blob, ends, y) * 2, strict=True)))
     (folder / "sweeps.yml").write_bytes(b"".join((ROOT / "sweeps.yml").read_bytes().partition(b"table_1_norm:")[1:]))
     params, claims = (ROOT / "params.yml").read_text(), (ROOT / "book/claims.yml").read_text()
     start = params.index("\n10_linear_systems:")
@@ -132,16 +194,24 @@ def loaders(folder: Path) -> list[Loader]:
     def manifest_of(folder: Path):
         return manifest.read((folder / "crate.json").read_text(encoding="utf-8"))
 
-    def dataset_of(folder: Path):
-        with _data_in(folder):
-            return datasets.load("mnist")
+    def dataset_of(folder: Path, name: str):
+        with _small_data_in(folder):
+            return datasets.load(name)
 
     good = {kind: (folder / f"images.{kind}").read_bytes() for kind in ("npy", "csv")}
     results, cells = json.dumps(result).encode(), json.dumps(notebook).encode()
     few_claims, sweep = "\n- id: ".join(entries[:4]).encode(), (folder / "sweeps.yml").read_bytes()
+    archives = {name: (folder / name).read_bytes() for name in ("net.npz", "mnist.npz", "jpeg/cifar10_jpeg.npz")}
+
+    def of_archive(name: str, file: str, read: Callable[[Path], object]) -> Loader:
+        return Loader(name, file, archives[file], read, archive=True)
+
     return [
-        Loader("network", "net.npz", (folder / "net.npz").read_bytes(), lambda at: Network.load(at / "net.npz")),
-        Loader("dataset", "mnist.npz", (folder / "mnist.npz").read_bytes(), dataset_of),
+        of_archive("network", "net.npz", lambda at: Network.load(at / "net.npz")),
+        Loader("network, ONNX", "net.onnx", _onnx(), lambda at: read_model(at / "net.onnx")),
+        of_archive("dataset", "mnist.npz", lambda at: dataset_of(at, "mnist")),
+        of_archive("dataset, JPEG", "jpeg/cifar10_jpeg.npz", lambda at: dataset_of(at / "jpeg", "cifar10")),
+        Loader("images, mapped", "images.npy", good["npy"], lambda at: np.array(shards.mapped(at / "images.npy"))),
         Loader("images, npy", "images.npy", good["npy"], lambda at: read_images(at / "images.npy", net)),
         Loader("images, csv", "images.csv", good["csv"], lambda at: read_images(at / "images.csv", net)),
         Loader("parameters", "params.yml", few.encode(), read),
@@ -156,12 +226,12 @@ def loaders(folder: Path) -> list[Loader]:
     ]
 
 
-def fuzz(loader: Loader, number: int, folder: Path, seed: int = 0) -> Counter:
+def fuzz(loader: Loader, number: int, folder: Path, seed: int = 0, longest: float = LONGEST) -> Counter:
     """Return how many damaged files a loader has ``read`` and ``refused``, and every failure with its kind."""
     rng, found, path = np.random.default_rng(seed), Counter(), folder / loader.file
     found["slowest"] = 0
-    for _ in range(number):
-        content = damaged(rng, loader.good)
+    for count in range(number):
+        content = (damaged_inside if loader.archive and count % 2 else damaged)(rng, loader.good)
         path.write_bytes(content)
         start = time.process_time()
         try:
@@ -174,29 +244,7 @@ def fuzz(loader: Loader, number: int, folder: Path, seed: int = 0) -> Counter:
             (folder / f"failed-{loader.name}-{type(error).__name__}").write_bytes(content)
         taken = time.process_time() - start
         found["slowest"] = max(found["slowest"], taken)
-        if taken > LONGEST:
+        if taken > longest:
             found["failed: too slow"] += 1
     path.write_bytes(loader.good)
     return found
-
-
-def main() -> None:
-    """Fuzz all loaders, or those named, and print what came of it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--number", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--keep", type=Path, help="folder for files that made a loader fail")
-    parser.add_argument("names", nargs="*")
-    arguments = parser.parse_args()
-    with TemporaryDirectory() as temporary:
-        folder = arguments.keep or Path(temporary)
-        folder.mkdir(exist_ok=True)
-        for loader in loaders(folder):
-            if not arguments.names or loader.name in arguments.names:
-                start = time.process_time()
-                found = fuzz(loader, arguments.number, folder, arguments.seed)
-                print(f"{loader.name}: {dict(found)}, {time.process_time() - start:.1f} s", flush=True)
-
-
-if __name__ == "__main__":
-    main()

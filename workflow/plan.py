@@ -7,12 +7,15 @@ import platform
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import IO, NoReturn
 
 DONE = ".done"  # in results: one file a notebook, the checksums of what its last good run made
+SOURCES = ("bea", "book", "lab", "notebooks", "studies", "workflow")
 PREFIX = "companion: "  # how the steps mark what a reader should see
 MEMORY = {
     "MALLOC_ARENA_MAX": "1",
@@ -85,6 +88,22 @@ def keep_compiled() -> None:
     # Whatever it is, however quickly it was compiled:
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+
+
+def doubt_the_clock() -> None:
+    """Where files are dated later than now, the clock was put back: forget the records among them, date the others now.
+
+    A record with such a date may be older than a change that is dated before it, and Snakemake refuses to make anything
+    from a file with one. A chapter that runs again finds its studies remembered.
+    """
+    now = time.time()
+    for path in [*Path("results", DONE).glob("*"), Path("_build/book.done")]:
+        if path.is_file() and path.stat().st_mtime > now:
+            path.unlink()
+    sources = chain.from_iterable(Path(folder).rglob("*") for folder in SOURCES)
+    for path in chain(Path().glob("*.*"), Path("results").glob("*.json"), sources):
+        if path.is_file() and path.stat().st_mtime > now:
+            os.utime(path)
 
 
 def forget_incomplete(results=Path("results"), book=Path("_build")) -> None:

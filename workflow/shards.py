@@ -25,7 +25,7 @@ BLOCK = 5000  # images; a block of MNIST and all that an attack makes of it take
 COLUMNS = {"label": np.int64, "target": np.int64, "success": bool, "norm": np.float64}
 
 
-def mapped(path: Path) -> np.ndarray:
+def mapped(path: Path) -> np.memmap:
     """Return an array that stays on the disk.
 
     Raises
@@ -33,9 +33,11 @@ def mapped(path: Path) -> np.ndarray:
     FileNotFoundError, ValueError
         Naming the file, where there is none, or one that is no array of numbers.
     """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: expected an array of numbers (.npy), found no such file")
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (EOFError, ValueError) as error:
+    except Exception as error:  # a damaged file may fail in any way
         raise ValueError(f"{path}: expected an array of numbers (.npy), found {error}") from None
     if not isinstance(array, np.memmap) or array.dtype.kind not in "uif":
         raise ValueError(f"{path}: expected an array of numbers (.npy), found something else")
@@ -70,7 +72,8 @@ def run(net: Network, images, target, folder: Path, *, share=(1, 1), size=BLOCK,
         path = folder / f"{number:08d}.npz"
         if not path.is_file():
             with threadpool_limits(1, "blas"):
-                found = attack_block(net, images, target, number, size, divide, **options)
+                # Mapped anew: what has been read of a mapping counts as memory of the process.
+                found = attack_block(net, mapped(images.filename), target, number, size, divide, **options)
             with replacing(path) as partial, open(partial, "wb") as file:
                 np.savez(file, **found)
             gc.collect()  # what an attack leaves refers to itself, and would stay until there is much of it

@@ -9,7 +9,6 @@ run by hand, a line a process.
 import argparse
 import json
 import os
-import shlex
 import shutil
 import subprocess
 import sys
@@ -20,14 +19,14 @@ from pathlib import Path
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from bea.files import write_text
+from bea.files import replacing, write_text
 from lab import datasets
 from lab.parameters import EDITIONS, ROOT, place
 from workflow.plan import alone, commit, fail, keep_compiled, resolve_data_folder
 from workflow.sweeps import Sweep, load
 
 KEPT = ROOT / "book" / "sweeps"
-MADE = ("table.csv", "figure.svg", "summary.json")
+MADE = ("table.csv", "table.parquet", "figure.svg", "summary.json")
 INTERVAL = (0.05, 0.5, 0.95)
 
 
@@ -83,17 +82,13 @@ def _chapter(sweep: Sweep, call: dict, to: Path) -> list[dict]:
     check_inputs(sweep.chapter, place("inputs", chosen.get("inputs"), Path("notebooks")), data)
     execute(sweep.chapter, chosen, {"edition": sweep.edition, "dataset": data}, to)
     cells = json.loads((to / f"{sweep.chapter}.json").read_text(encoding="utf-8"))["cells"]
-    row = {}
-    for column, address in sweep.gather.items():
-        value = cells
-        for word in address.split("."):
-            value = value[int(word)] if isinstance(value, list) else value[word]
-        row[column] = value
-    return [row]
+    return [sweep.gathered(cells)]
 
 
 def gather(sweep: Sweep, to: Path) -> pd.DataFrame:
-    """Write the table of all calls, its figure, and what was run; return the table."""
+    """Write the table of all calls, as CSV and Parquet, its figure, and what was run; return the table."""
+    import fastparquet  # which no other job needs
+
     made_of, rows, seconds = sweep.made_of(), [], 0.0
     for call in sweep.calls():
         found = json.loads((to / "points" / f"{sweep.key(call, made_of)}.json").read_text(encoding="utf-8"))
@@ -103,6 +98,8 @@ def gather(sweep: Sweep, to: Path) -> pd.DataFrame:
     table = pd.DataFrame(rows)
     table = table[[*sweep.lists, *(name for name in table.columns if name not in sweep.lists)]]
     write_text(to / "table.csv", table.to_csv(index=False))
+    with replacing(to / "table.parquet") as partial:
+        fastparquet.write(str(partial), table, write_index=False)
     x, y = sweep.figure["x"], sweep.figure["y"]
     levels = table.groupby(x)[y].quantile(list(INTERVAL)).unstack()
     write_text(to / "figure.svg", _figure(sweep, table, levels))
@@ -176,8 +173,8 @@ def main() -> None:
     keep_compiled()
     try:
         sweep = load(arguments.name, arguments.edition)
-        own = f"{shlex.quote(sys.executable)} -m workflow.sweep {sweep.name} --edition {sweep.edition}"
         if arguments.commands:
+            own = sweep.command(sys.executable)
             print(*(f"{own} --part {number}" for number in range(len(sweep.parts()))), sep="\n")
         elif arguments.part is not None:
             run_part(sweep, arguments.part, folder(sweep))

@@ -1,12 +1,10 @@
 # The jobs of one sweep: parts of its calls, then the table. `make sweep` calls it, in the folder of the sweep.
-import shlex
-
 from workflow.sweeps import load
 
 SWEEP = load(config["sweep"], config["edition"])
 MADE_OF = SWEEP.made_of()
 KEYS = [[SWEEP.key(call, MADE_OF) for call in part] for part in SWEEP.parts()]
-COMMAND = f"{shlex.quote(config['python'])} -m workflow.sweep {SWEEP.name} --edition {SWEEP.edition}"
+COMMAND = SWEEP.command(config["python"])
 
 
 localrules: table
@@ -15,7 +13,7 @@ localrules: table
 rule table:
     input: expand("parts/{number}", number=range(len(KEYS)))
     params: figure=SWEEP.figure, title=SWEEP.title
-    output: "table.csv", "figure.svg", "summary.json"
+    output: "table.csv", "table.parquet", "figure.svg", "summary.json"
     shell: "{COMMAND} --gather"
 
 

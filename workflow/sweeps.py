@@ -5,6 +5,7 @@ import importlib
 import itertools
 import json
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +83,35 @@ class Sweep:
     def points(self) -> int:
         """Return how many combinations of values there are."""
         return len(self.calls()) * len(list(itertools.product(*(self.lists[name] for name in self.together))))
+
+    def command(self, python: str) -> str:
+        """Return the start of the shell command of every process, run by this Python; ``--part`` or more follows."""
+        return f"{shlex.quote(python)} -m workflow.sweep {self.name} --edition {self.edition}"
+
+    def gathered(self, cells: dict) -> dict:
+        """Return column → value, from the results of one run of the chapter, cell → values.
+
+        Raises
+        ------
+        ValueError
+            For an address that these do not have.
+        """
+        row = {}
+        for column, address in self.gather.items():
+            value, seen = cells, []
+            for word in address.split("."):
+                known = range(len(value)) if isinstance(value, list) else value if isinstance(value, dict) else ()
+                key = int(word) if isinstance(value, list) and word.isdecimal() else word
+                if key not in known:
+                    there = ", ".join(map(str, known)) or "nothing more"
+                    raise ValueError(
+                        f"sweeps.yml, {self.name}, gather, {column}: expected CELL.KEY of {self.chapter}, received "
+                        f"{address!r}; {'.'.join(seen) or self.chapter} has {there}"
+                    )
+                value = value[key]
+                seen.append(word)
+            row[column] = value
+        return row
 
     def function(self) -> Callable:
         """Return the study."""

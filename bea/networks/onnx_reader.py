@@ -1,5 +1,7 @@
 """From ONNX models to networks, by ONNX' own reader; the package ``onnx`` is imported when one is read."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -41,13 +43,31 @@ def reading_of(model) -> Reading:
     """
     try:
         import onnx
-        from onnx.reference import ReferenceEvaluator
     except ImportError:
         raise ImportError(
             "Network.from_onnx needs the package onnx, which is not installed: pip install 'bea[onnx]'"
         ) from None
     if not isinstance(model, onnx.ModelProto):
         model = _load(onnx, Path(model))
+    with _refused():
+        return _reading(onnx, model)
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    """Make one kind of error of all, as what is no model of its standard may fail in any way."""
+    try:
+        yield
+    except ValueError:
+        raise
+    except Exception as error:
+        found = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise ValueError(f"model: expected one that ONNX itself can run, found {found}") from None
+
+
+def _reading(onnx, model) -> Reading:
+    from onnx.reference import ReferenceEvaluator
+
     constants = {array.name: onnx.numpy_helper.to_array(array) for array in model.graph.initializer}
     source, shape, fixed, dtype = _input(onnx, model, constants)
     made_by = {name: node for node in model.graph.node for name in node.output}
@@ -86,7 +106,8 @@ def reading_of(model) -> Reading:
     whole = evaluator([part for node in nodes for part in _padded_apart(onnx, node)], inputs, outputs)
 
     def compute(x):
-        return whole.run(None, {source: x.astype(dtype)})[0]
+        with _refused():
+            return whole.run(None, {source: x.astype(dtype)})[0]
 
     return read(known.graph, target, compute, 1e-4, fixed)  # single precision leaves about 1e-6
 

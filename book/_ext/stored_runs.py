@@ -1,4 +1,4 @@
-"""Runs that are too long for the book, stored with their date: ``{sweep} name``, and ``{faults}`` of the soak."""
+"""Runs that are too long for the book, stored with their date: ``{sweep} name``, ``{faults}`` and ``{scale}``."""
 
 import json
 from pathlib import Path
@@ -11,6 +11,18 @@ from lab.sources import digest_of
 from lab.wording import literal, signed
 
 FOLDER = "book/sweeps"
+COUNTED = {  # word of the status → what it counts
+    "kernel": "killed: the kernel of a chapter",
+    "training": "killed: a training, kernel and driver",
+    "workflow": "killed: Snakemake and who began it",
+    "group": "killed: all processes",
+    "over": "over before anybody was killed",
+    "finished": "finished by the same command, and compared",
+    "lost": "**results lost or changed**",
+    "repeated": "**studies computed again**",
+    "refused": "**builds that did not finish**",
+    "twice": "chapters run again, their studies remembered",
+}
 
 
 class Stored(FromMarkdown):
@@ -22,7 +34,7 @@ class Stored(FromMarkdown):
         """Return all of it."""
         name = self.arguments[0]
         folder = Path(self.env.srcdir) / FOLDER / name
-        paths = {file: folder / file for file in ("summary.json", "figure.svg", "table.csv")}
+        paths = {file: folder / file for file in ("summary.json", "figure.svg", "table.csv", "table.parquet")}
         for path in paths.values():
             if not path.is_file():
                 raise ExtensionError(f"sweep {name}: no {path.name} in {folder}; run make sweep NAME={name} KEEP=yes")
@@ -47,15 +59,16 @@ class Stored(FromMarkdown):
             f"{literal(summary['commit'])} (edition {summary['edition']}). This is stored and not computed again with "
             f"the book; `make sweep NAME={name}` does that."
         )
+        files = ", ".join(f"{{download}}`{kind} <sweeps/{name}/table.{kind.lower()}>`" for kind in ("CSV", "Parquet"))
         head = f"| {x} | 5% | median | 95% |\n|---|---|---|---|"
-        return "\n".join([head, *rows, "", f"{said} {{download}}`CSV <sweeps/{name}/table.csv>`"])
+        return "\n".join([head, *rows, "", f"{said} {files}"])
 
 
 class Faults(FromMarkdown):
-    """``{faults}``: what happened to builds that were killed and to loaders that got damaged files."""
+    """``{faults}``: what came of builds that were killed or suffered something, and of loaders with damaged files."""
 
     def run(self):
-        """Return two tables."""
+        """Return three tables."""
         path = Path(self.env.srcdir) / "book" / "status.json"
         self.env.note_dependency(str(path))
         return self.parse(self.text(json.loads(path.read_text(encoding="utf-8"))), "settings")
@@ -63,27 +76,70 @@ class Faults(FromMarkdown):
     @staticmethod
     def text(status: dict) -> str:
         """Return them in Markdown."""
-        kills = status["kills"]
-        found = kills["found"]
-        lines = ["| killed | builds |", "|---|---|"]
-        lines += [f"| the {whom} | {found.get(f'{whom}, killed', 0)} |" for whom in ("kernel", "workflow", "group")]
-        lines += [f"| none, as the build was over | {found.get('nobody', 0)} |"]
-        for word, said in {
-            "lost": "results lost or changed",
-            "repeated": "studies computed again",
-            "refused": "builds that did not finish",
-        }.items():
-            lines.append(f"| **{said}** | {found.get(word, 0)} |")
-        lines += ["", f"{kills['number']} builds, {kills['date']}, at commit {literal(kills['commit'])}.", ""]
-        lines += ["| loader | files | read | refused | failed | slowest | date |", "|---|---|---|---|---|---|---|"]
+        kills, number = status["kills"], "{:,}".format
+        lines = [f"| | {' | '.join(f'{name} compared' for name in kills)} |", f"|---|{'---|' * len(kills)}"]
+        for word, said in COUNTED.items():
+            lines.append(f"| {said} | {' | '.join(number(entry['found'].get(word, 0)) for entry in kills.values())} |")
+        lines.append(f"| date, commit | {' | '.join(map(_when, kills.values()))} |")
+        lines += ["", "| what happened | what the build said | afterwards | date, commit |", "|---|---|---|---|"]
+        for name, entry in status["faults"].items():
+            found = entry["found"]
+            wrong = [f"{found[word]} {said}" for word, said in COUNTED.items() if found.get(word)]
+            after = (
+                f"not tried: {literal(found['not tried'])}" if "not tried" in found else "; ".join(wrong) or "finished"
+            )
+            lines.append(f"| {name} | {literal(found.get('said', 'nothing'))} | {after} | {_when(entry)} |")
+        lines += ["", "| loader | files | read | refused | failed | slowest | date |", "|---|---|---|---|---|---|---|"]
         for name, entry in sorted(status["loaders"].items()):
             found = entry["found"]
-            failed = sum(number for word, number in found.items() if word.startswith("failed"))
-            numbers = [
-                f"{number:,}" for number in (entry["number"], found.get("read", 0), found.get("refused", 0), failed)
-            ]
+            failed = sum(count for word, count in found.items() if word.startswith("failed"))
+            numbers = map(number, (entry["number"], found.get("read", 0), found.get("refused", 0), failed))
             lines.append(f"| {literal(name)} | {' | '.join(numbers)} | {found['slowest']} s | {entry['date']} |")
         return "\n".join(lines)
+
+
+def _when(entry: dict) -> str:
+    return f"{entry['date']}, {literal(entry['commit'])}"
+
+
+class Scale(FromMarkdown):
+    """``{scale} attacks`` and ``{scale} jobs``: what a million images took, and what a job of a sweep does."""
+
+    required_arguments = 1
+
+    def run(self):
+        """Return a table and when it was measured."""
+        path = Path(self.env.srcdir) / "book" / "status.json"
+        self.env.note_dependency(str(path))
+        status = json.loads(path.read_text(encoding="utf-8"))
+        return self.parse(getattr(self, self.arguments[0])(status[self.arguments[0]]), "settings")
+
+    @staticmethod
+    def attacks(found: dict) -> str:
+        """Return a row for every network and number of images."""
+        lines = ["| network | images | seconds | per million | memory | shares | succeeded |", "|---" * 7 + "|"]
+        for name, entry in found.items():
+            alike = f"{entry['shares']}: {'same' if entry['identical'] else 'other'} bits"
+            for images, seconds, memory in entry["sizes"]:
+                shares = alike if images == entry["sizes"][-1][0] else ""
+                numbers = f"{images:,} | {seconds:.0f} | {seconds / images * 1e6:.0f} | {memory:.0f} MB | {shares}"
+                lines.append(f"| {literal(name)} | {numbers} | {entry['success']:.0%} |")
+        return "\n".join([*lines, "", *dict.fromkeys(map(Scale.measured, found.values()))])
+
+    @staticmethod
+    def jobs(found: dict) -> str:
+        """Return a row for separate calls and one for calls in groups."""
+        lines = ["| calls | jobs | seconds a call |", "|---|---|---|"]
+        for word in ("separate", "grouped"):
+            count, seconds = found[word]
+            lines.append(f"| {found['calls']}, {word} | {count} | {seconds:.2f} |")
+        alike = "the same table, bit for bit" if found["identical"] else "other tables"
+        return "\n".join([*lines, "", f"Both made {alike}. {Scale.measured(found)}"])
+
+    @staticmethod
+    def measured(entry: dict) -> str:
+        """Return when it was."""
+        return f"Measured on {entry['date']} at commit {literal(entry['commit'])}, in seconds of one processor."
 
 
 def setup(app) -> dict:
@@ -91,4 +147,5 @@ def setup(app) -> dict:
     app.add_config_value("stored_runs_sources", digest_of(setup), "env")
     app.add_directive("sweep", Stored)
     app.add_directive("faults", Faults)
+    app.add_directive("scale", Scale)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,59 @@
+"""`make soak` attacks a million images and runs many jobs; here fewer, and what it has stored."""
+
+import json
+from datetime import date
+
+import numpy as np
+import pytest
+from stored_runs import Scale
+
+from bea import Dense, Flatten, Network
+from lab.parameters import ROOT
+from workflow import scale
+
+STATUS = json.loads((ROOT / "book" / "status.json").read_text())
+
+
+def test_images_are_noisy_copies(tmp_path):
+    """Of those given, in their order; no two are alike, no byte overflows."""
+    images = np.random.default_rng(0).integers(0, 256, (7, 5, 5), dtype=np.uint8)
+    scale.write_images(tmp_path / "x.npy", images, scale.BLOCK + 3)
+    made = np.load(tmp_path / "x.npy").astype(int)
+    noise = made - images[np.arange(len(made)) % 7]
+    assert (noise.min(), noise.max(), made.max()) == (0, 15, 255)
+    assert len({image.tobytes() for image in made}) == len(made)
+
+
+def test_a_half_and_all_are_attacked_and_shares_agree(tmp_path, monkeypatch):
+    """Several blocks, more than there are shares."""
+    monkeypatch.setattr(scale, "PARTS", (2, 1))
+    monkeypatch.setattr(scale, "SHARES", 2)
+    rng = np.random.default_rng(0)
+    Network((Flatten(), Dense(rng.normal(size=(4, 10)), True)), (3, 3)).save(tmp_path / "net.npz")
+    images = rng.integers(0, 240, (50, 3, 3), dtype=np.uint8)
+    found = scale.attacks(tmp_path / "net.npz", images, 3 * scale.BLOCK, tmp_path)
+    assert [size for size, *_ in found["sizes"]] == [7500, 15000]
+    assert found["identical"]
+    assert found["success"] == 1
+    assert "| net | 15,000 |" in Scale.attacks({"net": found | {"date": "", "commit": ""}})
+
+
+def test_a_module_that_fails_is_no_measurement(tmp_path):
+    """What it said last is in the message."""
+    with pytest.raises(RuntimeError, match=r"expected exit status 0, received 1: .+no_such_module"):
+        scale.measured(["no_such_module"], tmp_path)
+
+
+def test_what_is_stored_keeps_what_was_promised():
+    """A million images on both networks, at most 2 GB, and 150 jobs; the page shows how long they took."""
+    assert STATUS["attacks"].keys() == set(scale.NETWORKS)
+    for entry in STATUS["attacks"].values():
+        sizes, _, memory = zip(*entry["sizes"], strict=True)
+        assert date.fromisoformat(entry["date"])
+        assert sizes == (250_000, 500_000, 1_000_000)
+        assert entry["identical"]
+        assert max(memory) < 2000
+    jobs = STATUS["jobs"]
+    assert jobs["calls"] == jobs["separate"][0] == 150
+    assert jobs["grouped"][0] == 15
+    assert jobs["identical"]
