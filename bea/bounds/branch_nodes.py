@@ -12,6 +12,7 @@ import numpy as np
 from bea.bounds.ball_dense import descend, images_at_once
 from bea.bounds.ball_quadratic import about_image, inputs_and_outputs, least_lead, quadratic_below
 from bea.bounds.ball_ranges import Ball, Inputs, inputs_in_ball
+from bea.bounds.curves import SMOOTH, curves, nearest_on_curves
 from bea.bounds.half_spaces import ball_around, least_distance
 from bea.bounds.minorants import BENT, band, chord_slope, minorant
 from bea.bounds.semidefinite import nearest, programme
@@ -159,6 +160,12 @@ def bounded(ball: Ball, nodes: Nodes, v, d, constant, r) -> Nodes:
             reach[i], worst[i] = max(reach[i], found * r[i]), r[i] * w[1 : 1 + len(centre[i])]
             if len(gains):
                 unit[i], at[i] = problem.units[gains.argmax()], 0.0
+    if all(stage.activation.name in SMOOTH for stage in ball.stages):
+        for i in some:
+            problem = curves(ball, low[i], high[i], v[i], d[i], constant[i], r[i])
+            found, w, unit[i], place = nearest_on_curves(problem)
+            reach[i], worst[i] = max(reach[i], found * r[i]), r[i] * w[1 : 1 + len(centre[i])]
+            at[i] = (low[i, unit[i]] + high[i, unit[i]]) / 2 + (1.0 - 2.0 * MIDDLE) * place * (high[i, unit[i]] - low[i, unit[i]]) / 2
     return Nodes(nodes.pair, low, high, nodes.split, reach, nodes.home, point, worst, flat, unit, at)
 
 

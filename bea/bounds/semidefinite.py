@@ -159,11 +159,7 @@ def nearest(problem: Programme, enough=1.0):
 
 
 def proved(problem: Programme, y) -> float:
-    """Return the reach that the multipliers y (c + 1,) prove: zero unless they are positive but for the equalities.
-
-    For every w the quadratic function is at least its value there less ``¼ gᵀP⁻¹g``, with the gradient g and the
-    matrix P of its second-order part. P exceeds ``DEFINITE`` times its diagonal if twice that can be taken away.
-    """
+    """Return the reach that the multipliers y (c + 1,) prove: zero unless they are positive but for the equalities."""
     c = len(problem.first)
     μ, inequalities = y[c], problem.less > 0.0
     if not (μ > 0.0 and np.all(y[:c][inequalities] >= 0.0)):
@@ -171,6 +167,17 @@ def proved(problem: Programme, y) -> float:
     S = problem.matrix(np.append(y, 0.0))
     S[0] += problem.lead / 2
     S[:, 0] += problem.lead / 2
+    total, each = problem.size
+    return surely_nearest(S, μ, total + np.abs(y[:c]) @ each + 2.0 * μ)
+
+
+def surely_nearest(S, μ, size) -> float:
+    """Return ``√(1 + D/μ)``, at most 1, where ``wᵀSw`` is nowhere below D for w whose first variable is one.
+
+    For every w the quadratic function is at least its value there less ``¼ gᵀP⁻¹g``, with the gradient g and the
+    matrix P of its second-order part. P exceeds ``DEFINITE`` times its diagonal if twice that can be taken away.
+    ``size`` is that of all numbers that were added up in S. Where P is not so, nothing is proved: zero.
+    """
     P, half = S[1:, 1:], S[0, 1:]
     diagonal = np.diag(P)
     factor, failed = lapack.dpotrf(P - np.diag(2.0 * DEFINITE * diagonal), lower=1)
@@ -179,8 +186,7 @@ def proved(problem: Programme, y) -> float:
     w = np.append(1.0, lapack.dpotrs(factor, -half, lower=1)[0])
     gradient, sizes = S @ w, np.abs(S) @ np.abs(w)  # half the gradient, up to 1e-13 of the sizes
     rest = np.sum((np.abs(gradient[1:]) + 1e-13 * sizes[1:]) ** 2 / diagonal) / DEFINITE
-    total, each = problem.size
-    lost = rest + ROUNDING * (np.abs(w) @ sizes + total + np.abs(y[:c]) @ each + 2.0 * μ)
+    lost = rest + ROUNDING * (np.abs(w) @ sizes + size)
     square = 1.0 + (w @ gradient - lost) / μ
     return 1.0 if square >= 1.0 else float(np.sqrt(max(0.0, square))) * (1.0 - 1e-12)
 
@@ -202,7 +208,7 @@ def _multipliers(problem, enough):
     target = max(1.0, 0.1 * abs(least))
     y[-1] = target - least
     S[0, 0] += y[-1]
-    inverse = _inverse(S)
+    inverse = inverse_of(S)
     X, s = target * inverse, target / y[some]
     for _ in range(ITERATIONS):
         bound, gap = 1.0 / inverse[0, 0] - y[-1], np.sum(X * S) + s @ y[some]
@@ -215,7 +221,7 @@ def _multipliers(problem, enough):
         along, dX, ds, across, dy = step
         X, s, y = X + along * dX, s + along * ds, y + across * dy
         S = lead + problem.matrix(y)
-        inverse = _inverse(S)
+        inverse = inverse_of(S)
     return y[:-1], inverse[0] / inverse[0, 0]
 
 
@@ -243,18 +249,18 @@ def _step(problem, S, inverse, X, y, s, some, mean):
         right[some] += (target - slack) / y[some]
         dy = lapack.dpotrs(factor, right / scale, lower=1)[0] / scale
         change = problem.matrix(dy)
-        dX = goal - X - _symmetric(X @ change @ inverse)
+        dX = goal - X - symmetric(X @ change @ inverse)
         ds = (target - slack) / y[some] - s - quotient * dy[some]
-        along, across = _largest(X, dX, s, ds), _largest(S, change, y[some], dy[some])
+        along, across = largest_step(X, dX, s, ds), largest_step(S, change, y[some], dy[some])
         return along, dX, ds, across, dy, change
 
     along, dX, ds, across, dy, change = direction(0.0, 0.0, 0.0)
     left = np.sum((X + along * dX) * (S + across * change)) + (s + along * ds) @ (y[some] + across * dy[some])
     share = np.clip((left / mean / (len(X) + len(s))) ** 2, 0.02, 1.0)
-    return direction(share * mean, _symmetric(dX @ change @ inverse), ds * dy[some])[:5]
+    return direction(share * mean, symmetric(dX @ change @ inverse), ds * dy[some])[:5]
 
 
-def _largest(matrix, change, values, steps):
+def largest_step(matrix, change, values, steps):
     """Return what share of a step leaves a matrix positive definite and values positive, at most 1."""
     down = steps < 0.0
     share = min(1.0, SHORT * np.min(-values[down] / steps[down], initial=np.inf))
@@ -263,11 +269,11 @@ def _largest(matrix, change, values, steps):
     return share
 
 
-def _symmetric(matrix):
+def symmetric(matrix):
     return (matrix + matrix.T) / 2
 
 
-def _inverse(matrix):
+def inverse_of(matrix):
     """Return the inverse of a positive definite matrix."""
     lower = np.tril(lapack.dpotri(lapack.dpotrf(matrix, lower=1)[0], lower=1)[0])
     return lower + np.tril(lower, -1).T

@@ -1,0 +1,332 @@
+"""How near a rival can be in a part of a ball, by a semidefinite programme that takes all smooth units at once.
+
+Step B6 of branching, for networks whose activations are smooth; see ``bea.bounds.branching``, and book/tight_bound.md
+for the proof. The variables w are a one, the change of the image, and the outputs o of all hidden layers but the last.
+The inputs u of all units are affine functions of w; u and o are scaled to [-1, 1] on their ranges. With any quadratic
+functions κ and q such that, on these ranges,
+
+    ``κ(u, f(u)) ≤ 0``  for a unit of an earlier layer,  ``q(u) ≤ d f(u)``  for one of the last,
+
+and any μ > 0, the quadratic function ``Σ q(u) + constant + μ (‖δ‖² - r²) + Σ κ(u, o)`` of w is nowhere above
+``g + μ (‖δ‖² - r²)``. If it is never below D, no rival leads where ``‖δ‖² < r² + D/μ``.
+
+Which κ and q are best is a semidefinite programme, if what they must fulfil is asked for at the points of a grid only.
+An interior-point method as in ``bea.bounds.semidefinite`` solves it. It is no part of the proof: for that all κ and q
+are lowered until they are right between the points of the grid, too.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import lapack
+
+from bea.bounds.ball_ranges import Ball
+from bea.bounds.minorants import ROUNDING
+from bea.bounds.semidefinite import ENOUGH, HOPELESS, NARROW, inverse_of, largest_step, surely_nearest, symmetric
+from bea.networks.layers import Activation
+
+GRID = np.linspace(-1.0, 1.0, 81)
+FINE = np.linspace(-1.0, 1.0, 769)
+ITERATIONS = 40
+ACCURACY = 1e-6  # of the gap between the two programmes, relative to μ: then the search ends
+LOW, ROUND = 0.1, 0.1  # how far below what they must fulfil the first q and κ are, and the first multiple of o² in κ
+SMOOTH = ("tanh", "sigmoid", "smooth_relu", "linear")
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """The units of a layer, K of them, and the numbers that make up their κ or q.
+
+    Attributes
+    ----------
+    index : array (K, m) of int
+        Which coefficients are theirs: of 1, u and u², and of o, u o and o² if it is not the last layer.
+    middle, half, out, reach : arrays (K,)
+        Their inputs are ``middle + half u`` and their outputs ``out + reach o``.
+    d : array (K,) or None
+        What the outputs of the last layer are multiplied by in the lead.
+    activation : Activation
+    """
+
+    index: np.ndarray
+    middle: np.ndarray
+    half: np.ndarray
+    out: np.ndarray
+    reach: np.ndarray
+    d: np.ndarray | None
+    activation: Activation
+
+    def at(self, u):
+        """Return (terms, bound) at inputs u (K, J) or (J,): (K, J, m), and what their sum may be at most, (K, J)."""
+        u = np.broadcast_to(u, (len(self.middle), u.shape[-1]))
+        value = self.activation.forward(self.middle[:, None] + self.half[:, None] * u)
+        if self.d is not None:
+            return np.stack([np.ones_like(u), u, u * u], axis=2), self.d[:, None] * value
+        o = (value - self.out[:, None]) / self.reach[:, None]
+        return np.stack([np.ones_like(u), u, u * u, o, u * o, o * o], axis=2), np.zeros_like(u)
+
+    def between(self, y, apart):
+        """Return by how much κ or q may exceed its bound between points that are so far apart, (K,).
+
+        A function whose second derivative is at least -B is no more than ``B apart²/8`` above its chord.
+        """
+        steep, bend = self.half * _steepest(self.activation), self.half**2 * _most_bent(self.activation)
+        if self.d is not None:
+            return apart**2 / 8.0 * np.maximum(np.abs(self.d) * bend - 2.0 * y[:, 2], 0.0)
+        first, second = steep / self.reach, bend / self.reach
+        bound = 2.0 * np.maximum(-y[:, 2], 0.0) + np.abs(y[:, 3]) * second
+        bound += np.abs(y[:, 4]) * (2.0 * first + second)
+        bound += 2.0 * np.maximum(-y[:, 5], 0.0) * first**2 + 2.0 * np.abs(y[:, 5]) * second
+        return apart**2 / 8.0 * bound
+
+
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """One node: quadratic functions of the variables w (n,), of which the first is one.
+
+    Attributes
+    ----------
+    rows : array (m, n)
+        Affine functions of w: one, the inputs of all units, and the outputs of those that are not in the last layer.
+    first, second : arrays (c,) of int
+        The rows whose product every coefficient multiplies.
+    layers : list of Layer
+    ball : array (n,)
+        Diagonal of the constraint ‖δ‖² ≤ r².
+    constant : float
+        Of the lead.
+    sizes : array (c,)
+        Of the numbers that are added up in every product.
+    """
+
+    rows: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+    layers: list[Layer]
+    ball: np.ndarray
+    constant: float
+    sizes: np.ndarray
+
+    def matrix(self, y):
+        """Return the symmetric matrix of all coefficients y (c + 2,), then μ and D: what is never negative if D is."""
+        c = len(self.first)
+        half = self.rows[self.first].T @ (y[:c, None] * self.rows[self.second])
+        total = (half + half.T) / 2
+        np.einsum("ii->i", total)[:] += y[c] * self.ball
+        total[0, 0] -= y[c + 1]
+        return total
+
+    def products(self, Q):
+        """Return ``aᵀQa``, ``aᵀQb``, ``bᵀQb`` for all pairs of products ``aᵀw wᵀb``, each (c, c)."""
+        K = self.rows @ Q @ self.rows.T
+        left, right = K[self.first], K[self.second]
+        return left[:, self.first], left[:, self.second], right[:, self.second]
+
+    def traces(self, Q):
+        """Return the inner products of a symmetric matrix with what all of y multiply."""
+        left = self.rows @ Q
+        values = np.vecdot(left[self.first], self.rows[self.second])
+        return np.concatenate([values, [self.ball @ np.diag(Q), -Q[0, 0]]])
+
+
+def curves(ball: Ball, low, high, v, d, constant, r) -> Curves:
+    """Return the programme of one node: ranges of all units (units,), v (rows,), d (outputs,)."""
+    k, widths = ball.rows.shape[1], [len(stage.kernel) for stage in ball.stages]
+    n, units, start, out = 1 + k + sum(widths[:-1]), sum(widths), 0, None
+    inputs, outputs, sizes, layers, products, number = [], [], [], [], [], 0
+    scale = np.abs(d).sum() + np.abs(constant) + 1e-300
+    for stage in ball.stages:
+        part, last = slice(start, start + len(stage.kernel)), stage is ball.stages[-1]
+        if out is None:
+            form = np.zeros((len(v), n))
+            form[:, 0], form[:, 1 : 1 + k] = v, r * ball.rows
+            size = np.abs(form).sum(axis=1)
+        else:
+            form = stage.kernel @ out
+            form[:, 0] += stage.bias
+            size = np.abs(stage.kernel) @ size + np.abs(stage.bias)
+        middle = (low[part] + high[part]) / 2
+        half = np.maximum((high[part] - low[part]) / 2 * (1.0 + 1e-9), NARROW * size)
+        form[:, 0] -= middle
+        inputs.append(form / half[:, None])
+        sizes.append((size + np.abs(middle)) / half)
+        ends = stage.activation.forward(np.array([middle - half, middle + half]))
+        centre, reach = ends.mean(axis=0), np.maximum((ends[1] - ends[0]) / 2, 1e-9)
+        of_inputs, one = 1 + np.arange(part.start, part.stop), np.zeros(len(middle), dtype=int)
+        pairs = [(one, one), (one, of_inputs), (of_inputs, of_inputs)]
+        if not last:
+            of_outputs = units + of_inputs
+            pairs += [(one, of_outputs), (of_inputs, of_outputs), (of_outputs, of_outputs)]
+            own = np.zeros((len(middle), n))
+            own[np.arange(len(middle)), k + of_inputs] = 1.0
+            outputs.append(own)
+            out, size = own * reach[:, None], np.abs(centre) + reach
+            out[:, 0] = centre
+        index = number + np.arange(len(pairs) * len(middle)).reshape(len(pairs), -1).T
+        number, start = number + index.size, part.stop
+        products.append(np.concatenate([np.array(pair) for pair in pairs], axis=1))
+        layers.append(Layer(index, middle, half, centre, reach, d / scale if last else None, stage.activation))
+    one = np.zeros((1, n))
+    one[0, 0] = 1.0
+    in_ball = np.zeros(n)
+    in_ball[0], in_ball[1 : 1 + k] = -1.0, 1.0
+    first, second = np.concatenate(products, axis=1)
+    sizes = np.concatenate([[1.0], *sizes, np.ones(sum(widths[:-1]))])
+    rows = np.concatenate([one, *inputs, *outputs])
+    return Curves(rows, first, second, layers, in_ball, constant / scale, sizes[first] * sizes[second])
+
+
+def nearest_on_curves(problem: Curves, enough=1.0):
+    """Return (reach, w, unit, place) of a node: no rival leads where ‖δ‖ is below ``reach`` times r, at most 1.
+
+    w (n,) are the variables where the quadratic function is least, ``unit`` is the one at which the bound loses most
+    there, and ``place`` from -1 to 1 its input. The search ends when the reach is ``enough``.
+    """
+    y, w, reach = _coefficients(problem, enough)
+    losses, places = [], []
+    inputs = problem.rows[1:] @ w
+    start = 0
+    for layer in problem.layers:
+        u = np.clip(inputs[start : start + len(layer.middle)], -1.0, 1.0)
+        start += len(layer.middle)
+        terms, bound = layer.at(u[:, None])
+        losses.append(bound[:, 0] - np.vecdot(terms[:, 0], y[layer.index]))
+        places.append(u)
+    unit = int(np.concatenate(losses).argmax())
+    return reach, w, unit, np.concatenate(places)[unit]
+
+
+def proved_on_curves(problem: Curves, y) -> float:
+    """Return the reach that the coefficients and μ prove, y (c + 1,), once κ and q are lowered as far as they must."""
+    c = len(problem.first)
+    μ, y = y[c], y[:c].copy()
+    if not μ > 0.0:
+        return 0.0
+    for layer in problem.layers:
+        own = y[layer.index]
+        terms, bound = layer.at(FINE)
+        above = (terms @ own[:, :, None])[:, :, 0] - bound
+        size = np.abs(own).sum(axis=1) + np.abs(bound).max(axis=1)
+        y[layer.index[:, 0]] -= above.max(axis=1) + layer.between(own, FINE[1] - FINE[0]) + ROUNDING * size
+    S = problem.matrix(np.concatenate([y, [μ, 0.0]]))
+    S[0, 0] += problem.constant
+    return surely_nearest(S, μ, np.abs(problem.constant) + np.abs(y) @ problem.sizes + 2.0 * μ)
+
+
+def _coefficients(problem, enough):
+    """Return coefficients y (c + 1,), the last one μ, where their quadratic function is least, and what they prove.
+
+    S, what the coefficients leave to D, is positive definite in each step, and all slacks on the grid are positive.
+    """
+    c, n = len(problem.first), len(problem.ball)
+    grids = [layer.at(GRID) for layer in problem.layers]
+    y = np.zeros(c + 2)
+    for layer, (_, bound) in zip(problem.layers, grids, strict=True):
+        y[layer.index[:, 0]] = bound.min(axis=1) - LOW
+        if layer.d is None:
+            y[layer.index[:, 0]] -= ROUND
+            y[layer.index[:, 5]] = ROUND
+    y[c] = 1.0
+    fixed = np.zeros((n, n))
+    fixed[0, 0] = problem.constant
+    S = fixed + problem.matrix(y)
+    least = S[0, 0] - S[0, 1:] @ np.linalg.solve(S[1:, 1:], S[1:, 0])
+    target = max(0.1, 0.1 * abs(least))
+    y[-1] = least - target
+    S[0, 0] -= y[-1]
+    inverse = inverse_of(S)
+    X, best, reach = target * inverse, y, 0.0
+
+    def slacks(y):
+        on_grid = [bound - (terms @ y[layer.index][:, :, None])[:, :, 0] for layer, (terms, bound) in zip(problem.layers, grids, strict=True)]
+        return np.concatenate([*(s.ravel() for s in on_grid), [y[c]]])
+
+    def changes(dy):
+        on_grid = [-(terms @ dy[layer.index][:, :, None])[:, :, 0] for layer, (terms, _) in zip(problem.layers, grids, strict=True)]
+        return np.concatenate([*(s.ravel() for s in on_grid), [dy[c]]])
+
+    def back(x):
+        found, start = np.zeros(c + 2), 0
+        for layer, (terms, bound) in zip(problem.layers, grids, strict=True):
+            own = x[start : start + bound.size].reshape(bound.shape)
+            start += bound.size
+            found[layer.index] = -(own[:, None] @ terms)[:, 0]
+        found[c] = x[-1]
+        return found
+
+    def weigh(M, q):
+        start = 0
+        for layer, (terms, bound) in zip(problem.layers, grids, strict=True):
+            own = q[start : start + bound.size].reshape(bound.shape)
+            start += bound.size
+            i = layer.index
+            M[i[:, :, None], i[:, None]] += terms.swapaxes(1, 2) @ (own[:, :, None] * terms)
+        M[c, c] += q[-1]
+
+    s = slacks(y)
+    x = target / s
+    import os
+    for iteration in range(ITERATIONS):
+        gap = np.sum(X * S) + x @ s
+        missing = ((enough + ENOUGH) ** 2 - 1.0) * y[c] - y[-1]
+        if os.environ.get("DBG"):
+            print(iteration, "D", y[-1], "mu", y[c], "reach", np.sqrt(max(0, 1 + y[-1] / y[c])), "gap", gap, "X00", X[0, 0])
+        if missing < 0.0:
+            reach = max(reach, proved_on_curves(problem, y[:-1]))
+            if reach >= enough:
+                break
+        if gap < max(ACCURACY * y[c], HOPELESS * missing):
+            break
+        step = _step(problem, S, inverse, X, x, s, gap / (n + len(s)), changes, back, weigh)
+        if step is None:
+            break
+        along, dX, dx, across, dy = step
+        X, x, y = X + along * dX, x + along * dx, y + across * dy
+        S, s = fixed + problem.matrix(y), slacks(y)
+        inverse = inverse_of(S)
+    if reach < enough:
+        reach = max(reach, proved_on_curves(problem, y[:-1]))
+    return y[:-1], inverse[0] / inverse[0, 0], reach
+
+
+def _step(problem, S, inverse, X, x, s, mean, changes, back, weigh):
+    quotient, c = x / s, len(problem.first)
+    aa, ab, bb = problem.products(X)
+    other_aa, other_ab, other_bb = problem.products(inverse)
+    M = np.empty((c + 2, c + 2))
+    M[:c, :c] = 0.25 * (ab.T * other_ab + bb * other_aa + aa * other_bb + ab * other_ab.T)
+    for column, product in ((c, (X * problem.ball) @ inverse), (c + 1, -np.outer(X[:, 0], inverse[0]))):
+        M[column] = M[:, column] = problem.traces((product + product.T) / 2)
+    weigh(M, quotient)
+    scale = np.sqrt(np.diag(M))
+    M = M / scale[:, None] / scale
+    np.einsum("ii->i", M)[:] += 1e-13
+    factor, failed = lapack.dpotrf(M, lower=1)
+    if failed:
+        return None
+
+    def direction(target, bend, slack):
+        goal = target * inverse - bend
+        right = problem.traces(goal) + back((target - slack) / s)
+        right[-1] += 1.0
+        dy = lapack.dpotrs(factor, right / scale, lower=1)[0] / scale
+        change, ds = problem.matrix(dy), changes(dy)
+        dX = goal - X - symmetric(X @ change @ inverse)
+        dx = (target - slack) / s - x - quotient * ds
+        along, across = largest_step(X, dX, x, dx), largest_step(S, change, s, ds)
+        return along, dX, dx, across, dy, change, ds
+
+    along, dX, dx, across, dy, change, ds = direction(0.0, 0.0, 0.0)
+    left = np.sum((X + along * dX) * (S + across * change)) + (x + along * dx) @ (s + across * ds)
+    share = np.clip((left / mean / (len(X) + len(s))) ** 2, 0.02, 1.0)
+    return direction(share * mean, symmetric(dX @ change @ inverse), dx * ds)[:5]
+
+
+def _steepest(activation):
+    return {"tanh": 1.0, "sigmoid": 0.25, "smooth_relu": 1.0, "linear": 1.0}[activation.name]
+
+
+def _most_bent(activation):
+    if activation.name == "smooth_relu":
+        return 0.5 / activation.parameter
+    return {"tanh": 0.7699, "sigmoid": 0.0963, "linear": 0.0}[activation.name]
