@@ -11,24 +11,22 @@ and any μ > 0, the quadratic function ``Σ q(u) + constant + μ (‖δ‖² - r
 ``g + μ (‖δ‖² - r²)``. If it is never below D, no rival leads where ``‖δ‖² < r² + D/μ``.
 
 Which κ and q are best is a semidefinite programme, if what they must fulfil is asked for at the points of a grid only.
-An interior-point method as in ``bea.bounds.semidefinite`` solves it. It is no part of the proof: for that all κ and q
+An interior-point method solves it (``bea.bounds.interior_point``). It is no part of the proof: for that all κ and q
 are lowered until they are right between the points of the grid, too.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import lapack
-
 from bea.bounds.ball_ranges import Ball
+from bea.bounds.interior_point import multipliers
 from bea.bounds.minorants import ROUNDING
-from bea.bounds.semidefinite import ENOUGH, HOPELESS, NARROW, inverse_of, largest_step, surely_nearest, symmetric
+from bea.bounds.semidefinite import FARTHER, NARROW, surely_nearest
 from bea.networks.layers import Activation
 
 GRID = np.linspace(-1.0, 1.0, 81)
 FINE = np.linspace(-1.0, 1.0, 769)
-ITERATIONS = 40
-ACCURACY = 1e-6  # of the gap between the two programmes, relative to μ: then the search ends
+TARGET = 0.1
 LOW, ROUND = 0.1, 0.1  # how far below what they must fulfil the first q and κ are, and the first multiple of o² in κ
 SMOOTH = ("tanh", "sigmoid", "smooth_relu", "linear")
 
@@ -95,6 +93,8 @@ class Curves:
         Diagonal of the constraint ‖δ‖² ≤ r².
     constant : float
         Of the lead.
+    grids : list of tuples (terms, bound)
+        Of every layer at the points of the grid.
     sizes : array (c,)
         Of the numbers that are added up in every product.
     """
@@ -105,16 +105,51 @@ class Curves:
     layers: list[Layer]
     ball: np.ndarray
     constant: float
+    grids: list[tuple[np.ndarray, np.ndarray]]
     sizes: np.ndarray
 
     def matrix(self, y):
-        """Return the symmetric matrix of all coefficients y (c + 2,), then μ and D: what is never negative if D is."""
+        """Return the symmetric matrix of all coefficients y (c + 2,), then those of the ball and of w_0²."""
         c = len(self.first)
         half = self.rows[self.first].T @ (y[:c, None] * self.rows[self.second])
         total = (half + half.T) / 2
         np.einsum("ii->i", total)[:] += y[c] * self.ball
-        total[0, 0] -= y[c + 1]
+        total[0, 0] += y[c + 1]
         return total
+
+    @property
+    def fixed(self):
+        """The matrix of the constant."""
+        found = np.zeros((len(self.ball), len(self.ball)))
+        found[0, 0] = self.constant
+        return found
+
+    def slacks(self, y, change=False):
+        """Return by how much κ and q are below what they must be at the points of the grid, and μ; or the changes."""
+        found = []
+        for layer, (terms, bound) in zip(self.layers, self.grids, strict=True):
+            value = (terms @ y[layer.index][:, :, None])[:, :, 0]
+            found.append((-value if change else bound - value).ravel())
+        return np.concatenate([*found, [y[len(self.first)]]])
+
+    def back(self, x):
+        """Return the transpose of that."""
+        found, start = np.zeros(len(self.first) + 2), 0
+        for layer, (terms, bound) in zip(self.layers, self.grids, strict=True):
+            own = x[start : start + bound.size].reshape(bound.shape)
+            found[layer.index] = -(own[:, None] @ terms)[:, 0]
+            start += bound.size
+        found[len(self.first)] = x[-1]
+        return found
+
+    def weigh(self, M, q):
+        """Add the matrix of the quadratic form with weights q of the slacks."""
+        start = 0
+        for layer, (terms, bound) in zip(self.layers, self.grids, strict=True):
+            own, index = q[start : start + bound.size].reshape(bound.shape), layer.index
+            M[index[:, :, None], index[:, None]] += terms.swapaxes(1, 2) @ (own[:, :, None] * terms)
+            start += bound.size
+        M[len(self.first), len(self.first)] += q[-1]
 
     def products(self, Q):
         """Return ``aᵀQa``, ``aᵀQb``, ``bᵀQb`` for all pairs of products ``aᵀw wᵀb``, each (c, c)."""
@@ -126,7 +161,7 @@ class Curves:
         """Return the inner products of a symmetric matrix with what all of y multiply."""
         left = self.rows @ Q
         values = np.vecdot(left[self.first], self.rows[self.second])
-        return np.concatenate([values, [self.ball @ np.diag(Q), -Q[0, 0]]])
+        return np.concatenate([values, [self.ball @ np.diag(Q), Q[0, 0]]])
 
 
 def curves(ball: Ball, low, high, v, d, constant, r) -> Curves:
@@ -172,8 +207,9 @@ def curves(ball: Ball, low, high, v, d, constant, r) -> Curves:
     in_ball[0], in_ball[1 : 1 + k] = -1.0, 1.0
     first, second = np.concatenate(products, axis=1)
     sizes = np.concatenate([[1.0], *sizes, np.ones(sum(widths[:-1]))])
+    grids = [layer.at(GRID) for layer in layers]
     rows = np.concatenate([one, *inputs, *outputs])
-    return Curves(rows, first, second, layers, in_ball, constant / scale, sizes[first] * sizes[second])
+    return Curves(rows, first, second, layers, in_ball, constant / scale, grids, sizes[first] * sizes[second])
 
 
 def nearest_on_curves(problem: Curves, enough=1.0):
@@ -182,7 +218,15 @@ def nearest_on_curves(problem: Curves, enough=1.0):
     w (n,) are the variables where the quadratic function is least, ``unit`` is the one at which the bound loses most
     there, and ``place`` from -1 to 1 its input. The search ends when the reach is ``enough``.
     """
-    y, w, reach = _coefficients(problem, enough)
+    y = np.zeros(len(problem.first) + 2)
+    for layer, (_, bound) in zip(problem.layers, problem.grids, strict=True):
+        y[layer.index[:, 0]] = bound.min(axis=1) - LOW
+        if layer.d is None:
+            y[layer.index[:, 0]] -= ROUND
+            y[layer.index[:, 5]] = ROUND
+    y[-2] = 1.0
+    y, w = multipliers(problem, y, enough, TARGET, lambda y: proved_on_curves(problem, y) >= enough)
+    reach = max(proved_on_curves(problem, np.append(y[:-1], factor * y[-1])) for factor in FARTHER)
     losses, places = [], []
     inputs = problem.rows[1:] @ w
     start = 0
@@ -211,115 +255,6 @@ def proved_on_curves(problem: Curves, y) -> float:
     S = problem.matrix(np.concatenate([y, [μ, 0.0]]))
     S[0, 0] += problem.constant
     return surely_nearest(S, μ, np.abs(problem.constant) + np.abs(y) @ problem.sizes + 2.0 * μ)
-
-
-def _coefficients(problem, enough):
-    """Return coefficients y (c + 1,), the last one μ, where their quadratic function is least, and what they prove.
-
-    S, what the coefficients leave to D, is positive definite in each step, and all slacks on the grid are positive.
-    """
-    c, n = len(problem.first), len(problem.ball)
-    grids = [layer.at(GRID) for layer in problem.layers]
-    y = np.zeros(c + 2)
-    for layer, (_, bound) in zip(problem.layers, grids, strict=True):
-        y[layer.index[:, 0]] = bound.min(axis=1) - LOW
-        if layer.d is None:
-            y[layer.index[:, 0]] -= ROUND
-            y[layer.index[:, 5]] = ROUND
-    y[c] = 1.0
-    fixed = np.zeros((n, n))
-    fixed[0, 0] = problem.constant
-    S = fixed + problem.matrix(y)
-    least = S[0, 0] - S[0, 1:] @ np.linalg.solve(S[1:, 1:], S[1:, 0])
-    target = max(0.1, 0.1 * abs(least))
-    y[-1] = least - target
-    S[0, 0] -= y[-1]
-    inverse = inverse_of(S)
-    X, best, reach = target * inverse, y, 0.0
-
-    def slacks(y):
-        on_grid = [bound - (terms @ y[layer.index][:, :, None])[:, :, 0] for layer, (terms, bound) in zip(problem.layers, grids, strict=True)]
-        return np.concatenate([*(s.ravel() for s in on_grid), [y[c]]])
-
-    def changes(dy):
-        on_grid = [-(terms @ dy[layer.index][:, :, None])[:, :, 0] for layer, (terms, _) in zip(problem.layers, grids, strict=True)]
-        return np.concatenate([*(s.ravel() for s in on_grid), [dy[c]]])
-
-    def back(x):
-        found, start = np.zeros(c + 2), 0
-        for layer, (terms, bound) in zip(problem.layers, grids, strict=True):
-            own = x[start : start + bound.size].reshape(bound.shape)
-            start += bound.size
-            found[layer.index] = -(own[:, None] @ terms)[:, 0]
-        found[c] = x[-1]
-        return found
-
-    def weigh(M, q):
-        start = 0
-        for layer, (terms, bound) in zip(problem.layers, grids, strict=True):
-            own = q[start : start + bound.size].reshape(bound.shape)
-            start += bound.size
-            i = layer.index
-            M[i[:, :, None], i[:, None]] += terms.swapaxes(1, 2) @ (own[:, :, None] * terms)
-        M[c, c] += q[-1]
-
-    s = slacks(y)
-    x = target / s
-    import os
-    for iteration in range(ITERATIONS):
-        gap = np.sum(X * S) + x @ s
-        missing = ((enough + ENOUGH) ** 2 - 1.0) * y[c] - y[-1]
-        if os.environ.get("DBG"):
-            print(iteration, "D", y[-1], "mu", y[c], "reach", np.sqrt(max(0, 1 + y[-1] / y[c])), "gap", gap, "X00", X[0, 0])
-        if missing < 0.0:
-            reach = max(reach, proved_on_curves(problem, y[:-1]))
-            if reach >= enough:
-                break
-        if gap < max(ACCURACY * y[c], HOPELESS * missing):
-            break
-        step = _step(problem, S, inverse, X, x, s, gap / (n + len(s)), changes, back, weigh)
-        if step is None:
-            break
-        along, dX, dx, across, dy = step
-        X, x, y = X + along * dX, x + along * dx, y + across * dy
-        S, s = fixed + problem.matrix(y), slacks(y)
-        inverse = inverse_of(S)
-    if reach < enough:
-        reach = max(reach, proved_on_curves(problem, y[:-1]))
-    return y[:-1], inverse[0] / inverse[0, 0], reach
-
-
-def _step(problem, S, inverse, X, x, s, mean, changes, back, weigh):
-    quotient, c = x / s, len(problem.first)
-    aa, ab, bb = problem.products(X)
-    other_aa, other_ab, other_bb = problem.products(inverse)
-    M = np.empty((c + 2, c + 2))
-    M[:c, :c] = 0.25 * (ab.T * other_ab + bb * other_aa + aa * other_bb + ab * other_ab.T)
-    for column, product in ((c, (X * problem.ball) @ inverse), (c + 1, -np.outer(X[:, 0], inverse[0]))):
-        M[column] = M[:, column] = problem.traces((product + product.T) / 2)
-    weigh(M, quotient)
-    scale = np.sqrt(np.diag(M))
-    M = M / scale[:, None] / scale
-    np.einsum("ii->i", M)[:] += 1e-13
-    factor, failed = lapack.dpotrf(M, lower=1)
-    if failed:
-        return None
-
-    def direction(target, bend, slack):
-        goal = target * inverse - bend
-        right = problem.traces(goal) + back((target - slack) / s)
-        right[-1] += 1.0
-        dy = lapack.dpotrs(factor, right / scale, lower=1)[0] / scale
-        change, ds = problem.matrix(dy), changes(dy)
-        dX = goal - X - symmetric(X @ change @ inverse)
-        dx = (target - slack) / s - x - quotient * ds
-        along, across = largest_step(X, dX, x, dx), largest_step(S, change, s, ds)
-        return along, dX, dx, across, dy, change, ds
-
-    along, dX, dx, across, dy, change, ds = direction(0.0, 0.0, 0.0)
-    left = np.sum((X + along * dX) * (S + across * change)) + (x + along * dx) @ (s + across * ds)
-    share = np.clip((left / mean / (len(X) + len(s))) ** 2, 0.02, 1.0)
-    return direction(share * mean, symmetric(dX @ change @ inverse), dx * ds)[:5]
 
 
 def _steepest(activation):

@@ -11,9 +11,9 @@ kink is in their range. With any multipliers λ of the equalities, any κ ≥ 0 
     ``g + μ (‖δ‖² - r²) + Σ λ p q + Σ κ (p² - u p) + Σ κ' (q² - l q)``
 
 is a quadratic function of the variables. If it is never below D, no rival leads where ``‖δ‖² < r² + D/μ``. An
-interior-point method looks for good multipliers: that of Helmberg, Rendl, Vanderbei and Wolkowicz with Mehrotra's
-corrector. It is no part of the proof. The proof is the least value of one quadratic function, found by one Cholesky
-factorisation; rounding is allowed for as in ``bea.bounds.ball_dense``.
+interior-point method looks for good multipliers (``bea.bounds.interior_point``). It is no part of the proof. The proof
+is the least value of one quadratic function, found by one Cholesky factorisation; rounding is allowed for as in
+``bea.bounds.ball_dense``.
 """
 
 from dataclasses import dataclass
@@ -22,15 +22,10 @@ import numpy as np
 from scipy.linalg import lapack
 
 from bea.bounds.ball_ranges import Ball
+from bea.bounds.interior_point import multipliers
 from bea.bounds.minorants import ROUNDING
 
-ITERATIONS = 40
 START = (0.2, 0.1, 1.0)  # the multipliers of equalities, of inequalities (half of that: squares), and of the ball
-ENOUGH = 1e-6  # by which the search shall exceed what is asked for, relative
-ACCURACY = 1e-8  # of the gap between the two programmes: then the search ends
-HOPELESS = 0.2  # of what is missing: where the gap is less, the search ends, too
-SHORT = 0.97  # of the way to the boundary
-BACK = 0.85  # what a step that leaves the cone is multiplied by
 FARTHER = (1.0, 1.5, 2.5, 5.0, 10.0)  # times μ is tried, too: where r is far too large, that says more
 DEFINITE = 1e-10  # left out of the diagonal, relative: more than n² ε, the rounding of the factorisation, for n < 900
 NARROW = 1e-3  # a range is taken to be no narrower, relative to the numbers that its unit adds up
@@ -90,6 +85,33 @@ class Programme:
             K[np.ix_(j, j)] - cross - cross.T + Q[0, 0] * less[:, None] * less,
         )
 
+    @property
+    def fixed(self):
+        """The matrix of the lead."""
+        lead = np.zeros((len(self.lead), len(self.lead)))
+        lead[0] = lead[:, 0] = self.lead / 2
+        lead[0, 0] = self.lead[0]
+        return lead
+
+    @property
+    def positive(self):
+        """Which multipliers must be: those of inequalities, and of the ball."""
+        return np.append(np.flatnonzero(self.less > 0.0), len(self.first))
+
+    def slacks(self, y, change=False):
+        """Return the multipliers that must be positive."""
+        return y[self.positive]
+
+    def back(self, x):
+        """Return these numbers at the place of those multipliers, and zeros."""
+        found = np.zeros(len(self.first) + 2)
+        found[self.positive] = x
+        return found
+
+    def weigh(self, M, q):
+        """Add numbers to the diagonal of M, at the place of those multipliers."""
+        M[self.positive, self.positive] += q
+
     def traces(self, Q):
         """Return the products of all constraints, the ball and ``w_0²`` with a symmetric matrix."""
         left = self.rows @ Q
@@ -148,7 +170,8 @@ def nearest(problem: Programme, enough=1.0):
     w (n,) are the variables where the quadratic function is least, and gains (kinks,) tell by how much each kink
     keeps its bound low. The search ends when the reach is ``enough``.
     """
-    y, w = _multipliers(problem, (enough + ENOUGH) ** 2)
+    start = np.where(problem.less > 0.0, START[1], START[0])
+    y, w = multipliers(problem, np.concatenate([start, [START[2], 0.0]]), enough, target=1.0)
     m = len(problem.units)
     p, q = problem.rows[problem.first[:m]] @ w, problem.rows[problem.second[:m]] @ w
     reach = 0.0
@@ -164,9 +187,7 @@ def proved(problem: Programme, y) -> float:
     μ, inequalities = y[c], problem.less > 0.0
     if not (μ > 0.0 and np.all(y[:c][inequalities] >= 0.0)):
         return 0.0
-    S = problem.matrix(np.append(y, 0.0))
-    S[0] += problem.lead / 2
-    S[:, 0] += problem.lead / 2
+    S = problem.fixed + problem.matrix(np.append(y, 0.0))
     total, each = problem.size
     return surely_nearest(S, μ, total + np.abs(y[:c]) @ each + 2.0 * μ)
 
@@ -190,90 +211,3 @@ def surely_nearest(S, μ, size) -> float:
     square = 1.0 + (w @ gradient - lost) / μ
     return 1.0 if square >= 1.0 else float(np.sqrt(max(0.0, square))) * (1.0 - 1e-12)
 
-
-def _multipliers(problem, enough):
-    """Return multipliers y (c + 1,), and the variables w where their quadratic function is least.
-
-    The last multiplier is that of ``w_0² = 1``. The dual matrix S is of the kind that it must be in each step; the
-    primal one, X, becomes so.
-    """
-    c, n = len(problem.first), len(problem.lead)
-    some = np.append(np.flatnonzero(problem.less > 0.0), c)
-    y = np.concatenate([np.where(problem.less > 0.0, START[1], START[0]), [START[2], 0.0]])
-    lead = np.zeros((n, n))
-    lead[0] = lead[:, 0] = problem.lead / 2
-    lead[0, 0] = problem.lead[0]
-    S = lead + problem.matrix(y)
-    least = S[0, 0] - S[0, 1:] @ np.linalg.solve(S[1:, 1:], S[1:, 0])
-    target = max(1.0, 0.1 * abs(least))
-    y[-1] = target - least
-    S[0, 0] += y[-1]
-    inverse = inverse_of(S)
-    X, s = target * inverse, target / y[some]
-    for _ in range(ITERATIONS):
-        bound, gap = 1.0 / inverse[0, 0] - y[-1], np.sum(X * S) + s @ y[some]
-        missing = (enough - 1.0) * y[c] - bound
-        if missing < 0.0 or gap < max(ACCURACY * y[c], HOPELESS * missing):
-            break
-        step = _step(problem, S, inverse, X, y, s, some, gap / (n + len(s)))
-        if step is None:
-            break
-        along, dX, ds, across, dy = step
-        X, s, y = X + along * dX, s + along * ds, y + across * dy
-        S = lead + problem.matrix(y)
-        inverse = inverse_of(S)
-    return y[:-1], inverse[0] / inverse[0, 0]
-
-
-def _step(problem, S, inverse, X, y, s, some, mean):
-    """Return (share, ΔX, Δs, share, Δy), or None where the equations cannot be solved."""
-    quotient, c = s / y[some], len(problem.first)
-    aa, ab, bb = problem.products(X)
-    other_aa, other_ab, other_bb = problem.products(inverse)
-    M = np.empty((c + 2, c + 2))
-    M[:c, :c] = 0.25 * (ab.T * other_ab + bb * other_aa + aa * other_bb + ab * other_ab.T)
-    for column, product in ((c, (X * problem.ball) @ inverse), (c + 1, np.outer(X[:, 0], inverse[0]))):
-        M[column] = M[:, column] = problem.traces((product + product.T) / 2)
-    M[some, some] += quotient
-    scale = np.sqrt(np.diag(M))
-    M = M / scale[:, None] / scale
-    np.einsum("ii->i", M)[:] += 1e-13
-    factor, failed = lapack.dpotrf(M, lower=1)
-    if failed:
-        return None
-
-    def direction(target, bend, slack):
-        goal = target * inverse - bend
-        right = problem.traces(goal)
-        right[-1] -= 1.0
-        right[some] += (target - slack) / y[some]
-        dy = lapack.dpotrs(factor, right / scale, lower=1)[0] / scale
-        change = problem.matrix(dy)
-        dX = goal - X - symmetric(X @ change @ inverse)
-        ds = (target - slack) / y[some] - s - quotient * dy[some]
-        along, across = largest_step(X, dX, s, ds), largest_step(S, change, y[some], dy[some])
-        return along, dX, ds, across, dy, change
-
-    along, dX, ds, across, dy, change = direction(0.0, 0.0, 0.0)
-    left = np.sum((X + along * dX) * (S + across * change)) + (s + along * ds) @ (y[some] + across * dy[some])
-    share = np.clip((left / mean / (len(X) + len(s))) ** 2, 0.02, 1.0)
-    return direction(share * mean, symmetric(dX @ change @ inverse), ds * dy[some])[:5]
-
-
-def largest_step(matrix, change, values, steps):
-    """Return what share of a step leaves a matrix positive definite and values positive, at most 1."""
-    down = steps < 0.0
-    share = min(1.0, SHORT * np.min(-values[down] / steps[down], initial=np.inf))
-    while share > 1e-8 and lapack.dpotrf(matrix + share / SHORT * change, lower=1)[1]:
-        share *= BACK
-    return share
-
-
-def symmetric(matrix):
-    return (matrix + matrix.T) / 2
-
-
-def inverse_of(matrix):
-    """Return the inverse of a positive definite matrix."""
-    lower = np.tril(lapack.dpotri(lapack.dpotrf(matrix, lower=1)[0], lower=1)[0])
-    return lower + np.tril(lower, -1).T
