@@ -18,17 +18,19 @@ are lowered until they are right between the points of the grid, too.
 from dataclasses import dataclass
 
 import numpy as np
+
 from bea.bounds.ball_ranges import Ball
 from bea.bounds.interior_point import multipliers
-from bea.bounds.minorants import ROUNDING
+from bea.bounds.minorants import ROUNDING, slope_at
 from bea.bounds.semidefinite import FARTHER, NARROW, surely_nearest
+from bea.networks.activations import SECOND
 from bea.networks.layers import Activation
 
-GRID = np.linspace(-1.0, 1.0, 81)
-FINE = np.linspace(-1.0, 1.0, 769)
-TARGET = 0.1
+GRID = np.linspace(-1.0, 1.0, 81)  # where κ and q are asked to be right
+FINE = np.linspace(-1.0, 1.0, 769)  # where it is measured how far they must be lowered
+TARGET = 0.1  # of the gap between the two programmes, at first, in units of the lead
 LOW, ROUND = 0.1, 0.1  # how far below what they must fulfil the first q and κ are, and the first multiple of o² in κ
-SMOOTH = ("tanh", "sigmoid", "smooth_relu", "linear")
+SMOOTH = ("tanh", "sigmoid", "smooth_relu")
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +70,8 @@ class Layer:
 
         A function whose second derivative is at least -B is no more than ``B apart²/8`` above its chord.
         """
-        steep, bend = self.half * _steepest(self.activation), self.half**2 * _most_bent(self.activation)
+        steep, bend = _largest_slopes(self.activation, self.middle - self.half, self.middle + self.half)
+        steep, bend = steep * self.half, bend * self.half**2
         if self.d is not None:
             return apart**2 / 8.0 * np.maximum(np.abs(self.d) * bend - 2.0 * y[:, 2], 0.0)
         first, second = steep / self.reach, bend / self.reach
@@ -227,17 +230,14 @@ def nearest_on_curves(problem: Curves, enough=1.0):
     y[-2] = 1.0
     y, w = multipliers(problem, y, enough, TARGET, lambda y: proved_on_curves(problem, y) >= enough)
     reach = max(proved_on_curves(problem, np.append(y[:-1], factor * y[-1])) for factor in FARTHER)
-    losses, places = [], []
-    inputs = problem.rows[1:] @ w
-    start = 0
+    places = np.clip((problem.rows @ w)[1:], -1.0, 1.0)
+    losses, start = [], 0
     for layer in problem.layers:
-        u = np.clip(inputs[start : start + len(layer.middle)], -1.0, 1.0)
-        start += len(layer.middle)
-        terms, bound = layer.at(u[:, None])
+        terms, bound = layer.at(places[start : start + len(layer.middle), None])
         losses.append(bound[:, 0] - np.vecdot(terms[:, 0], y[layer.index]))
-        places.append(u)
+        start += len(layer.middle)
     unit = int(np.concatenate(losses).argmax())
-    return reach, w, unit, np.concatenate(places)[unit]
+    return reach, w, unit, places[unit]
 
 
 def proved_on_curves(problem: Curves, y) -> float:
@@ -257,11 +257,12 @@ def proved_on_curves(problem: Curves, y) -> float:
     return surely_nearest(S, μ, np.abs(problem.constant) + np.abs(y) @ problem.sizes + 2.0 * μ)
 
 
-def _steepest(activation):
-    return {"tanh": 1.0, "sigmoid": 0.25, "smooth_relu": 1.0, "linear": 1.0}[activation.name]
-
-
-def _most_bent(activation):
-    if activation.name == "smooth_relu":
-        return 0.5 / activation.parameter
-    return {"tanh": 0.7699, "sigmoid": 0.0963, "linear": 0.0}[activation.name]
+def _largest_slopes(f, low, high):
+    """Return the largest f' on a range, and a number that no |f''| exceeds there."""
+    nearest = np.clip(0.0, low, high)
+    steep = slope_at(f, nearest)
+    if f.name == "smooth_relu":
+        return slope_at(f, high), SECOND[f.name](nearest, None, f.parameter)
+    # tanh'' = -2 tanh tanh', and sigmoid'' = sigmoid' (1 - 2 sigmoid): largest where tanh² = 1/3.
+    most, times = {"tanh": (0.7699, 2.0), "sigmoid": (0.09623, 1.0)}[f.name]
+    return steep, np.minimum(most, times * steep)

@@ -1,8 +1,8 @@
 """Multipliers that make a quadratic function as large as possible where it is least: an interior-point method.
 
-The problem: of all quadratic functions ``wᵀS(y)w``, ``S(y) = fixed + Σ y_i B_i``, whose multipliers y fulfil some linear
-conditions ``slacks(y) ≥ 0``, find that whose least value for ``w_0 = 1`` is largest. The last multiplier belongs to
-``w_0²``, and minus that is the value, if S is positive semidefinite. The method is that of Helmberg, Rendl, Vanderbei
+The problem: of all quadratic functions ``wᵀS(y)w``, ``S(y) = fixed + Σ y_i B_i``, whose multipliers y fulfil some
+linear conditions ``slacks(y) ≥ 0``, find that whose least value for ``w_0 = 1`` is largest. The last multiplier belongs
+to ``w_0²``; minus that is the value, if S is positive semidefinite. The method is that of Helmberg, Rendl, Vanderbei
 and Wolkowicz with Mehrotra's corrector. Steps B5 and B6 of branching use it; what they prove does not rest on it.
 """
 
@@ -65,7 +65,7 @@ def multipliers(problem: Quadratics, y, enough, target, accepted=lambda y: True)
     for _ in range(ITERATIONS):
         bound, gap = 1.0 / inverse[0, 0] - y[-1], np.sum(X * S) + x @ slacks
         missing = ((enough + ENOUGH) ** 2 - 1.0) * y[c] - bound
-        if missing < 0.0 and accepted(y[:-1]) or gap < max(ACCURACY * y[c], HOPELESS * missing):
+        if (missing < 0.0 and accepted(y[:-1])) or gap < max(ACCURACY * y[c], HOPELESS * missing):
             break
         step = _step(problem, S, inverse, X, slacks, x, gap / (n + len(x)))
         if step is None:

@@ -210,4 +210,3 @@ def surely_nearest(S, μ, size) -> float:
     lost = rest + ROUNDING * (np.abs(w) @ sizes + size)
     square = 1.0 + (w @ gradient - lost) / μ
     return 1.0 if square >= 1.0 else float(np.sqrt(max(0.0, square))) * (1.0 - 1e-12)
-
