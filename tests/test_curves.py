@@ -70,7 +70,7 @@ def test_the_variables_are_the_networks(name):
         np.testing.assert_allclose(values[:, 1 : 1 + units] * half + middle, v, atol=1e-9)
         np.testing.assert_array_equal(values[:, 1 + units :], w[:, 1 + w.shape[1] - values.shape[1] + units - 1 :][:, 1:])
         assert np.abs(values).max(initial=0.0) <= 1.0 + 1e-9
-        np.testing.assert_allclose(w**2 @ node.ball, (delta**2).sum(axis=1) / r**2 - 1.0, atol=1e-9)
+        np.testing.assert_allclose(np.vecdot(w @ node.fixed, w), (delta**2).sum(axis=1) / r**2, atol=1e-9)
         seen += len(w)
     assert seen > 2000
 
@@ -118,7 +118,7 @@ def test_between_points_no_quadratic_is_farther_above_than_is_allowed_for(activa
     for u in (few, many):
         terms, bound = layer.at(u)
         above.append(((terms @ y[:, :, None])[:, :, 0] - bound).max(axis=1))
-    allowed = layer.between(y, few[1] - few[0])
+    allowed = layer.between(y, 1.0, few[1] - few[0])
     assert (above[1] <= above[0] + allowed + 1e-12).all()
     assert np.max((above[1] - above[0]) / allowed) > 0.2
 
@@ -137,13 +137,12 @@ def test_what_is_proved_is_the_least_value_of_the_quadratic():
         lowered = y[:c].copy()
         for layer in node.layers:
             terms, bound = layer.at(np.linspace(-1.0, 1.0, 20001))
-            lowered[layer.index[:, 0]] -= ((terms @ y[layer.index][:, :, None])[:, :, 0] - bound).max(axis=1)
+            lowered[layer.index[:, 0]] -= ((terms @ y[layer.index][:, :, None])[:, :, 0] - bound * y[c]).max(axis=1)
         pairs = zip(lowered, node.rows[node.first], node.rows[node.second], strict=True)
-        S = sum(weight * (np.outer(a, b) + np.outer(b, a)) / 2 for weight, a, b in pairs) + y[c] * np.diag(node.ball)
-        S[0, 0] += node.constant
+        S = sum(weight * (np.outer(a, b) + np.outer(b, a)) / 2 for weight, a, b in pairs) + node.fixed + y[c] * node.lead
         if np.linalg.eigvalsh(S[1:, 1:])[0] > 1e-6:
             least = S[0, 0] - S[0, 1:] @ np.linalg.solve(S[1:, 1:], S[1:, 0])
-            expected = np.sqrt(np.clip(1.0 + least / y[c], 0.0, 1.0))
+            expected = np.sqrt(np.clip(least, 0.0, 1.0))
             assert expected - 1e-4 <= proved_on_curves(node, y) <= expected + 1e-12
             compared += expected > 0.1
         else:
@@ -158,9 +157,9 @@ def test_back_and_weigh_are_what_the_slacks_say(name):
     rng = RNG(6)
     node = next(cases(name))[5]
     c = len(node.first) + 2
-    G = np.column_stack([node.slacks(column, change=True) for column in np.eye(c)])
+    G = np.column_stack([node.slacks(column) for column in np.eye(c)])
     y, x, M = rng.standard_normal(c), rng.standard_normal(len(G)), np.zeros((c, c))
-    np.testing.assert_allclose(node.slacks(y), node.slacks(np.zeros(c)) + G @ y, atol=1e-12)
+    np.testing.assert_allclose(node.slacks(y), G @ y, atol=1e-12)
     np.testing.assert_allclose(node.back(x), G.T @ x, atol=1e-11)
     node.weigh(M, x)
     np.testing.assert_allclose(M, G.T @ (x[:, None] * G), atol=1e-10)

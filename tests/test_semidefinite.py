@@ -82,10 +82,11 @@ def test_the_constraints_hold_in_the_node_and_the_lead_is_the_networks(name):
         assert np.abs((left * right)[:, equal]).max(initial=0.0) <= 1e-9
         assert (left * right)[:, ~equal].max(initial=-1.0) <= 1e-9
         assert (left >= -1e-9).all()
-        np.testing.assert_allclose(w**2 @ node.ball, (delta**2).sum(axis=1) / r**2 - 1.0, atol=1e-9)
+        np.testing.assert_allclose(np.vecdot(w @ node.fixed, w), (delta**2).sum(axis=1) / r**2, atol=1e-9)
         lead = logits[:, own] - logits[:, j]
-        scale = (lead @ (w @ node.lead)) / ((w @ node.lead) @ (w @ node.lead) + 1e-300)
-        np.testing.assert_allclose(lead, scale * (w @ node.lead), atol=1e-6 * np.abs(lead).max(initial=1.0))
+        form = np.vecdot(w @ node.lead, w)
+        scale = (lead @ form) / (form @ form + 1e-300)
+        np.testing.assert_allclose(lead, scale * form, atol=1e-6 * np.abs(lead).max(initial=1.0))
         seen, many = seen + len(w), many + len(node.units)
     assert seen > 2000
     assert many > 10
@@ -117,21 +118,17 @@ def test_what_is_proved_is_the_least_value_of_the_quadratic():
     for *_, node, _, _, _ in cases("two", 20):
         c = len(node.first)
         y = np.append(rng.exponential(0.3, c), 9.0)
-        S = node.matrix(np.append(y, 0.0))
-        S[0] += node.lead / 2
-        S[:, 0] += node.lead / 2
+        S = node.fixed + node.matrix(np.append(y, 0.0))
         left, right = node.rows[node.first], node.rows[node.second].copy()
         right[:, 0] -= node.less
         naive = sum(
             weight * (np.outer(a, b) + np.outer(b, a)) / 2 for weight, a, b in zip(y, left, right, strict=False)
         )
-        naive = naive + y[c] * np.diag(node.ball)
-        naive[0] += node.lead / 2
-        naive[:, 0] += node.lead / 2
+        naive = naive + y[c] * node.lead + node.fixed
         np.testing.assert_allclose(S, naive, atol=1e-12)
         if np.linalg.eigvalsh(S[1:, 1:])[0] > 1e-6:
             least = S[0, 0] - S[0, 1:] @ np.linalg.solve(S[1:, 1:], S[1:, 0])
-            expected = np.sqrt(np.clip(1.0 + least / y[c], 0.0, 1.0))
+            expected = np.sqrt(np.clip(least, 0.0, 1.0))
             assert expected - 1e-5 <= proved(node, y) <= expected
             compared += expected > 0.1
         else:

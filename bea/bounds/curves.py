@@ -5,10 +5,10 @@ for the proof. The variables w are a one, the change of the image, and the outpu
 The inputs u of all units are affine functions of w; u and o are scaled to [-1, 1] on their ranges. With any quadratic
 functions κ and q such that, on these ranges,
 
-    ``κ(u, f(u)) ≤ 0``  for a unit of an earlier layer,  ``q(u) ≤ d f(u)``  for one of the last,
+    ``κ(u, f(u)) ≤ 0``  for a unit of an earlier layer,  ``q(u) ≤ ν d f(u)``  for one of the last,
 
-and any μ > 0, the quadratic function ``Σ q(u) + constant + μ (‖δ‖² - r²) + Σ κ(u, o)`` of w is nowhere above
-``g + μ (‖δ‖² - r²)``. If it is never below D, no rival leads where ``‖δ‖² < r² + D/μ``.
+and any ν > 0, the quadratic function ``‖δ‖² + Σ q(u) + ν constant + Σ κ(u, o)`` of w is nowhere above ``‖δ‖² + ν g``.
+If it is never below D, no rival leads where ``‖δ‖² < D``.
 
 Which κ and q are best is a semidefinite programme, if what they must fulfil is asked for at the points of a grid only.
 An interior-point method solves it (``bea.bounds.interior_point``). It is no part of the proof: for that all κ and q
@@ -22,7 +22,7 @@ import numpy as np
 from bea.bounds.ball_ranges import Ball
 from bea.bounds.interior_point import multipliers
 from bea.bounds.minorants import ROUNDING, slope_at
-from bea.bounds.semidefinite import FARTHER, NARROW, surely_nearest
+from bea.bounds.semidefinite import NARROW, surely_nearest
 from bea.networks.activations import SECOND
 from bea.networks.layers import Activation
 
@@ -43,8 +43,8 @@ class Layer:
         Which coefficients are theirs: of 1, u and u², and of o, u o and o² if it is not the last layer.
     middle, half, out, reach : arrays (K,)
         Their inputs are ``middle + half u`` and their outputs ``out + reach o``.
-    d : array (K,) or None
-        What the outputs of the last layer are multiplied by in the lead.
+    d : array (K,)
+        What the outputs of the last layer are multiplied by in the lead; none in the other layers.
     activation : Activation
     """
 
@@ -57,7 +57,7 @@ class Layer:
     activation: Activation
 
     def at(self, u):
-        """Return (terms, bound) at inputs u (K, J) or (J,): (K, J, m), and what their sum may be at most, (K, J)."""
+        """Return (terms, bound) at inputs u (K, J) or (J,): (K, J, m), and what their sum over ν may be, (K, J)."""
         u = np.broadcast_to(u, (len(self.middle), u.shape[-1]))
         value = self.activation.forward(self.middle[:, None] + self.half[:, None] * u)
         if self.d is not None:
@@ -65,7 +65,7 @@ class Layer:
         o = (value - self.out[:, None]) / self.reach[:, None]
         return np.stack([np.ones_like(u), u, u * u, o, u * o, o * o], axis=2), np.zeros_like(u)
 
-    def between(self, y, apart):
+    def between(self, y, ν, apart):
         """Return by how much κ or q may exceed its bound between points that are so far apart, (K,).
 
         A function whose second derivative is at least -B is no more than ``B apart²/8`` above its chord.
@@ -73,7 +73,7 @@ class Layer:
         steep, bend = _largest_slopes(self.activation, self.middle - self.half, self.middle + self.half)
         steep, bend = steep * self.half, bend * self.half**2
         if self.d is not None:
-            return apart**2 / 8.0 * np.maximum(np.abs(self.d) * bend - 2.0 * y[:, 2], 0.0)
+            return apart**2 / 8.0 * np.maximum(ν * np.abs(self.d) * bend - 2.0 * y[:, 2], 0.0)
         first, second = steep / self.reach, bend / self.reach
         bound = 2.0 * np.maximum(-y[:, 2], 0.0) + np.abs(y[:, 3]) * second
         bound += np.abs(y[:, 4]) * (2.0 * first + second)
@@ -92,10 +92,10 @@ class Curves:
     first, second : arrays (c,) of int
         The rows whose product every coefficient multiplies.
     layers : list of Layer
-    ball : array (n,)
-        Diagonal of the constraint ‖δ‖² ≤ r².
-    constant : float
-        Of the lead.
+    fixed : array (n, n)
+        Matrix of ‖δ‖²/r².
+    lead : array (n, n)
+        That of the constant of the lead.
     grids : list of tuples (terms, bound)
         Of every layer at the points of the grid.
     sizes : array (c,)
@@ -106,53 +106,50 @@ class Curves:
     first: np.ndarray
     second: np.ndarray
     layers: list[Layer]
-    ball: np.ndarray
-    constant: float
+    fixed: np.ndarray
+    lead: np.ndarray
     grids: list[tuple[np.ndarray, np.ndarray]]
     sizes: np.ndarray
 
     def matrix(self, y):
-        """Return the symmetric matrix of all coefficients y (c + 2,), then those of the ball and of w_0²."""
+        """Return the symmetric matrix of all coefficients y (c + 2,), then the lead and w_0²."""
         c = len(self.first)
         half = self.rows[self.first].T @ (y[:c, None] * self.rows[self.second])
-        total = (half + half.T) / 2
-        np.einsum("ii->i", total)[:] += y[c] * self.ball
+        total = (half + half.T) / 2 + y[c] * self.lead
         total[0, 0] += y[c + 1]
         return total
 
-    @property
-    def fixed(self):
-        """The matrix of the constant."""
-        found = np.zeros((len(self.ball), len(self.ball)))
-        found[0, 0] = self.constant
-        return found
-
-    def slacks(self, y, change=False):
-        """Return by how much κ and q are below what they must be at the points of the grid, and μ; or the changes."""
-        found = []
+    def slacks(self, y):
+        """Return by how much κ and q are below what they must be at the points of the grid, and ν."""
+        ν, found = y[len(self.first)], []
         for layer, (terms, bound) in zip(self.layers, self.grids, strict=True):
-            value = (terms @ y[layer.index][:, :, None])[:, :, 0]
-            found.append((-value if change else bound - value).ravel())
-        return np.concatenate([*found, [y[len(self.first)]]])
+            found.append((ν * bound - (terms @ y[layer.index][:, :, None])[:, :, 0]).ravel())
+        return np.concatenate([*found, [ν]])
 
     def back(self, x):
         """Return the transpose of that."""
-        found, start = np.zeros(len(self.first) + 2), 0
+        c, start = len(self.first), 0
+        found = np.zeros(c + 2)
+        found[c] = x[-1]
         for layer, (terms, bound) in zip(self.layers, self.grids, strict=True):
             own = x[start : start + bound.size].reshape(bound.shape)
             found[layer.index] = -(own[:, None] @ terms)[:, 0]
+            found[c] += np.vdot(own, bound)
             start += bound.size
-        found[len(self.first)] = x[-1]
         return found
 
     def weigh(self, M, q):
         """Add the matrix of the quadratic form with weights q of the slacks."""
-        start = 0
+        c, start = len(self.first), 0
+        M[c, c] += q[-1]
         for layer, (terms, bound) in zip(self.layers, self.grids, strict=True):
             own, index = q[start : start + bound.size].reshape(bound.shape), layer.index
             M[index[:, :, None], index[:, None]] += terms.swapaxes(1, 2) @ (own[:, :, None] * terms)
+            cross = ((own * bound)[:, None] @ terms)[:, 0]
+            M[index, c] -= cross
+            M[c, index] -= cross
+            M[c, c] += np.vdot(own, bound**2)
             start += bound.size
-        M[len(self.first), len(self.first)] += q[-1]
 
     def products(self, Q):
         """Return ``aᵀQa``, ``aᵀQb``, ``bᵀQb`` for all pairs of products ``aᵀw wᵀb``, each (c, c)."""
@@ -164,7 +161,7 @@ class Curves:
         """Return the inner products of a symmetric matrix with what all of y multiply."""
         left = self.rows @ Q
         values = np.vecdot(left[self.first], self.rows[self.second])
-        return np.concatenate([values, [self.ball @ np.diag(Q), Q[0, 0]]])
+        return np.concatenate([values, [np.vdot(self.lead, Q), Q[0, 0]]])
 
 
 def curves(ball: Ball, low, high, v, d, constant, r) -> Curves:
@@ -206,13 +203,13 @@ def curves(ball: Ball, low, high, v, d, constant, r) -> Curves:
         layers.append(Layer(index, middle, half, centre, reach, d / scale if last else None, stage.activation))
     one = np.zeros((1, n))
     one[0, 0] = 1.0
-    in_ball = np.zeros(n)
-    in_ball[0], in_ball[1 : 1 + k] = -1.0, 1.0
+    in_ball, lead = np.zeros(n), np.zeros((n, n))
+    in_ball[1 : 1 + k], lead[0, 0] = 1.0, constant / scale
     first, second = np.concatenate(products, axis=1)
     sizes = np.concatenate([[1.0], *sizes, np.ones(sum(widths[:-1]))])
     grids = [layer.at(GRID) for layer in layers]
     rows = np.concatenate([one, *inputs, *outputs])
-    return Curves(rows, first, second, layers, in_ball, constant / scale, grids, sizes[first] * sizes[second])
+    return Curves(rows, first, second, layers, np.diag(in_ball), lead, grids, sizes[first] * sizes[second])
 
 
 def nearest_on_curves(problem: Curves, enough=1.0):
@@ -229,32 +226,29 @@ def nearest_on_curves(problem: Curves, enough=1.0):
             y[layer.index[:, 5]] = ROUND
     y[-2] = 1.0
     y, w = multipliers(problem, y, enough, TARGET, lambda y: proved_on_curves(problem, y) >= enough)
-    reach = max(proved_on_curves(problem, np.append(y[:-1], factor * y[-1])) for factor in FARTHER)
     places = np.clip((problem.rows @ w)[1:], -1.0, 1.0)
     losses, start = [], 0
     for layer in problem.layers:
         terms, bound = layer.at(places[start : start + len(layer.middle), None])
-        losses.append(bound[:, 0] - np.vecdot(terms[:, 0], y[layer.index]))
+        losses.append(y[-1] * bound[:, 0] - np.vecdot(terms[:, 0], y[layer.index]))
         start += len(layer.middle)
     unit = int(np.concatenate(losses).argmax())
-    return reach, w, unit, places[unit]
+    return proved_on_curves(problem, y), w, unit, places[unit]
 
 
 def proved_on_curves(problem: Curves, y) -> float:
-    """Return the reach that the coefficients and μ prove, y (c + 1,), once κ and q are lowered as far as they must."""
-    c = len(problem.first)
-    μ, y = y[c], y[:c].copy()
-    if not μ > 0.0:
+    """Return the reach that the coefficients prove, y (c + 1,), once κ and q are lowered as far as they must be."""
+    ν, y = y[-1], y.copy()
+    if not ν >= 0.0:
         return 0.0
     for layer in problem.layers:
         own = y[layer.index]
         terms, bound = layer.at(FINE)
-        above = (terms @ own[:, :, None])[:, :, 0] - bound
-        size = np.abs(own).sum(axis=1) + np.abs(bound).max(axis=1)
-        y[layer.index[:, 0]] -= above.max(axis=1) + layer.between(own, FINE[1] - FINE[0]) + ROUNDING * size
-    S = problem.matrix(np.concatenate([y, [μ, 0.0]]))
-    S[0, 0] += problem.constant
-    return surely_nearest(S, μ, np.abs(problem.constant) + np.abs(y) @ problem.sizes + 2.0 * μ)
+        above = (terms @ own[:, :, None])[:, :, 0] - ν * bound
+        size = np.abs(own).sum(axis=1) + ν * np.abs(bound).max(axis=1)
+        y[layer.index[:, 0]] -= above.max(axis=1) + layer.between(own, ν, FINE[1] - FINE[0]) + ROUNDING * size
+    S = problem.fixed + problem.matrix(np.append(y, 0.0))
+    return surely_nearest(S, np.abs(y[-1] * problem.lead[0, 0]) + np.abs(y[:-1]) @ problem.sizes + 1.0)
 
 
 def _largest_slopes(f, low, high):

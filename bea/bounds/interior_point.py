@@ -20,12 +20,12 @@ BACK = 0.85  # what a step that leaves the cone is multiplied by
 
 
 class Quadratics(Protocol):
-    """What is asked of a programme; y has c multipliers, then that of the ball, and that of ``w_0²``.
+    """What is asked of a programme; y has c multipliers, then that of the lead, and that of ``w_0²``.
 
     The first c matrices ``B_i`` are symmetric products of two vectors a_i and b_i, ``aᵀw wᵀb``.
     """
 
-    ball: np.ndarray  # (n,), the diagonal of the constraint ‖δ‖² ≤ r²
+    lead: np.ndarray  # (n, n), the matrix of the multiplier of the lead
     fixed: np.ndarray  # (n, n)
 
     def matrix(self, y) -> np.ndarray:
@@ -37,11 +37,11 @@ class Quadratics(Protocol):
     def traces(self, Q) -> np.ndarray:
         """Return the inner products of all ``B_i`` with a symmetric matrix, (c + 2,)."""
 
-    def slacks(self, y, change=False) -> np.ndarray:
-        """Return the slacks of multipliers, or by how much they change where y is a change."""
+    def slacks(self, y) -> np.ndarray:
+        """Return the slacks of multipliers, a linear function."""
 
     def back(self, x) -> np.ndarray:
-        """Return the transpose of ``slacks`` as a linear function, of as many numbers as there are slacks, (c + 2,)."""
+        """Return the transpose of ``slacks``, (c + 2,), of as many numbers as there are slacks."""
 
     def weigh(self, M, q) -> None:
         """Add to M (c + 2, c + 2) the matrix of the quadratic form ``Σ q slacks²``."""
@@ -53,7 +53,7 @@ def multipliers(problem: Quadratics, y, enough, target, accepted=lambda y: True)
     S is positive definite in each step, and all slacks are positive, as they must be for the first y. The search ends
     when, with D the least value and μ the multiplier of the ball, ``√(1 + D/μ)`` is ``enough`` and y is accepted.
     """
-    c, n = len(y) - 2, len(problem.ball)
+    n = len(problem.fixed)
     S = problem.fixed + problem.matrix(y)
     least = S[0, 0] - S[0, 1:] @ np.linalg.solve(S[1:, 1:], S[1:, 0])
     target = max(target, 0.1 * abs(least))
@@ -64,8 +64,8 @@ def multipliers(problem: Quadratics, y, enough, target, accepted=lambda y: True)
     X, x = target * inverse, target / slacks
     for _ in range(ITERATIONS):
         bound, gap = 1.0 / inverse[0, 0] - y[-1], np.sum(X * S) + x @ slacks
-        missing = ((enough + ENOUGH) ** 2 - 1.0) * y[c] - bound
-        if (missing < 0.0 and accepted(y[:-1])) or gap < max(ACCURACY * y[c], HOPELESS * missing):
+        missing = (enough + ENOUGH) ** 2 - bound
+        if (missing < 0.0 and accepted(y[:-1])) or gap < max(ACCURACY, HOPELESS * missing):
             break
         step = _step(problem, S, inverse, X, slacks, x, gap / (n + len(x)))
         if step is None:
@@ -85,7 +85,7 @@ def _step(problem, S, inverse, X, slacks, x, mean):
     c = len(aa)
     M = np.zeros((c + 2, c + 2))
     M[:c, :c] = 0.25 * (ab.T * other_ab + bb * other_aa + aa * other_bb + ab * other_ab.T)
-    for column, product in ((c, (X * problem.ball) @ inverse), (c + 1, np.outer(X[:, 0], inverse[0]))):
+    for column, product in ((c, X @ problem.lead @ inverse), (c + 1, np.outer(X[:, 0], inverse[0]))):
         M[column] = M[:, column] = problem.traces(_symmetric(product))
     problem.weigh(M, quotient)
     scale = np.sqrt(np.diag(M))
@@ -100,7 +100,7 @@ def _step(problem, S, inverse, X, slacks, x, mean):
         right = problem.traces(goal) + problem.back((target - bent) / slacks)
         right[-1] -= 1.0
         dy = lapack.dpotrs(factor, right / scale, lower=1)[0] / scale
-        change, moved = problem.matrix(dy), problem.slacks(dy, change=True)
+        change, moved = problem.matrix(dy), problem.slacks(dy)
         dX = goal - X - _symmetric(X @ change @ inverse)
         dx = (target - bent) / slacks - x - quotient * moved
         return _largest(X, dX, x, dx), dX, dx, _largest(S, change, slacks, moved), dy, change, moved

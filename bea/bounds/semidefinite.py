@@ -6,11 +6,11 @@ for the proof. A ReLU parts its input v into ``p = max(v, 0)`` and ``q = max(-v,
     ``p q = 0 ,  p² - u p ≤ 0 ,  q² - l q ≤ 0 .``
 
 All p, q and the lead g are affine functions of the variables: the change of the image and the p of those units whose
-kink is in their range. With any multipliers λ of the equalities, any κ ≥ 0 of the inequalities and any μ > 0
+kink is in their range. With any multipliers λ of the equalities, any κ ≥ 0 of the inequalities and any ν > 0
 
-    ``g + μ (‖δ‖² - r²) + Σ λ p q + Σ κ (p² - u p) + Σ κ' (q² - l q)``
+    ``‖δ‖² + ν g + Σ λ p q + Σ κ (p² - u p) + Σ κ' (q² - l q)``
 
-is a quadratic function of the variables. If it is never below D, no rival leads where ``‖δ‖² < r² + D/μ``. An
+is a quadratic function of the variables. If it is never below D, no rival leads where ``‖δ‖² < D``. An
 interior-point method looks for good multipliers (``bea.bounds.interior_point``). It is no part of the proof. The proof
 is the least value of one quadratic function, found by one Cholesky factorisation; rounding is allowed for as in
 ``bea.bounds.ball_dense``.
@@ -25,8 +25,7 @@ from bea.bounds.ball_ranges import Ball
 from bea.bounds.interior_point import multipliers
 from bea.bounds.minorants import ROUNDING
 
-START = (0.2, 0.1, 1.0)  # the multipliers of equalities, of inequalities (half of that: squares), and of the ball
-FARTHER = (1.0, 1.5, 2.5, 5.0, 10.0)  # times μ is tried, too: where r is far too large, that says more
+START = (0.2, 0.1, 1.0)  # the multipliers of equalities, of inequalities (half of that: squares), and of the lead
 DEFINITE = 1e-10  # left out of the diagonal, relative: more than n² ε, the rounding of the factorisation, for n < 900
 NARROW = 1e-3  # a range is taken to be no narrower, relative to the numbers that its unit adds up
 
@@ -43,10 +42,10 @@ class Programme:
         The rows whose product a constraint is.
     less : array (c,)
         What is subtracted from the second row, 0 or 1: the product is zero, or it is not positive.
-    ball : array (n,)
-        Diagonal of the constraint ‖δ‖² ≤ r².
-    lead : array (n,)
-        The lead, which is affine, in units of the sum of its coefficients.
+    fixed : array (n, n)
+        Matrix of ‖δ‖²/r².
+    lead : array (n, n)
+        That of the lead, which is affine, in units of the sum of its coefficients.
     size : float, array (c,)
         Of the numbers that are added up in the lead, and in each constraint.
     units : array of int
@@ -57,20 +56,19 @@ class Programme:
     first: np.ndarray
     second: np.ndarray
     less: np.ndarray
-    ball: np.ndarray
+    fixed: np.ndarray
     lead: np.ndarray
     size: tuple[float, np.ndarray]
     units: np.ndarray
 
     def matrix(self, y):
-        """Return the symmetric matrix of all constraints added up with multipliers y (c + 2,), the last of w_0²."""
+        """Return the symmetric matrix of all constraints added up with multipliers y (c + 2,), then the lead and w_0²."""
         c = len(self.first)
         left = self.rows[self.first]
         right = self.rows[self.second]
         half = left.T @ (y[:c, None] * right)
         half[0] -= (y[:c] * self.less) @ left
-        total = (half + half.T) / 2
-        np.einsum("ii->i", total)[:] += y[c] * self.ball
+        total = (half + half.T) / 2 + y[c] * self.lead
         total[0, 0] += y[c + 1]
         return total
 
@@ -86,19 +84,11 @@ class Programme:
         )
 
     @property
-    def fixed(self):
-        """The matrix of the lead."""
-        lead = np.zeros((len(self.lead), len(self.lead)))
-        lead[0] = lead[:, 0] = self.lead / 2
-        lead[0, 0] = self.lead[0]
-        return lead
-
-    @property
     def positive(self):
-        """Which multipliers must be: those of inequalities, and of the ball."""
+        """Which multipliers must be: those of inequalities, and of the lead."""
         return np.append(np.flatnonzero(self.less > 0.0), len(self.first))
 
-    def slacks(self, y, change=False):
+    def slacks(self, y):
         """Return the multipliers that must be positive."""
         return y[self.positive]
 
@@ -113,10 +103,10 @@ class Programme:
         M[self.positive, self.positive] += q
 
     def traces(self, Q):
-        """Return the products of all constraints, the ball and ``w_0²`` with a symmetric matrix."""
+        """Return the products of all constraints, the lead and ``w_0²`` with a symmetric matrix."""
         left = self.rows @ Q
         values = np.vecdot(left[self.first], self.rows[self.second]) - self.less * left[self.first, 0]
-        return np.concatenate([values, [self.ball @ np.diag(Q), Q[0, 0]]])
+        return np.concatenate([values, [np.vdot(self.lead, Q), Q[0, 0]]])
 
 
 def programme(ball: Ball, low, high, split, v, d, constant, r) -> Programme:
@@ -156,12 +146,14 @@ def programme(ball: Ball, low, high, split, v, d, constant, r) -> Programme:
     first = np.concatenate([everyone[: len(kinks)], everyone])
     second = np.concatenate([many + everyone[: len(kinks)], everyone])
     less = np.concatenate([np.zeros(len(kinks)), np.ones(len(rows))])
-    in_ball, lead = np.zeros(n), d @ out
-    in_ball[0], in_ball[1 : 1 + k] = -1.0, 1.0
-    lead[0] += constant
-    scale = np.abs(lead).sum() + 1e-300
+    in_ball, lead, form = np.zeros(n), np.zeros((n, n)), d @ out
+    in_ball[1 : 1 + k] = 1.0
+    form[0] += constant
+    scale = np.abs(form).sum() + 1e-300
+    lead[0] = form / scale
+    lead = (lead + lead.T) / 2
     size = ((np.abs(d) @ size + np.abs(constant)) / scale, sizes[first] * (sizes[second] + less))
-    return Programme(rows, first, second, less, in_ball, lead / scale, size, kinks)
+    return Programme(rows, first, second, less, np.diag(in_ball), lead, size, kinks)
 
 
 def nearest(problem: Programme, enough=1.0):
@@ -174,26 +166,21 @@ def nearest(problem: Programme, enough=1.0):
     y, w = multipliers(problem, np.concatenate([start, [START[2], 0.0]]), enough, target=1.0)
     m = len(problem.units)
     p, q = problem.rows[problem.first[:m]] @ w, problem.rows[problem.second[:m]] @ w
-    reach = 0.0
-    for factor in FARTHER:
-        if reach < 1.0:
-            reach = max(reach, proved(problem, np.append(y[:-1], factor * y[-1])))
-    return reach, w, np.abs(y[:m] * p * q)
+    return proved(problem, y), w, np.abs(y[:m] * p * q)
 
 
 def proved(problem: Programme, y) -> float:
     """Return the reach that the multipliers y (c + 1,) prove: zero unless they are positive but for the equalities."""
     c = len(problem.first)
-    μ, inequalities = y[c], problem.less > 0.0
-    if not (μ > 0.0 and np.all(y[:c][inequalities] >= 0.0)):
+    if not (y[problem.positive] >= 0.0).all():
         return 0.0
     S = problem.fixed + problem.matrix(np.append(y, 0.0))
     total, each = problem.size
-    return surely_nearest(S, μ, total + np.abs(y[:c]) @ each + 2.0 * μ)
+    return surely_nearest(S, y[c] * total + np.abs(y[:c]) @ each + 1.0)
 
 
-def surely_nearest(S, μ, size) -> float:
-    """Return ``√(1 + D/μ)``, at most 1, where ``wᵀSw`` is nowhere below D for w whose first variable is one.
+def surely_nearest(S, size) -> float:
+    """Return √D, at most 1, where ``wᵀSw`` is nowhere below D for w whose first variable is one.
 
     For every w the quadratic function is at least its value there less ``¼ gᵀP⁻¹g``, with the gradient g and the
     matrix P of its second-order part. P exceeds ``DEFINITE`` times its diagonal if twice that can be taken away.
@@ -208,5 +195,5 @@ def surely_nearest(S, μ, size) -> float:
     gradient, sizes = S @ w, np.abs(S) @ np.abs(w)  # half the gradient, up to 1e-13 of the sizes
     rest = np.sum((np.abs(gradient[1:]) + 1e-13 * sizes[1:]) ** 2 / diagonal) / DEFINITE
     lost = rest + ROUNDING * (np.abs(w) @ sizes + size)
-    square = 1.0 + (w @ gradient - lost) / μ
+    square = w @ gradient - lost
     return 1.0 if square >= 1.0 else float(np.sqrt(max(0.0, square))) * (1.0 - 1e-12)
