@@ -8,7 +8,8 @@ from bea.bounds import prove
 from bea.bounds.ball_dense import Pairs, local_bound
 from bea.bounds.ball_ranges import Ball, hidden_stages
 from bea.bounds.branch_nodes import ranges_in_ball
-from bea.bounds.curves import curves, nearest_on_curves, proved_on_curves
+from bea.bounds.curves import TARGET, curves, first_coefficients, nearest_on_curves, proved_on_curves
+from bea.bounds.interior_point import multipliers
 from oracles import random_images, random_network
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
@@ -32,7 +33,7 @@ def cases(name, seeds=5, pixels=3):
         ball = Ball.of(hidden_stages(net))
         pairs, own = Pairs.of(ball, net, x), net.classify(x)
         radius, rival = local_bound(net, x)
-        r = np.minimum(radius, 20.0) * rng.uniform(1.1, 1.5, 2)
+        r = np.minimum(radius, 20.0) * rng.uniform(1.1, 1.5, 2) * (2.5 if name == "three" else 1.0)
         low, high = ranges_in_ball(ball, pairs.v, r)
         for i in range(2):
             for unit in rng.choice(low.shape[1], 2, replace=False):
@@ -68,7 +69,9 @@ def test_the_variables_are_the_networks(name):
         middle, half = (np.concatenate([getattr(layer, part) for layer in node.layers]) for part in ("middle", "half"))
         values, units = w @ node.rows.T, len(middle)
         np.testing.assert_allclose(values[:, 1 : 1 + units] * half + middle, v, atol=1e-9)
-        np.testing.assert_array_equal(values[:, 1 + units :], w[:, 1 + w.shape[1] - values.shape[1] + units - 1 :][:, 1:])
+        np.testing.assert_array_equal(
+            values[:, 1 + units :], w[:, 1 + w.shape[1] - values.shape[1] + units - 1 :][:, 1:]
+        )
         assert np.abs(values).max(initial=0.0) <= 1.0 + 1e-9
         np.testing.assert_allclose(np.vecdot(w @ node.fixed, w), (delta**2).sum(axis=1) / r**2, atol=1e-9)
         seen += len(w)
@@ -85,21 +88,16 @@ def test_no_coefficients_prove_more_than_there_is(name):
         length = np.linalg.norm(delta[logits[:, own] <= logits[:, j]], axis=1)
         met += len(length)
         assert (length >= best * r).all()
-        y = np.zeros(len(node.first) + 1)
-        y[-1] = rng.exponential(2.0)
-        for layer in node.layers:
-            y[layer.index] = 0.05 * rng.standard_normal(layer.index.shape)
-            if layer.d is None:
-                y[layer.index[:, 5]] = np.abs(y[layer.index[:, 5]]) + 0.1
-        found = proved_on_curves(node, y)
-        others.append(found)
-        assert (length >= found * r).all()
+        y = multipliers(node, first_coefficients(node), 1.0, TARGET)[0]
+        for share in (0.001, 0.02):
+            found = proved_on_curves(node, y * (1.0 + share * rng.standard_normal(len(y))))
+            others.append(found)
+            assert (length >= found * r).all()
         if len(length) > 50:
             tight.append(best * r / length.min())
     assert met > 200
-    print("TIGHT", name, met, tight, others)
-    assert np.median(tight) > 0.0
-    assert np.max(others) >= 0.0
+    assert np.median(tight) > 0.95
+    assert np.mean(np.array(others) > 0.1) > 0.2
 
 
 @pytest.mark.parametrize("activation", ["tanh", "sigmoid", ROUNDED])
@@ -120,34 +118,33 @@ def test_between_points_no_quadratic_is_farther_above_than_is_allowed_for(activa
         above.append(((terms @ y[:, :, None])[:, :, 0] - bound).max(axis=1))
     allowed = layer.between(y, 1.0, few[1] - few[0])
     assert (above[1] <= above[0] + allowed + 1e-12).all()
-    assert np.max((above[1] - above[0]) / allowed) > 0.2
+    assert np.max((above[1] - above[0]) / (allowed + 1e-12)) > 0.2
 
 
 def test_what_is_proved_is_the_least_value_of_the_quadratic():
-    """By NumPy, matrix by matrix, after the same lowering, to 1e-5; where μ is not positive it is zero."""
+    """By NumPy, matrix by matrix, after the same lowering, to 3e-4; where ν is negative it is zero."""
     rng, compared = RNG(5), 0
     for *_, node, _, _, _ in cases("rounded and sigmoid", 8):
-        _, _, _, _ = nearest_on_curves(node)
-        c = len(node.first)
-        y = np.append(0.05 * rng.standard_normal(c), 9.0)
-        for layer in node.layers:
-            y[layer.index[:, 2]] = np.abs(y[layer.index[:, 2]])
-            if layer.d is None:
-                y[layer.index[:, 5]] = np.abs(y[layer.index[:, 5]]) + 1.0
+        c, y = len(node.first), multipliers(node, first_coefficients(node), 1.0, TARGET)[0]
+        y = y * (1.0 + 0.02 * rng.standard_normal(c + 1))
         lowered = y[:c].copy()
         for layer in node.layers:
             terms, bound = layer.at(np.linspace(-1.0, 1.0, 20001))
             lowered[layer.index[:, 0]] -= ((terms @ y[layer.index][:, :, None])[:, :, 0] - bound * y[c]).max(axis=1)
         pairs = zip(lowered, node.rows[node.first], node.rows[node.second], strict=True)
-        S = sum(weight * (np.outer(a, b) + np.outer(b, a)) / 2 for weight, a, b in pairs) + node.fixed + y[c] * node.lead
+        S = (
+            sum(weight * (np.outer(a, b) + np.outer(b, a)) / 2 for weight, a, b in pairs)
+            + node.fixed
+            + y[c] * node.lead
+        )
         if np.linalg.eigvalsh(S[1:, 1:])[0] > 1e-6:
             least = S[0, 0] - S[0, 1:] @ np.linalg.solve(S[1:, 1:], S[1:, 0])
             expected = np.sqrt(np.clip(least, 0.0, 1.0))
-            assert expected - 1e-4 <= proved_on_curves(node, y) <= expected + 1e-12
+            assert expected - 3e-4 <= proved_on_curves(node, y) <= expected + 1e-12
             compared += expected > 0.1
         else:
             assert proved_on_curves(node, y) == 0.0
-        assert proved_on_curves(node, np.append(y[:c], 0.0)) == 0.0
+        assert proved_on_curves(node, np.append(y[:c], -1e-9)) == 0.0
     assert compared > 3
 
 
@@ -172,7 +169,9 @@ def test_one_programme_does_what_many_parabolas_do_not():
     net = net.__class__(tuple(_steeper(layer) for layer in net.layers), net.input_shape)
     x = random_images(rng, net, 4)
     plain = prove(net, x, gap=1e-2, nodes=0)
-    shares = [found.lower / plain.upper for found in (plain, *(prove(net, x, dx=plain.dx, gap=1e-2, nodes=n) for n in (1, 6)))]
+    shares = [
+        found.lower / plain.upper for found in (plain, *(prove(net, x, dx=plain.dx, gap=1e-2, nodes=n) for n in (1, 6)))
+    ]
     print(shares)
     assert (np.diff(shares, axis=0) >= 0.0).all()
     assert np.mean(shares[1]) > np.mean(shares[0]) + 0.2

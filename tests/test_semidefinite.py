@@ -117,7 +117,7 @@ def test_what_is_proved_is_the_least_value_of_the_quadratic():
     rng, compared = RNG(4), 0
     for *_, node, _, _, _ in cases("two", 20):
         c = len(node.first)
-        y = np.append(rng.exponential(0.3, c), 9.0)
+        y = np.append(rng.exponential(0.3, c) / 9.0, 1.0 / 9.0)
         S = node.fixed + node.matrix(np.append(y, 0.0))
         left, right = node.rows[node.first], node.rows[node.second].copy()
         right[:, 0] -= node.less
@@ -134,7 +134,7 @@ def test_what_is_proved_is_the_least_value_of_the_quadratic():
         else:
             assert proved(node, y) == 0.0
         assert proved(node, np.append(np.where(node.less > 0.0, -1.0, 1.0) * y[:c], 3.0)) == 0.0 or not c
-        assert proved(node, np.append(y[:c], 0.0)) == 0.0
+        assert proved(node, np.append(y[:c], -1e-9)) == 0.0
     assert compared > 3
 
 

@@ -45,6 +45,7 @@ IMAGES = 1000  # attacked at a time: a change for each of their rivals is held
 MARGIN = 1e-7  # by which the rival leads in an attack, in units of the logits
 AT_A_TIME = 16  # nodes of one image that are halved side by side
 STEPS = 12  # of bisection between a proved radius and a shorter attack
+SMALL = 0.05  # steps downhill, relative, and how much farther they are taken
 ROOM = 2e-9  # relative, by which the radius that nodes must reach is beyond the one asked for
 
 
@@ -246,18 +247,20 @@ def _bounded(pairs, image, rival, nodes, goal):
 def _downhill(net, pairs, basis, x, goal, lower, i, j, nodes):
     """Return images and changes of their class shorter than the goal, found downhill from the points of pairs (i, j).
 
-    The first trials are at the goal, and where the bound says that a rival may be. If that leads to one,
-    the radius is halved again and again between there and the lower bound.
+    The first trials are at the goal, and where the bound says that a rival may be, there and just beyond with small
+    steps. If that leads to one, the radius is halved again and again between there and the lower bound.
     """
     just = np.minimum(np.sqrt(np.vecdot(nodes.worst, nodes.worst)), goal[i])
-    i, j, r = np.tile(i, 2), np.tile(j, 2), np.concatenate([goal[i], just])
-    inner, outer, point = lower[i], r, np.concatenate([nodes.home, nodes.worst])
+    pace = np.repeat([1.0, 1.0, SMALL], len(i))
+    r = np.concatenate([goal[i], just, np.minimum(just * (1.0 + SMALL), goal[i])])
+    i, j = np.tile(i, 3), np.tile(j, 3)
+    inner, outer, point = lower[i], r, np.concatenate([nodes.home, nodes.worst, nodes.worst])
     for step in range(STEPS):
-        found = descend(pairs.ball, pairs.v[i], pairs.d[i, j], r, point)
+        found = descend(pairs.ball, pairs.v[i], pairs.d[i, j], r, point, pace)
         other = net.classify(x[i] + (found @ basis.T).reshape(-1, *x.shape[1:])) != pairs.own[i]
         other &= np.isfinite(found).all(axis=1)  # else there is no class
         if step == 0:
-            i, j, point, inner, outer = (array[other] for array in (i, j, found, inner, outer))
+            i, j, point, inner, outer, pace = (array[other] for array in (i, j, found, inner, outer, pace))
         else:
             point = np.where(other[:, None], found, point)
             inner, outer = np.where(other, inner, r), np.where(other, r, outer)

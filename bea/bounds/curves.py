@@ -218,14 +218,8 @@ def nearest_on_curves(problem: Curves, enough=1.0):
     w (n,) are the variables where the quadratic function is least, ``unit`` is the one at which the bound loses most
     there, and ``place`` from -1 to 1 its input. The search ends when the reach is ``enough``.
     """
-    y = np.zeros(len(problem.first) + 2)
-    for layer, (_, bound) in zip(problem.layers, problem.grids, strict=True):
-        y[layer.index[:, 0]] = bound.min(axis=1) - LOW
-        if layer.d is None:
-            y[layer.index[:, 0]] -= ROUND
-            y[layer.index[:, 5]] = ROUND
-    y[-2] = 1.0
-    y, w = multipliers(problem, y, enough, TARGET, lambda y: proved_on_curves(problem, y) >= enough)
+    start = first_coefficients(problem)
+    y, w = multipliers(problem, start, enough, TARGET, lambda y: proved_on_curves(problem, y) >= enough)
     places = np.clip((problem.rows @ w)[1:], -1.0, 1.0)
     losses, start = [], 0
     for layer in problem.layers:
@@ -234,6 +228,18 @@ def nearest_on_curves(problem: Curves, enough=1.0):
         start += len(layer.middle)
     unit = int(np.concatenate(losses).argmax())
     return proved_on_curves(problem, y), w, unit, places[unit]
+
+
+def first_coefficients(problem: Curves):
+    """Return coefficients, ν and zero (c + 2,) that fulfil all conditions: constants, and a multiple of o²."""
+    y = np.zeros(len(problem.first) + 2)
+    y[-2] = 1.0
+    for layer, (_, bound) in zip(problem.layers, problem.grids, strict=True):
+        y[layer.index[:, 0]] = bound.min(axis=1) - LOW
+        if layer.d is None:
+            y[layer.index[:, 0]] -= ROUND
+            y[layer.index[:, 5]] = ROUND
+    return y
 
 
 def proved_on_curves(problem: Curves, y) -> float:

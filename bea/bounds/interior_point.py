@@ -63,9 +63,11 @@ def multipliers(problem: Quadratics, y, enough, target, accepted=lambda y: True)
     slacks = problem.slacks(y)
     X, x = target * inverse, target / slacks
     for _ in range(ITERATIONS):
-        bound, gap = 1.0 / inverse[0, 0] - y[-1], np.sum(X * S) + x @ slacks
-        missing = (enough + ENOUGH) ** 2 - bound
-        if (missing < 0.0 and accepted(y[:-1])) or gap < max(ACCURACY, HOPELESS * missing):
+        missing, gap = (enough + ENOUGH) ** 2 - (1.0 / inverse[0, 0] - y[-1]), np.sum(X * S) + x @ slacks
+        off = problem.traces(X) + problem.back(x)  # what X and x violate; if nothing, the gap is one
+        off[-1] -= 1.0
+        doubt = gap + np.abs(y) @ np.abs(off)
+        if (missing < 0.0 and accepted(y[:-1])) or doubt < max(ACCURACY, HOPELESS * missing):
             break
         step = _step(problem, S, inverse, X, slacks, x, gap / (n + len(x)))
         if step is None:
