@@ -1,5 +1,7 @@
 """`bea.bounds.semidefinite`: constraints at random points, the proof against NumPy and random points, the optimum."""
 
+from decimal import Decimal
+
 import numpy as np
 import pytest
 
@@ -8,8 +10,9 @@ from bea.bounds import prove
 from bea.bounds.ball_dense import Pairs, local_bound
 from bea.bounds.ball_ranges import Ball, hidden_stages
 from bea.bounds.branch_nodes import ranges_in_ball
-from bea.bounds.semidefinite import nearest, programme, proved
-from oracles import random_images, random_network
+from bea.bounds.interior_point import multipliers
+from bea.bounds.semidefinite import START, nearest, programme, proved
+from oracles import least_value, random_images, random_network
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 RNG = np.random.default_rng
@@ -136,6 +139,17 @@ def test_what_is_proved_is_the_least_value_of_the_quadratic():
         assert proved(node, np.append(np.where(node.less > 0.0, -1.0, 1.0) * y[:c], 3.0)) == 0.0 or not c
         assert proved(node, np.append(y[:c], -1e-9)) == 0.0
     assert compared > 3
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_what_is_proved_holds_with_40_digits(name):
+    """Multipliers of the search: the quadratic is nowhere below what one factorisation in float64 proves."""
+    for *_, node, _, _, _ in cases(name, 3):
+        first = np.where(node.less > 0.0, START[1], START[0])
+        y, _ = multipliers(node, np.concatenate([first, [START[2], 0.0]]), 1.0, 1.0)
+        found, least = proved(node, y), least_value(node, y, node.less)
+        assert Decimal(found) ** 2 <= least
+        assert Decimal(found) ** 2 >= min(least, 1) - Decimal("1e-6")
 
 
 def test_where_no_unit_has_a_kink_the_distance_is_exact():

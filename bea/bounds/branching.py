@@ -2,7 +2,7 @@
 
 The problem: for the own class c of an image x find ``ρ = min {‖δ‖ : another class leads at x + δ}`` to a relative gap.
 From above an attack gives it: a change δ that does change the class. From below the bound of ``bea.bounds.ball_dense``
-gives it, which is loose where many units bend within the ball. Five steps close the gap. The page "The tight bound:
+gives it, which is loose where many units bend within the ball. Six steps close the gap. The page "The tight bound:
 theorem and proof" of the book (book/tight_bound.md) proves them under the same names.
 
 B1. A node is a part of the ball ‖δ‖ ≤ r, r a little less than the attack: the δ for which the inputs of some hidden
@@ -16,6 +16,7 @@ B4. The least of what is proved of all nodes of all rivals is proved of the imag
    leads downhill to another class, that attack is shorter, and r falls.
 B5. If all units are ReLUs, a semidefinite programme bounds a node that B3 leaves open (``bea.bounds.semidefinite``). It
    takes all kinks at once, and hardly any node has to be halved after it; but it takes many times as long.
+B6. So does another one if all units are smooth (``bea.bounds.curves``): it finds the best quadratics below all of them.
 
 The search decides how soon the gap closes, not whether the ends hold. What is free in it does not depend on time or
 on which other images there are. Rounding is allowed for as in ``bea.bounds.ball_dense``.
@@ -129,8 +130,8 @@ def prove(net: Network, x, label=None, *, on="input", dx=None, gap=1e-3, nodes=1
     gap : float
         Relative, between the ends: at which the search ends. At least 1e-6.
     nodes : int
-        The search for an image also ends at about so many nodes; with 0 the tight bound is all there is. For ReLUs a
-        node may cost a tenth of a second (B5; more with the cube of the number of kinks), and few are needed.
+        The search for an image also ends at about so many nodes; with 0 the tight bound is all there is. A node may
+        cost a tenth of a second (B5, B6; more with the cube of the number of units that bend), and few are needed.
     progress : bool
         Whether to show on the screen how far it is, as in ``bea.attack``.
 

@@ -243,18 +243,24 @@ def first_coefficients(problem: Curves):
 
 
 def proved_on_curves(problem: Curves, y) -> float:
-    """Return the reach that the coefficients prove, y (c + 1,), once κ and q are lowered as far as they must be."""
-    ν, y = y[-1], y.copy()
-    if not ν >= 0.0:
+    """Return the reach that the coefficients prove, y (c + 1,), once κ and q are lowered; zero where ν is negative."""
+    if not y[-1] >= 0.0:
         return 0.0
+    y = lowered(problem, y)
+    S = problem.fixed + problem.matrix(np.append(y, 0.0))
+    return surely_nearest(S, np.abs(y[-1] * problem.lead[0, 0]) + np.abs(y[:-1]) @ problem.sizes + 1.0)
+
+
+def lowered(problem: Curves, y):
+    """Return coefficients whose κ and q are nowhere above what they must be, by smaller constants."""
+    ν, y = y[-1], y.copy()
     for layer in problem.layers:
         own = y[layer.index]
         terms, bound = layer.at(FINE)
         above = (terms @ own[:, :, None])[:, :, 0] - ν * bound
         size = np.abs(own).sum(axis=1) + ν * np.abs(bound).max(axis=1)
         y[layer.index[:, 0]] -= above.max(axis=1) + layer.between(own, ν, FINE[1] - FINE[0]) + ROUNDING * size
-    S = problem.fixed + problem.matrix(np.append(y, 0.0))
-    return surely_nearest(S, np.abs(y[-1] * problem.lead[0, 0]) + np.abs(y[:-1]) @ problem.sizes + 1.0)
+    return y
 
 
 def _largest_slopes(f, low, high):

@@ -62,7 +62,7 @@ class Programme:
     units: np.ndarray
 
     def matrix(self, y):
-        """Return the symmetric matrix of all constraints added up with multipliers y (c + 2,), then the lead and w_0²."""
+        """Return the symmetric matrix of all constraints with multipliers y (c + 2,), then the lead's and w_0²'s."""
         c = len(self.first)
         left = self.rows[self.first]
         right = self.rows[self.second]
