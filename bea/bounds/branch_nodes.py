@@ -25,6 +25,7 @@ RATE = 1.0  # at which parabolas become flatter
 ALONG = 1.6  # radii, how far away along the steepest direction a smooth bound is looked at
 WIDTH = 0.03  # what the width of a band counts beside what a bound loses
 THIN = 1e-12  # a range is no thinner, relative to what is in it or 1
+LARGEST = 500  # smooth units, for B6: with more a node would take minutes, and gigabytes
 MIDDLE = 0.1  # of its range: no end is nearer to where a smooth unit is halved
 
 
@@ -167,7 +168,8 @@ def _programme_for(ball):
     names = {stage.activation.name for stage in ball.stages}
     if names <= {"relu", "linear"}:
         return _with_kinks if "relu" in names else None
-    return _with_curves if names <= set(SMOOTH) else None
+    small = sum(len(stage.kernel) for stage in ball.stages) <= LARGEST
+    return _with_curves if small and names <= set(SMOOTH) else None
 
 
 def _with_kinks(ball, *node):
