@@ -1,8 +1,7 @@
-"""CROWN of auto_LiRPA for one network file of ours; ``benchmarks.lower_bounds --crown`` calls it.
+"""CROWN and α-CROWN of auto_LiRPA for one network file of ours; ``benchmarks.lower_bounds --crown`` calls it.
 
-auto_LiRPA asks for an old PyTorch and NumPy 1, so it runs in an interpreter of its own, without ``bea``. Python 3.10
-has both: ``python3.10 -m venv crown``, then
-``crown/bin/pip install "torch<1.13" "torchvision<0.14" "numpy<2" tqdm six auto_LiRPA``.
+auto_LiRPA 0.7.1 comes from its public repository, not from the package index, whose 0.3 is of 2022, and needs PyTorch,
+appdirs, graphviz and sortedcontainers. So it runs in an interpreter of its own, without ``bea``.
 """
 
 import json
@@ -50,16 +49,16 @@ def to_torch(file) -> torch.nn.Sequential:
     return torch.nn.Sequential(*modules).eval()
 
 
-def radius(bounded, image, label: int, largest: float) -> float:
-    """Return the largest radius tried at which CROWN proves that the label leads every other class."""
+def radius(bounded, image, label: int, largest: float, method: str) -> float:
+    """Return the largest radius tried at which the method proves that the label leads every other class."""
     rivals = [c for c in range(bounded(image).shape[1]) if c != label]
     differences = -torch.eye(len(rivals) + 1)[rivals]
     differences[:, label] = 1.0
 
     def proved(r):
         ball = BoundedTensor(image, PerturbationLpNorm(norm=2, eps=r))
-        with torch.no_grad():
-            least, _ = bounded.compute_bounds(x=(ball,), C=differences[None], method="CROWN", bound_upper=False)
+        with torch.set_grad_enabled(method != "CROWN"):
+            least, _ = bounded.compute_bounds(x=(ball,), C=differences[None], method=method, bound_upper=False)
         return bool((least > 0.0).all())
 
     low, high = 0.0, largest
@@ -71,8 +70,9 @@ def radius(bounded, image, label: int, largest: float) -> float:
     return low
 
 
-def main(network: str, images: str, to: str) -> None:
-    """Read a network and images with labels and radii to search up to; write CROWN's radii, the logits, the seconds."""
+def main(network: str, images: str, to: str, method: str) -> None:
+    """Read a network and images with labels and radii to search up to; write radii proved, logits, seconds."""
+    torch.set_num_threads(1)
     with np.load(network) as file:
         net = to_torch(file)
     with np.load(images) as file:
@@ -80,9 +80,9 @@ def main(network: str, images: str, to: str) -> None:
         labels, largest = file["label"].tolist(), file["largest"].tolist()
     x = x[:, None] if x.ndim == 3 else x.permute(0, 3, 1, 2).contiguous()
     bounded = BoundedModule(net, x[:1], device="cpu", bound_opts={"conv_mode": "matrix"})
-    start = time.perf_counter()
-    radii = [radius(bounded, x[i : i + 1], labels[i], largest[i]) for i in range(len(x))]
-    seconds = time.perf_counter() - start
+    start = time.process_time()
+    radii = [radius(bounded, x[i : i + 1], labels[i], largest[i], method) for i in range(len(x))]
+    seconds = time.process_time() - start
     np.savez(to, radius=np.array(radii), logits=net(x).detach().numpy(), seconds=seconds)
 
 

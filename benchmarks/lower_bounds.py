@@ -1,84 +1,68 @@
-"""Our lower bounds beside CLEVER (adversarial-robustness-toolbox) and CROWN (auto_LiRPA), on the same images.
+"""Our lower bounds beside CROWN and α-CROWN (auto_LiRPA), CLEVER and the product of norms, on the same images.
 
-Run with ``.venv/bin/python -m benchmarks.lower_bounds`` after ``make book``. The project installs neither of the two:
-CLEVER needs ``.venv/bin/pip install adversarial-robustness-toolbox six``; CROWN runs in an interpreter of its own, see
-``benchmarks/crown.py``, and is compared with ``--crown`` and the path of that interpreter.
+Run with ``.venv/bin/python -m benchmarks.lower_bounds`` after ``make book``; ``--crown`` and the path of an interpreter
+that has auto_LiRPA (see ``benchmarks/crown.py``) brings CROWN and α-CROWN in, ``--to`` writes a table of all
+(book/bounds_of_others.csv is one). All are compared with the shortest of two converged attacks. Seconds are those of
+one processor, and everything a method does counts.
 
-CLEVER samples gradients in a ball and extrapolates their largest norm: no proof, and the benchmark counts where it
-exceeds a real attack, which a lower bound cannot. It gets our own gradients, so that its time is theirs and its
-sampling, in a Python loop, its own. CROWN bounds the logits from below by lines through the layers: a proof for a given
-radius, which bisection enlarges up to the attack, and all its steps count. All times are wall clock on all cores, in
-one run.
+CLEVER samples gradients in a ball and extrapolates their largest norm by a Weibull distribution: no proof, and the
+table counts where it exceeds a real attack, which a lower bound cannot. CROWN bounds the logits from below by lines
+through the layers: a proof for a given radius, up to rounding in single precision, which bisection enlarges up to the
+attack.
 """
 
 import argparse
-import importlib.util
+import os
+import platform
 import subprocess
 import sys
 import tempfile
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import scipy
+from scipy.stats import weibull_max
 
 from bea import Network, lower_bound
 from bea.attacks.by_backward_error import backward_error_attack, nearest_classes
-from benchmarks.shared import NETWORKS, timed
+from bea.bounds import prove
+from benchmarks.shared import NETWORKS
 from lab import datasets
 
-
-def to_art(net):
-    """Return a network as ART sees a classifier with gradients of its logits."""
-    from art.estimators import BaseEstimator
-    from art.estimators.classification import ClassGradientsMixin, ClassifierMixin
-
-    class Classifier(ClassGradientsMixin, ClassifierMixin, BaseEstimator):
-        estimator_params = BaseEstimator.estimator_params
-
-        def __init__(self):
-            super().__init__(model=None, clip_values=None)
-            self._nb_classes = net.classes
-
-        @property
-        def input_shape(self):
-            return net.input_shape
-
-        def predict(self, x, **options):
-            return net(np.asarray(x, dtype=float))
-
-        def class_gradient(self, x, label=None, **options):
-            rows = np.zeros((len(x), net.classes))
-            rows[:, label] = 1.0
-            return net.gradient(np.asarray(x, dtype=float), rows)[:, None]
-
-        def loss_gradient(self, x, y, **options):
-            raise NotImplementedError
-
-        def fit(self, x, y, **options):
-            raise NotImplementedError
-
-    return Classifier()
+NETS = {"tanh-0": 20, "relu-0": 20, "lenet-mnist-0": 3}
+RIVALS = 2  # nearest classes that the attack and CLEVER look at
+BATCHES, SAMPLES, RADIUS = 50, 100, 5.0  # of CLEVER
 
 
-def clever(net, x, rivals, batches, samples, radius):
-    """Return CLEVER for the nearest classes of every image, the least of them, (n,)."""
-    from art.metrics import clever_t
+def clever(net, x, label, seed=0):
+    """Return CLEVER's estimate for the nearest classes of every image, the least of them, (n,)."""
+    rng, found = np.random.default_rng(seed), np.full(len(x), np.inf)
+    rivals, logits, units = nearest_classes(net, x, label)[:, :RIVALS], net(x), np.eye(net.classes)
+    for i, own in enumerate(label):
+        for rival in rivals[i]:
+            step = rng.standard_normal((BATCHES * SAMPLES, x[i].size))
+            step *= (RADIUS * rng.random(len(step)) ** (1.0 / x[i].size) / np.linalg.norm(step, axis=1))[:, None]
+            rows = np.tile(units[own] - units[rival], (len(step), 1))
+            slopes = np.linalg.norm(
+                net.gradient(x[i] + step.reshape(-1, *x[i].shape), rows).reshape(step.shape), axis=1
+            )
+            most = slopes.reshape(BATCHES, SAMPLES).max(axis=1)
+            end = weibull_max.fit(most, 1.0, loc=most.max(), scale=most.std())[1]
+            found[i] = min(found[i], (logits[i, own] - logits[i, rival]) / end, RADIUS)
+    return found
 
-    classifier = to_art(net)
-    return np.array(
-        [
-            min(clever_t(classifier, image, int(j), batches, samples, radius, norm=2) for j in others)
-            for image, others in zip(x, rivals, strict=True)
-        ]
-    )
 
-
-def crown(python, network, net, x, label, largest):
-    """Return CROWN's radii for all images, (n,), and the seconds that it took, from another interpreter."""
+def crown(python, network, net, x, label, largest, method):
+    """Return the radii of CROWN or α-CROWN, (n,), and the seconds that they took, from another interpreter."""
     with tempfile.TemporaryDirectory() as folder:
         images, found = Path(folder) / "images.npz", Path(folder) / "found.npz"
         np.savez(images, x=x, label=label, largest=largest)
         script = Path(__file__).with_name("crown.py")
-        done = subprocess.run([python, script, network, images, found], capture_output=True, text=True, check=False)
+        command = [python, script, network, images, found, method]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             sys.exit(f"CROWN did not run:\n{done.stderr}")
         with np.load(found) as file:
@@ -86,46 +70,65 @@ def crown(python, network, net, x, label, largest):
             return file["radius"], float(file["seconds"])
 
 
+def timed(function):
+    """Return what a function returns, and the seconds of the processor."""
+    start = time.process_time()
+    return function(), time.process_time() - start
+
+
+def compared(name: str, folder: Path, pictures, python) -> pd.DataFrame:
+    """Return a row for each bound of one network."""
+    net = Network.load(folder / f"{name}.npz")
+    x = pictures[: NETS[name]].reshape(-1, *net.input_shape)
+    label = net.classify(x)
+    attacked = backward_error_attack(net, x, label, margin=1e-6, candidates=RIVALS)
+    runs = {"the product of norms": lambda: lower_bound(net, x, method="lipschitz").radius}
+    runs["the tight bound"] = lambda: lower_bound(net, x, method="local").radius
+    if not name.startswith("lenet"):
+        runs["branch and bound, 1 %"] = lambda: prove(net, x, dx=attacked.dx, gap=1e-2, nodes=400).lower
+    runs["CLEVER, no proof"] = lambda: clever(net, x, label)
+    lower_bound(net, x[:1], method="local")  # constants of the network, once
+    found = {key: timed(run) for key, run in runs.items()}
+    if python:
+        for key, method in {"CROWN": "CROWN", "α-CROWN": "CROWN-Optimized"}.items():
+            if name.startswith("lenet") and key != "CROWN":
+                continue  # minutes an image
+            found[key] = crown(python, folder / f"{name}.npz", net, x, label, attacked.l2, method)
+    rows = []
+    for key, (radius, seconds) in found.items():
+        share = radius / attacked.l2
+        rows.append(
+            {
+                "network": name,
+                "images": len(x),
+                "bound": key,
+                "of the attack, median": f"{np.median(share):.3f}",
+                "least": f"{share.min():.3f}",
+                "most": f"{share.max():.3f}",
+                "beyond the attack": np.sum(share > 1.0),
+                "seconds an image": f"{seconds / len(x):.2g}",
+            }
+        )
+        print("; ".join(f"{key}: {value}" for key, value in rows[-1].items()), flush=True)
+    return pd.DataFrame(rows)
+
+
 def main() -> None:
-    """Print, for each network, the ratio of each bound to the converged attack, and the time an image."""
+    """Compare everything, network by network."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=int, default=20)
-    parser.add_argument("--candidates", type=int, default=2, help="nearest classes that the attack and CLEVER look at")
-    parser.add_argument("--batches", type=int, default=50)
-    parser.add_argument("--samples", type=int, default=100)
+    parser.add_argument("names", nargs="*", default=list(NETS))
+    parser.add_argument("--networks", type=Path, default=NETWORKS)
     parser.add_argument("--crown", metavar="PYTHON", help="interpreter that has auto_LiRPA")
+    parser.add_argument("--to", type=Path)
     options = parser.parse_args()
-    with_clever = importlib.util.find_spec("art") is not None
-    if not (with_clever or options.crown):
-        print("nothing to compare with: adversarial-robustness-toolbox is not installed, and no --crown was given")
-        return
-    data = datasets.load("mnist")
-    for name in ("one_layer-0", "tanh-0", "relu-0", "lenet-mnist-0"):
-        network = NETWORKS / f"{name}.npz"
-        net = Network.load(network)
-        x = data.x_test[: options.images].astype(float).reshape(-1, *net.input_shape)
-        label = net.classify(x)
-        attacked = backward_error_attack(net, x, label, margin=1e-6, candidates=options.candidates)
-        lower_bound(net, x[:1], method="local")  # constants of the network, once
-        print(f"{name}, {len(x)} images: ratio to the attack, median (5 to 95 %), above it, ms an image")
-        for method in ("lipschitz", "local"):
-            bound, seconds = timed(lambda net=net, x=x, method=method: lower_bound(net, x, method=method))
-            report(method, bound.radius, seconds, attacked.l2)
-        if options.crown:
-            report("CROWN", *crown(options.crown, network, net, x, label, attacked.l2), attacked.l2)
-        if with_clever:
-            rivals = nearest_classes(net, x, label)[:, : options.candidates]
-            arguments = (net, x, rivals, options.batches, options.samples, 5.0)
-            report("CLEVER", *timed(lambda arguments=arguments: clever(*arguments)), attacked.l2)
-
-
-def report(title: str, values, seconds: float, attacked) -> None:
-    """Print one line of the comparison."""
-    ratio = values / attacked
-    low, middle, high = np.quantile(ratio, [0.05, 0.5, 0.95])
-    above, each = int(np.sum(ratio > 1.0)), 1e3 * seconds / len(values)
-    line = f"{middle:.3f} ({low:.3f} to {high:.3f}), {above} of {len(values)}, {each:.1f} ms"
-    print(f"  {title:10} {line}", flush=True)
+    pictures = datasets.load("mnist").x_test[: max(NETS.values())].astype(float)
+    versions = f"Python {platform.python_version()}, NumPy {np.__version__}, SciPy {scipy.__version__}"
+    print(f"{datetime.now(UTC).date()}, {os.cpu_count()} cores, {versions}")
+    tables = []
+    for name in options.names:
+        tables.append(compared(name, options.networks, pictures, options.crown))
+        if options.to:
+            pd.concat(tables).to_csv(options.to, index=False)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from decimal import Decimal, localcontext
 
 import numpy as np
 from hypothesis import settings
@@ -396,3 +397,32 @@ def naive_gradient(net, image, label):
     y, slope = output_and_slope(net, logits)
     q = np.exp(y) / np.exp(y).sum()
     return (jacobian.T @ (slope * (q - np.eye(len(y))[label]))).reshape(image.shape)
+
+
+DIGITS = 40  # more than 128 bits
+
+
+def least_value(node, y, less) -> Decimal:
+    """Return the least ``wᵀSw`` over all w with ``w_0 = 1``, S being what multipliers y (c + 1,) make of a programme.
+
+    ``less`` (c,) is subtracted from the second row of each product. Minus infinity where there is no least value. The
+    numbers of the programme are taken as they are; with 40 digits they are multiplied, added up, and eliminated.
+    """
+    n, c = node.rows.shape[1], len(node.first)
+    with localcontext(prec=DIGITS):
+        S = [[Decimal(node.fixed[a, b]) + Decimal(y[c]) * Decimal(node.lead[a, b]) for b in range(n)] for a in range(n)]
+        rows = [[Decimal(value) for value in row] for row in node.rows]
+        for weight, i, j, minus in zip(y[:c], node.first, node.second, less, strict=True):
+            half, right = Decimal(weight) / 2, [rows[j][0] - Decimal(minus), *rows[j][1:]]
+            for a in range(n):
+                for b in range(n) if rows[i][a] else ():
+                    S[a][b] += half * rows[i][a] * right[b]
+                    S[b][a] += half * rows[i][a] * right[b]
+        for k in range(n - 1, 0, -1):  # one variable after the other
+            if S[k][k] <= 0:
+                return Decimal("-inf")
+            for a in range(k):
+                share = S[a][k] / S[k][k]
+                for b in range(k):
+                    S[a][b] -= share * S[k][b]
+        return S[0][0]

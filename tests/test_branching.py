@@ -270,9 +270,9 @@ def test_an_image_alone_has_the_same_ends(name, seed, monkeypatch):
     net = network((BENT | SMOOTH)[name], (1, seed), 4)
     x = random_images(RNG((2, seed)), net, 12)
     dx = prove(net, x, nodes=0).dx
-    gap = 1e-5 if name in BENT else 1e-3
+    gap = 1e-5 if name in BENT else 1e-4
     found = prove(net, x, dx=dx, gap=gap, nodes=40)
-    assert found.nodes.max() > 10
+    assert found.nodes.max() > 5
     alone = [prove(net, x[i : i + 1], dx=dx[i : i + 1], gap=gap, nodes=40) for i in range(12)]
     monkeypatch.setattr("bea.bounds.ball_dense.PAIR_NUMBERS", 1)
     parts = prove(net, x, dx=dx, gap=gap, nodes=40)
@@ -383,9 +383,9 @@ def test_what_is_not_covered_is_refused():
 
 
 def test_the_page_proves_the_steps_that_the_code_names():
-    """B1 to B5, each the head of a paragraph there and named in a docstring here."""
+    """B1 to B6, each the head of a paragraph there and named in a docstring here."""
     root = Path(__file__).parents[1]
     page = (root / "book" / "tight_bound.md").read_text(encoding="utf-8")
-    steps = {f"B{number}" for number in range(1, 6)}
+    steps = {f"B{number}" for number in range(1, 7)}
     assert set(re.findall(r"^\*\*(B\d)\. ", page, re.MULTILINE)) == steps
     assert set(re.findall(r"^(B\d)\. ", branching.__doc__, re.MULTILINE)) == steps

@@ -1,5 +1,7 @@
 """`bea.bounds.semidefinite`: constraints at random points, the proof against NumPy and random points, the optimum."""
 
+from decimal import Decimal
+
 import numpy as np
 import pytest
 
@@ -8,8 +10,9 @@ from bea.bounds import prove
 from bea.bounds.ball_dense import Pairs, local_bound
 from bea.bounds.ball_ranges import Ball, hidden_stages
 from bea.bounds.branch_nodes import ranges_in_ball
-from bea.bounds.semidefinite import nearest, programme, proved
-from oracles import random_images, random_network
+from bea.bounds.interior_point import multipliers
+from bea.bounds.semidefinite import START, nearest, programme, proved
+from oracles import least_value, random_images, random_network
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 RNG = np.random.default_rng
@@ -82,10 +85,11 @@ def test_the_constraints_hold_in_the_node_and_the_lead_is_the_networks(name):
         assert np.abs((left * right)[:, equal]).max(initial=0.0) <= 1e-9
         assert (left * right)[:, ~equal].max(initial=-1.0) <= 1e-9
         assert (left >= -1e-9).all()
-        np.testing.assert_allclose(w**2 @ node.ball, (delta**2).sum(axis=1) / r**2 - 1.0, atol=1e-9)
+        np.testing.assert_allclose(np.vecdot(w @ node.fixed, w), (delta**2).sum(axis=1) / r**2, atol=1e-9)
         lead = logits[:, own] - logits[:, j]
-        scale = (lead @ (w @ node.lead)) / ((w @ node.lead) @ (w @ node.lead) + 1e-300)
-        np.testing.assert_allclose(lead, scale * (w @ node.lead), atol=1e-6 * np.abs(lead).max(initial=1.0))
+        form = np.vecdot(w @ node.lead, w)
+        scale = (lead @ form) / (form @ form + 1e-300)
+        np.testing.assert_allclose(lead, scale * form, atol=1e-6 * np.abs(lead).max(initial=1.0))
         seen, many = seen + len(w), many + len(node.units)
     assert seen > 2000
     assert many > 10
@@ -116,29 +120,36 @@ def test_what_is_proved_is_the_least_value_of_the_quadratic():
     rng, compared = RNG(4), 0
     for *_, node, _, _, _ in cases("two", 20):
         c = len(node.first)
-        y = np.append(rng.exponential(0.3, c), 9.0)
-        S = node.matrix(np.append(y, 0.0))
-        S[0] += node.lead / 2
-        S[:, 0] += node.lead / 2
+        y = np.append(rng.exponential(0.3, c) / 9.0, 1.0 / 9.0)
+        S = node.fixed + node.matrix(np.append(y, 0.0))
         left, right = node.rows[node.first], node.rows[node.second].copy()
         right[:, 0] -= node.less
         naive = sum(
             weight * (np.outer(a, b) + np.outer(b, a)) / 2 for weight, a, b in zip(y, left, right, strict=False)
         )
-        naive = naive + y[c] * np.diag(node.ball)
-        naive[0] += node.lead / 2
-        naive[:, 0] += node.lead / 2
+        naive = naive + y[c] * node.lead + node.fixed
         np.testing.assert_allclose(S, naive, atol=1e-12)
         if np.linalg.eigvalsh(S[1:, 1:])[0] > 1e-6:
             least = S[0, 0] - S[0, 1:] @ np.linalg.solve(S[1:, 1:], S[1:, 0])
-            expected = np.sqrt(np.clip(1.0 + least / y[c], 0.0, 1.0))
+            expected = np.sqrt(np.clip(least, 0.0, 1.0))
             assert expected - 1e-5 <= proved(node, y) <= expected
             compared += expected > 0.1
         else:
             assert proved(node, y) == 0.0
         assert proved(node, np.append(np.where(node.less > 0.0, -1.0, 1.0) * y[:c], 3.0)) == 0.0 or not c
-        assert proved(node, np.append(y[:c], 0.0)) == 0.0
+        assert proved(node, np.append(y[:c], -1e-9)) == 0.0
     assert compared > 3
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_what_is_proved_holds_with_40_digits(name):
+    """Multipliers of the search: the quadratic is nowhere below what one factorisation in float64 proves."""
+    for *_, node, _, _, _ in cases(name, 3):
+        first = np.where(node.less > 0.0, START[1], START[0])
+        y, _ = multipliers(node, np.concatenate([first, [START[2], 0.0]]), 1.0, 1.0)
+        found, least = proved(node, y), least_value(node, y, node.less)
+        assert Decimal(found) ** 2 <= least
+        assert Decimal(found) ** 2 >= min(least, 1) - Decimal("1e-6")
 
 
 def test_where_no_unit_has_a_kink_the_distance_is_exact():

@@ -79,13 +79,15 @@ def images_at_once(ball: Ball) -> int:
     return max(8, PAIR_NUMBERS // largest**2)
 
 
-def descend(ball: Ball, v, d, r, start, steps=10):
+def descend(ball: Ball, v, d, r, start, pace=None, steps=10):
     """Return the point z (n, k) of length r with the least ``d·h``, h the last output, that some steps found.
 
-    It is δ̂ of step D6. The steps go where the gradient points. ``start`` (n, k) are directions.
+    It is δ̂ of step D6. The steps go where the gradient points, all the way at first unless ``pace`` (n,) says how far.
+    ``start`` (n, k) are directions.
     """
     length = np.sqrt(np.vecdot(start, start))[:, None]
     z = start * (r[:, None] / np.maximum(length, 1e-300))
+    pace = 1.0 if pace is None else pace[:, None]
     best, least = z, np.full(len(v), np.inf)
     for step in range(steps):
         values, slopes = _run(ball, v, z)
@@ -95,7 +97,7 @@ def descend(ball: Ball, v, d, r, start, steps=10):
         row = _back(ball, slopes, d)
         length = np.sqrt(np.vecdot(row, row))[:, None]
         turn = -row * (r[:, None] / np.maximum(length, 1e-300))
-        z = z + (turn - z) * (1.0 if step < 3 else 0.5)
+        z = z + (turn - z) * pace * (1.0 if step < 3 else 0.5)
         length = np.sqrt(np.vecdot(z, z))[:, None]
         z = z * (r[:, None] / np.maximum(length, 1e-300))
     return best

@@ -1,6 +1,6 @@
 """Parts of a ball in which the inputs of some hidden units are restricted: bounds in them, and how to halve them.
 
-Steps B1 to B4 of branching, for a batch of nodes, and the call of B5; see ``bea.bounds.branching``, and
+Steps B1 to B4 of branching, for a batch of nodes, and the calls of B5 and B6; see ``bea.bounds.branching``, and
 book/tight_bound.md for the proof.
 """
 
@@ -12,6 +12,7 @@ import numpy as np
 from bea.bounds.ball_dense import descend, images_at_once
 from bea.bounds.ball_quadratic import about_image, inputs_and_outputs, least_lead, quadratic_below
 from bea.bounds.ball_ranges import Ball, Inputs, inputs_in_ball
+from bea.bounds.curves import SMOOTH, curves, nearest_on_curves
 from bea.bounds.half_spaces import ball_around, least_distance
 from bea.bounds.minorants import BENT, band, chord_slope, minorant
 from bea.bounds.semidefinite import nearest, programme
@@ -24,6 +25,7 @@ RATE = 1.0  # at which parabolas become flatter
 ALONG = 1.6  # radii, how far away along the steepest direction a smooth bound is looked at
 WIDTH = 0.03  # what the width of a band counts beside what a bound loses
 THIN = 1e-12  # a range is no thinner, relative to what is in it or 1
+LARGEST = 500  # smooth units, for B6: with more a node would take minutes, and gigabytes
 MIDDLE = 0.1  # of its range: no end is nearer to where a smooth unit is halved
 
 
@@ -152,14 +154,33 @@ def bounded(ball: Ball, nodes: Nodes, v, d, constant, r) -> Nodes:
     inputs = [v[some] + z[some] @ ball.rows.T for z in (touched, *ends)]
     unit[some], at[some] = where_to_halve(ball, here, d[some], PUSHES[bent][-1], *inputs)
     point = touched if bent else point
-    if bent and all(stage.activation.name in ("relu", "linear") for stage in ball.stages):
+    if by_programme := _programme_for(ball):
         for i in some:  # one after the other, as every node has matrices of its own size
-            problem = programme(ball, low[i], high[i], nodes.split[i], v[i], d[i], constant[i], r[i])
-            found, w, gains = nearest(problem)
+            node = low[i], high[i], nodes.split[i], v[i], d[i], constant[i], r[i]
+            found, w, halve = by_programme(ball, *node)
             reach[i], worst[i] = max(reach[i], found * r[i]), r[i] * w[1 : 1 + len(centre[i])]
-            if len(gains):
-                unit[i], at[i] = problem.units[gains.argmax()], 0.0
+            unit[i], at[i] = halve or (unit[i], at[i])
     return Nodes(nodes.pair, low, high, nodes.split, reach, nodes.home, point, worst, flat, unit, at)
+
+
+def _programme_for(ball):
+    """Return a function of a node that gives (reach, w, where to halve it or None), or None: B5 or B6."""
+    names = {stage.activation.name for stage in ball.stages}
+    if names <= {"relu", "linear"}:
+        return _with_kinks if "relu" in names else None
+    small = sum(len(stage.kernel) for stage in ball.stages) <= LARGEST
+    return _with_curves if small and names <= set(SMOOTH) else None
+
+
+def _with_kinks(ball, *node):
+    problem = programme(ball, *node)
+    found, w, gains = nearest(problem)
+    return found, w, (problem.units[gains.argmax()], 0.0) if len(gains) else None
+
+
+def _with_curves(ball, low, high, split, *lead):
+    found, w, unit, place = nearest_on_curves(curves(ball, low, high, *lead))
+    return found, w, (unit, low[unit] + (high[unit] - low[unit]) * (0.5 + (0.5 - MIDDLE) * place))
 
 
 def _flatter(ball, flat, first, spread, low, high):

@@ -2,7 +2,7 @@
 
 The problem: for the own class c of an image x find ``ρ = min {‖δ‖ : another class leads at x + δ}`` to a relative gap.
 From above an attack gives it: a change δ that does change the class. From below the bound of ``bea.bounds.ball_dense``
-gives it, which is loose where many units bend within the ball. Five steps close the gap. The page "The tight bound:
+gives it, which is loose where many units bend within the ball. Six steps close the gap. The page "The tight bound:
 theorem and proof" of the book (book/tight_bound.md) proves them under the same names.
 
 B1. A node is a part of the ball ‖δ‖ ≤ r, r a little less than the attack: the δ for which the inputs of some hidden
@@ -16,6 +16,7 @@ B4. The least of what is proved of all nodes of all rivals is proved of the imag
    leads downhill to another class, that attack is shorter, and r falls.
 B5. If all units are ReLUs, a semidefinite programme bounds a node that B3 leaves open (``bea.bounds.semidefinite``). It
    takes all kinks at once, and hardly any node has to be halved after it; but it takes many times as long.
+B6. So does another one if all units are smooth (``bea.bounds.curves``): it finds the best quadratics below all of them.
 
 The search decides how soon the gap closes, not whether the ends hold. What is free in it does not depend on time or
 on which other images there are. Rounding is allowed for as in ``bea.bounds.ball_dense``.
@@ -45,6 +46,7 @@ IMAGES = 1000  # attacked at a time: a change for each of their rivals is held
 MARGIN = 1e-7  # by which the rival leads in an attack, in units of the logits
 AT_A_TIME = 16  # nodes of one image that are halved side by side
 STEPS = 12  # of bisection between a proved radius and a shorter attack
+SMALL = 0.05  # steps downhill, relative, and how much farther they are taken
 ROOM = 2e-9  # relative, by which the radius that nodes must reach is beyond the one asked for
 
 
@@ -128,8 +130,9 @@ def prove(net: Network, x, label=None, *, on="input", dx=None, gap=1e-3, nodes=1
     gap : float
         Relative, between the ends: at which the search ends. At least 1e-6.
     nodes : int
-        The search for an image also ends at about so many nodes; with 0 the tight bound is all there is. For ReLUs a
-        node may cost a tenth of a second (B5; more with the cube of the number of kinks), and few are needed.
+        The search for an image also ends at about so many nodes; with 0 the tight bound is all there is. A node may
+        cost a tenth of a second (B5, B6; more with the cube of the number of units that bend, and without B6 where
+        more than 500 units are smooth), and few are needed.
     progress : bool
         Whether to show on the screen how far it is, as in ``bea.attack``.
 
@@ -246,18 +249,20 @@ def _bounded(pairs, image, rival, nodes, goal):
 def _downhill(net, pairs, basis, x, goal, lower, i, j, nodes):
     """Return images and changes of their class shorter than the goal, found downhill from the points of pairs (i, j).
 
-    The first trials are at the goal, and where the bound says that a rival may be. If that leads to one,
-    the radius is halved again and again between there and the lower bound.
+    The first trials are at the goal, and where the bound says that a rival may be, there and just beyond with small
+    steps. If that leads to one, the radius is halved again and again between there and the lower bound.
     """
     just = np.minimum(np.sqrt(np.vecdot(nodes.worst, nodes.worst)), goal[i])
-    i, j, r = np.tile(i, 2), np.tile(j, 2), np.concatenate([goal[i], just])
-    inner, outer, point = lower[i], r, np.concatenate([nodes.home, nodes.worst])
+    pace = np.repeat([1.0, 1.0, SMALL], len(i))
+    r = np.concatenate([goal[i], just, np.minimum(just * (1.0 + SMALL), goal[i])])
+    i, j = np.tile(i, 3), np.tile(j, 3)
+    inner, outer, point = lower[i], r, np.concatenate([nodes.home, nodes.worst, nodes.worst])
     for step in range(STEPS):
-        found = descend(pairs.ball, pairs.v[i], pairs.d[i, j], r, point)
+        found = descend(pairs.ball, pairs.v[i], pairs.d[i, j], r, point, pace)
         other = net.classify(x[i] + (found @ basis.T).reshape(-1, *x.shape[1:])) != pairs.own[i]
         other &= np.isfinite(found).all(axis=1)  # else there is no class
         if step == 0:
-            i, j, point, inner, outer = (array[other] for array in (i, j, found, inner, outer))
+            i, j, point, inner, outer, pace = (array[other] for array in (i, j, found, inner, outer, pace))
         else:
             point = np.where(other[:, None], found, point)
             inner, outer = np.where(other, inner, r), np.where(other, r, outer)

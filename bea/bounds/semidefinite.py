@@ -6,14 +6,14 @@ for the proof. A ReLU parts its input v into ``p = max(v, 0)`` and ``q = max(-v,
     ``p q = 0 ,  p² - u p ≤ 0 ,  q² - l q ≤ 0 .``
 
 All p, q and the lead g are affine functions of the variables: the change of the image and the p of those units whose
-kink is in their range. With any multipliers λ of the equalities, any κ ≥ 0 of the inequalities and any μ > 0
+kink is in their range. With any multipliers λ of the equalities, any κ ≥ 0 of the inequalities and any ν > 0
 
-    ``g + μ (‖δ‖² - r²) + Σ λ p q + Σ κ (p² - u p) + Σ κ' (q² - l q)``
+    ``‖δ‖² + ν g + Σ λ p q + Σ κ (p² - u p) + Σ κ' (q² - l q)``
 
-is a quadratic function of the variables. If it is never below D, no rival leads where ``‖δ‖² < r² + D/μ``. An
-interior-point method looks for good multipliers: that of Helmberg, Rendl, Vanderbei and Wolkowicz with Mehrotra's
-corrector. It is no part of the proof. The proof is the least value of one quadratic function, found by one Cholesky
-factorisation; rounding is allowed for as in ``bea.bounds.ball_dense``.
+is a quadratic function of the variables. If it is never below D, no rival leads where ``‖δ‖² < D``. An
+interior-point method looks for good multipliers (``bea.bounds.interior_point``). It is no part of the proof. The proof
+is the least value of one quadratic function, found by one Cholesky factorisation; rounding is allowed for as in
+``bea.bounds.ball_dense``.
 """
 
 from dataclasses import dataclass
@@ -22,16 +22,10 @@ import numpy as np
 from scipy.linalg import lapack
 
 from bea.bounds.ball_ranges import Ball
+from bea.bounds.interior_point import multipliers
 from bea.bounds.minorants import ROUNDING
 
-ITERATIONS = 40
-START = (0.2, 0.1, 1.0)  # the multipliers of equalities, of inequalities (half of that: squares), and of the ball
-ENOUGH = 1e-6  # by which the search shall exceed what is asked for, relative
-ACCURACY = 1e-8  # of the gap between the two programmes: then the search ends
-HOPELESS = 0.2  # of what is missing: where the gap is less, the search ends, too
-SHORT = 0.97  # of the way to the boundary
-BACK = 0.85  # what a step that leaves the cone is multiplied by
-FARTHER = (1.0, 1.5, 2.5, 5.0, 10.0)  # times μ is tried, too: where r is far too large, that says more
+START = (0.2, 0.1, 1.0)  # the multipliers of equalities, of inequalities (half of that: squares), and of the lead
 DEFINITE = 1e-10  # left out of the diagonal, relative: more than n² ε, the rounding of the factorisation, for n < 900
 NARROW = 1e-3  # a range is taken to be no narrower, relative to the numbers that its unit adds up
 
@@ -48,10 +42,10 @@ class Programme:
         The rows whose product a constraint is.
     less : array (c,)
         What is subtracted from the second row, 0 or 1: the product is zero, or it is not positive.
-    ball : array (n,)
-        Diagonal of the constraint ‖δ‖² ≤ r².
-    lead : array (n,)
-        The lead, which is affine, in units of the sum of its coefficients.
+    fixed : array (n, n)
+        Matrix of ‖δ‖²/r².
+    lead : array (n, n)
+        That of the lead, which is affine, in units of the sum of its coefficients.
     size : float, array (c,)
         Of the numbers that are added up in the lead, and in each constraint.
     units : array of int
@@ -62,20 +56,19 @@ class Programme:
     first: np.ndarray
     second: np.ndarray
     less: np.ndarray
-    ball: np.ndarray
+    fixed: np.ndarray
     lead: np.ndarray
     size: tuple[float, np.ndarray]
     units: np.ndarray
 
     def matrix(self, y):
-        """Return the symmetric matrix of all constraints added up with multipliers y (c + 2,), the last of w_0²."""
+        """Return the symmetric matrix of all constraints with multipliers y (c + 2,), then the lead's and w_0²'s."""
         c = len(self.first)
         left = self.rows[self.first]
         right = self.rows[self.second]
         half = left.T @ (y[:c, None] * right)
         half[0] -= (y[:c] * self.less) @ left
-        total = (half + half.T) / 2
-        np.einsum("ii->i", total)[:] += y[c] * self.ball
+        total = (half + half.T) / 2 + y[c] * self.lead
         total[0, 0] += y[c + 1]
         return total
 
@@ -90,11 +83,30 @@ class Programme:
             K[np.ix_(j, j)] - cross - cross.T + Q[0, 0] * less[:, None] * less,
         )
 
+    @property
+    def positive(self):
+        """Which multipliers must be: those of inequalities, and of the lead."""
+        return np.append(np.flatnonzero(self.less > 0.0), len(self.first))
+
+    def slacks(self, y):
+        """Return the multipliers that must be positive."""
+        return y[self.positive]
+
+    def back(self, x):
+        """Return these numbers at the place of those multipliers, and zeros."""
+        found = np.zeros(len(self.first) + 2)
+        found[self.positive] = x
+        return found
+
+    def weigh(self, M, q):
+        """Add numbers to the diagonal of M, at the place of those multipliers."""
+        M[self.positive, self.positive] += q
+
     def traces(self, Q):
-        """Return the products of all constraints, the ball and ``w_0²`` with a symmetric matrix."""
+        """Return the products of all constraints, the lead and ``w_0²`` with a symmetric matrix."""
         left = self.rows @ Q
         values = np.vecdot(left[self.first], self.rows[self.second]) - self.less * left[self.first, 0]
-        return np.concatenate([values, [self.ball @ np.diag(Q), Q[0, 0]]])
+        return np.concatenate([values, [np.vdot(self.lead, Q), Q[0, 0]]])
 
 
 def programme(ball: Ball, low, high, split, v, d, constant, r) -> Programme:
@@ -134,12 +146,14 @@ def programme(ball: Ball, low, high, split, v, d, constant, r) -> Programme:
     first = np.concatenate([everyone[: len(kinks)], everyone])
     second = np.concatenate([many + everyone[: len(kinks)], everyone])
     less = np.concatenate([np.zeros(len(kinks)), np.ones(len(rows))])
-    in_ball, lead = np.zeros(n), d @ out
-    in_ball[0], in_ball[1 : 1 + k] = -1.0, 1.0
-    lead[0] += constant
-    scale = np.abs(lead).sum() + 1e-300
+    in_ball, lead, form = np.zeros(n), np.zeros((n, n)), d @ out
+    in_ball[1 : 1 + k] = 1.0
+    form[0] += constant
+    scale = np.abs(form).sum() + 1e-300
+    lead[0] = form / scale
+    lead = (lead + lead.T) / 2
     size = ((np.abs(d) @ size + np.abs(constant)) / scale, sizes[first] * (sizes[second] + less))
-    return Programme(rows, first, second, less, in_ball, lead / scale, size, kinks)
+    return Programme(rows, first, second, less, np.diag(in_ball), lead, size, kinks)
 
 
 def nearest(problem: Programme, enough=1.0):
@@ -148,29 +162,30 @@ def nearest(problem: Programme, enough=1.0):
     w (n,) are the variables where the quadratic function is least, and gains (kinks,) tell by how much each kink
     keeps its bound low. The search ends when the reach is ``enough``.
     """
-    y, w = _multipliers(problem, (enough + ENOUGH) ** 2)
+    start = np.where(problem.less > 0.0, START[1], START[0])
+    y, w = multipliers(problem, np.concatenate([start, [START[2], 0.0]]), enough, target=1.0)
     m = len(problem.units)
     p, q = problem.rows[problem.first[:m]] @ w, problem.rows[problem.second[:m]] @ w
-    reach = 0.0
-    for factor in FARTHER:
-        if reach < 1.0:
-            reach = max(reach, proved(problem, np.append(y[:-1], factor * y[-1])))
-    return reach, w, np.abs(y[:m] * p * q)
+    return proved(problem, y), w, np.abs(y[:m] * p * q)
 
 
 def proved(problem: Programme, y) -> float:
-    """Return the reach that the multipliers y (c + 1,) prove: zero unless they are positive but for the equalities.
+    """Return the reach that the multipliers y (c + 1,) prove: zero unless they are positive but for the equalities."""
+    c = len(problem.first)
+    if not (y[problem.positive] >= 0.0).all():
+        return 0.0
+    S = problem.fixed + problem.matrix(np.append(y, 0.0))
+    total, each = problem.size
+    return surely_nearest(S, y[c] * total + np.abs(y[:c]) @ each + 1.0)
+
+
+def surely_nearest(S, size) -> float:
+    """Return √D, at most 1, where ``wᵀSw`` is nowhere below D for w whose first variable is one.
 
     For every w the quadratic function is at least its value there less ``¼ gᵀP⁻¹g``, with the gradient g and the
     matrix P of its second-order part. P exceeds ``DEFINITE`` times its diagonal if twice that can be taken away.
+    ``size`` is that of all numbers that were added up in S. Where P is not so, nothing is proved: zero.
     """
-    c = len(problem.first)
-    μ, inequalities = y[c], problem.less > 0.0
-    if not (μ > 0.0 and np.all(y[:c][inequalities] >= 0.0)):
-        return 0.0
-    S = problem.matrix(np.append(y, 0.0))
-    S[0] += problem.lead / 2
-    S[:, 0] += problem.lead / 2
     P, half = S[1:, 1:], S[0, 1:]
     diagonal = np.diag(P)
     factor, failed = lapack.dpotrf(P - np.diag(2.0 * DEFINITE * diagonal), lower=1)
@@ -179,95 +194,6 @@ def proved(problem: Programme, y) -> float:
     w = np.append(1.0, lapack.dpotrs(factor, -half, lower=1)[0])
     gradient, sizes = S @ w, np.abs(S) @ np.abs(w)  # half the gradient, up to 1e-13 of the sizes
     rest = np.sum((np.abs(gradient[1:]) + 1e-13 * sizes[1:]) ** 2 / diagonal) / DEFINITE
-    total, each = problem.size
-    lost = rest + ROUNDING * (np.abs(w) @ sizes + total + np.abs(y[:c]) @ each + 2.0 * μ)
-    square = 1.0 + (w @ gradient - lost) / μ
+    lost = rest + ROUNDING * (np.abs(w) @ sizes + size)
+    square = w @ gradient - lost
     return 1.0 if square >= 1.0 else float(np.sqrt(max(0.0, square))) * (1.0 - 1e-12)
-
-
-def _multipliers(problem, enough):
-    """Return multipliers y (c + 1,), and the variables w where their quadratic function is least.
-
-    The last multiplier is that of ``w_0² = 1``. The dual matrix S is of the kind that it must be in each step; the
-    primal one, X, becomes so.
-    """
-    c, n = len(problem.first), len(problem.lead)
-    some = np.append(np.flatnonzero(problem.less > 0.0), c)
-    y = np.concatenate([np.where(problem.less > 0.0, START[1], START[0]), [START[2], 0.0]])
-    lead = np.zeros((n, n))
-    lead[0] = lead[:, 0] = problem.lead / 2
-    lead[0, 0] = problem.lead[0]
-    S = lead + problem.matrix(y)
-    least = S[0, 0] - S[0, 1:] @ np.linalg.solve(S[1:, 1:], S[1:, 0])
-    target = max(1.0, 0.1 * abs(least))
-    y[-1] = target - least
-    S[0, 0] += y[-1]
-    inverse = _inverse(S)
-    X, s = target * inverse, target / y[some]
-    for _ in range(ITERATIONS):
-        bound, gap = 1.0 / inverse[0, 0] - y[-1], np.sum(X * S) + s @ y[some]
-        missing = (enough - 1.0) * y[c] - bound
-        if missing < 0.0 or gap < max(ACCURACY * y[c], HOPELESS * missing):
-            break
-        step = _step(problem, S, inverse, X, y, s, some, gap / (n + len(s)))
-        if step is None:
-            break
-        along, dX, ds, across, dy = step
-        X, s, y = X + along * dX, s + along * ds, y + across * dy
-        S = lead + problem.matrix(y)
-        inverse = _inverse(S)
-    return y[:-1], inverse[0] / inverse[0, 0]
-
-
-def _step(problem, S, inverse, X, y, s, some, mean):
-    """Return (share, ΔX, Δs, share, Δy), or None where the equations cannot be solved."""
-    quotient, c = s / y[some], len(problem.first)
-    aa, ab, bb = problem.products(X)
-    other_aa, other_ab, other_bb = problem.products(inverse)
-    M = np.empty((c + 2, c + 2))
-    M[:c, :c] = 0.25 * (ab.T * other_ab + bb * other_aa + aa * other_bb + ab * other_ab.T)
-    for column, product in ((c, (X * problem.ball) @ inverse), (c + 1, np.outer(X[:, 0], inverse[0]))):
-        M[column] = M[:, column] = problem.traces((product + product.T) / 2)
-    M[some, some] += quotient
-    scale = np.sqrt(np.diag(M))
-    M = M / scale[:, None] / scale
-    np.einsum("ii->i", M)[:] += 1e-13
-    factor, failed = lapack.dpotrf(M, lower=1)
-    if failed:
-        return None
-
-    def direction(target, bend, slack):
-        goal = target * inverse - bend
-        right = problem.traces(goal)
-        right[-1] -= 1.0
-        right[some] += (target - slack) / y[some]
-        dy = lapack.dpotrs(factor, right / scale, lower=1)[0] / scale
-        change = problem.matrix(dy)
-        dX = goal - X - _symmetric(X @ change @ inverse)
-        ds = (target - slack) / y[some] - s - quotient * dy[some]
-        along, across = _largest(X, dX, s, ds), _largest(S, change, y[some], dy[some])
-        return along, dX, ds, across, dy, change
-
-    along, dX, ds, across, dy, change = direction(0.0, 0.0, 0.0)
-    left = np.sum((X + along * dX) * (S + across * change)) + (s + along * ds) @ (y[some] + across * dy[some])
-    share = np.clip((left / mean / (len(X) + len(s))) ** 2, 0.02, 1.0)
-    return direction(share * mean, _symmetric(dX @ change @ inverse), ds * dy[some])[:5]
-
-
-def _largest(matrix, change, values, steps):
-    """Return what share of a step leaves a matrix positive definite and values positive, at most 1."""
-    down = steps < 0.0
-    share = min(1.0, SHORT * np.min(-values[down] / steps[down], initial=np.inf))
-    while share > 1e-8 and lapack.dpotrf(matrix + share / SHORT * change, lower=1)[1]:
-        share *= BACK
-    return share
-
-
-def _symmetric(matrix):
-    return (matrix + matrix.T) / 2
-
-
-def _inverse(matrix):
-    """Return the inverse of a positive definite matrix."""
-    lower = np.tril(lapack.dpotri(lapack.dpotrf(matrix, lower=1)[0], lower=1)[0])
-    return lower + np.tril(lower, -1).T
