@@ -120,7 +120,7 @@ def test_where_nothing_can_be_mounted_the_soak_says_so_and_goes_on(tree, monkeyp
     """Of everything that it does not try."""
     monkeypatch.setenv("PATH", "")
     told = {}
-    mishaps.suffer(tree, lambda name, found: told.update({name: found}))
+    mishaps.suffer(tree, mishaps.MISHAPS, lambda name, found: told.update({name: found}))
     assert told.keys() == mishaps.MISHAPS.keys()
     assert all(re.search("mount", found["not tried"]) for found in told.values())
 
