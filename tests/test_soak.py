@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import subprocess
 import sys
 import time
 from datetime import date
@@ -120,7 +121,7 @@ def test_where_nothing_can_be_mounted_the_soak_says_so_and_goes_on(tree, monkeyp
     """Of everything that it does not try."""
     monkeypatch.setenv("PATH", "")
     told = {}
-    mishaps.suffer(tree, lambda name, found: told.update({name: found}))
+    mishaps.suffer(tree, mishaps.MISHAPS, lambda name, found: told.update({name: found}))
     assert told.keys() == mishaps.MISHAPS.keys()
     assert all(re.search("mount", found["not tried"]) for found in told.values())
 
@@ -151,6 +152,23 @@ def test_a_folder_that_cannot_be_written_is_said_in_a_line():
 
     with pytest.raises(SystemExit, match=r"\[Errno 2\] No such file or directory: '/proc/none'"):
         interruptible(program)
+
+
+def test_a_folder_for_temporary_files_that_cannot_be_written_is_left_for_another_one():
+    """By all that a build starts: Snakemake looks at the variable alone."""
+    code = "import os; from workflow.build import begin; begin('smoke'); print(os.environ['TMPDIR'])"
+    environment = os.environ | {"TMPDIR": "/proc"}
+    said = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, env=environment, text=True).strip()
+    assert said != "/proc"
+    assert os.access(said, os.W_OK)
+
+
+def test_builds_that_make_something_else_every_time_are_no_measure(tree, monkeypatch):
+    """The soak names what differs, before it kills."""
+    code = "import os, time; os.mkdir('results'); open('results/a.csv', 'w').write(str(time.time()))"
+    monkeypatch.setattr(kills, "BUILD", (sys.executable, "-S", "-c", code))
+    with pytest.raises(RuntimeError, match=r"expected two builds to make the same, received others of results/a\.csv"):
+        kills.soak(tree, dict(os.environ), 1, print)
 
 
 def test_the_stored_run_found_nothing():

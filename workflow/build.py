@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -173,6 +174,7 @@ def begin(edition: str) -> None:
     for number in SIGNALS:
         signal.signal(number, _interrupt)
     resolve_data_folder()
+    os.environ["TMPDIR"] = tempfile.gettempdir()  # one that can be written: Snakemake would take a full /tmp
     if edition not in EDITIONS:
         sys.exit(f"edition: expected one of {', '.join(EDITIONS)}, received {edition!r}")
 

@@ -225,10 +225,18 @@ def soak(
     Counter
         Kills of each kind, builds that were ``over`` before and that were ``finished``, and of ``FAULTS`` and
         chapters that ran ``twice`` how many.
+
+    Raises
+    ------
+    RuntimeError
+        If an undisturbed build fails, or makes something else than another one.
     """
     rng, found = np.random.default_rng(seed), Counter()
-    undisturbed(tree, environment)  # compiles the modules
+    first, *_ = undisturbed(tree, environment)  # compiles the modules
     whole, studies, seconds = undisturbed(tree, environment)
+    if first != whole:
+        differ = sorted(name for name in first.keys() | whole.keys() if first.get(name) != whole.get(name))
+        raise RuntimeError(f"small book: expected two builds to make the same, received others of {', '.join(differ)}")
     longest = {"kernel": seconds / 2, "training": training, "workflow": seconds, "group": seconds}
     while turns := [whom for whom in rng.permutation(list(WHOM)).tolist() if found[whom] < kills]:
         forget(tree)
