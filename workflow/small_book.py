@@ -83,7 +83,8 @@ def learn(*, seed, scale):
     weights = np.zeros((10, 785))
     for _ in range(EPOCHS):
         time.sleep(float(os.environ.get("BEA_PACE", 0)) / EPOCHS)
-        likely = np.exp(x @ weights.T)
+        logits = x @ weights.T
+        likely = np.exp(logits - logits.max(axis=1, keepdims=True))
         weights -= 0.01 * scale * (likely / likely.sum(axis=1, keepdims=True) - wanted).T @ x
     return Network((Dense(weights, bias=True),), (784,))
 '''
