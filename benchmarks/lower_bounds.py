@@ -35,6 +35,8 @@ from lab import datasets
 NETS = {"tanh-0": 20, "relu-0": 20, "lenet-mnist-0": 3}
 RIVALS = 2  # nearest classes that the attack and CLEVER look at
 BATCHES, SAMPLES, RADIUS = 50, 100, 5.0  # of CLEVER
+SHAPES = (0.1, 1.0, 5.0, 10.0, 20.0, 50.0, 100.0)  # from which a Weibull distribution is fitted
+FAR = 2.0  # an end farther beyond the largest slope met is left out
 
 
 def clever(net, x, label, seed=0):
@@ -50,7 +52,9 @@ def clever(net, x, label, seed=0):
                 net.gradient(x[i] + step.reshape(-1, *x[i].shape), rows).reshape(step.shape), axis=1
             )
             most = slopes.reshape(BATCHES, SAMPLES).max(axis=1)
-            end = weibull_max.fit(most, 1.0, loc=most.max(), scale=most.std())[1]
+            fits = [weibull_max.fit(most, shape, loc=most.max(), scale=most.std()) for shape in SHAPES]
+            ends = [fit[1] for fit in fits if fit[1] <= FAR * most.max()]  # others have drifted off
+            end = np.median(ends) if ends else most.max()
             found[i] = min(found[i], (logits[i, own] - logits[i, rival]) / end, RADIUS)
     return found
 
