@@ -236,7 +236,7 @@ def main() -> None:
     parser.add_argument("--lenet-images", type=int, default=200, help="of LeNet")
     parser.add_argument("--target-images", type=int, default=100, help="of these with nine targets each")
     parser.add_argument("--nodes", type=int, default=200, help="pieces of a ball, at most, in the proofs")
-    parser.add_argument("--keep-peers", action="store_true", help="only our attacks again, beside the stored peers")
+    parser.add_argument("--keep-peers", action="store_true", help="only our attacks, beside stored peers and proofs")
     parser.add_argument("--networks", type=Path, default=NETWORKS, help="folder of the networks")
     parser.add_argument("--out", type=Path, default=OUT, help="folder for the tables")
     options = parser.parse_args()
@@ -252,7 +252,7 @@ def main() -> None:
         given = images[index], data.y_test[index].astype(int), index
         start = options.out if options.keep_peers else None, name, net
         loose = free(*start, *given)
-        limits = proved(loose, options.nodes)
+        limits = proved(loose, options.nodes) if loose.kept is None else loose.kept[0].proved.to_numpy()
         boards = [loose, in_range(*start, *given)]
         for board in boards:
             board.table["proved"] = limits
