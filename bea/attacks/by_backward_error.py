@@ -51,7 +51,7 @@ def backward_error_attack(
     candidates : int, optional
         How many classes are tried without a target, the nearest to first order; all others unless given.
     annealing : bool
-        Whether ``bea.backward.annealing`` searches alone, as it does over maxima: in the range, with some thousand
+        Whether ``bea.backward.annealing`` searches alone, as it does over maxima: in the range, with some 1300
         passes forward and backward an image, cheaper over ReLUs than to linearise as well, and mostly as short.
     progress : bool
         Whether to show on the screen how far it is, as in ``bea.attack``.

@@ -13,7 +13,7 @@ close to the boundary, and the shortest on its right side counts. DDN changes it
 Some forty steps find an optimum to a few tenths of a per cent. Which one depends on the start: there are several. Then,
 in rounds, the search goes on from the shortest change so far and a random one as long as that, which leads to shorter
 ones than as many starts near the image. The best is annealed again from lower temperatures, which leaves some 1e-4 of
-the length. On LeNet an image costs about 550 values of the network with a gradient each. Without a range, where what
+the length. On LeNet an image costs about 650 values of the network with a gradient each. Without a range, where what
 is found stands beside proofs a third as long, there are no rounds: then a median image is 0.3 % longer.
 """
 

@@ -73,7 +73,7 @@ def attack(
         How many searches for each sample ("converged"); the best counts. The first starts from zero, the others in
         random directions, the same for all samples, several times as far as what the first one found. By default
         three where the first was slow, as it is where constraints bend much, and one elsewhere. Of the input alone,
-        over maxima, two, and with ``clip`` many more from the best.
+        over maxima, two, and with ``clip`` five and more from the best so far.
     examples : array (m, *input_shape), optional
         Images to start one more search from ("converged", with a changing input): from the nearest one that is
         classified as the target.
