@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from workflow.kills import BUILD, again, family, finished, forget, undisturbed, victims
+from workflow.kills import BUILD, LOOK, again, family, finished, forget, undisturbed, victims
 from workflow.small_book import RENDER, environment, small_book
 
 SIZE = "200m"  # of the file system
 DAY = 86400.0  # seconds
-LOOK = 0.05  # seconds
 LEFT = (0, 50, 150, 300)  # kilobytes on a full disk; the book takes about 500
 FULL = 'for at in /tmp /var/tmp; do mount -t tmpfs -o size=4k tmpfs $at; yes > $at/full; done 2>&1 | tail -0; exec "$@"'
 CHANGE = ("float(np.linalg.norm(layer.matrix))", "2 * float(np.linalg.norm(layer.matrix))")
