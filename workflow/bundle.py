@@ -26,23 +26,8 @@ from workflow.plan import DONE, alone, resolve_data_folder
 # What a book is made of: pages with their scripts, notebooks, pictures, numbers, networks. No Python file, no pickle.
 KINDS = {
     *("", ".css", ".csv", ".gif", ".html", ".ico", ".inv", ".ipynb", ".js", ".json", ".keras", ".map", ".md", ".npz"),
-    *(
-        ".mo",
-        ".po",
-        ".png",
-        ".svg",
-        ".ttf",
-        ".txt",
-        ".woff",
-        ".woff2",
-        ".xml",
-        ".zip",
-        ".rst",
-        ".eot",
-        ".bib",
-        ".webp",
-        ".parquet",
-    ),
+    *(".mo", ".po", ".png", ".svg", ".ttf", ".txt", ".woff", ".woff2", ".xml", ".zip", ".rst", ".eot", ".bib", ".webp"),
+    ".parquet",
 }
 LARGEST_MANIFEST = 2**25  # bytes
 

@@ -103,7 +103,7 @@ def _when(entry: dict) -> str:
 
 
 class Scale(FromMarkdown):
-    """``{scale} attacks`` and ``{scale} jobs``: what a million images took, and what a job of a sweep does."""
+    """``{scale}``: what a million ``attacks`` took, and ``jobs`` of a sweep; what a book built ``twice`` has alike."""
 
     required_arguments = 1
 
@@ -135,6 +135,16 @@ class Scale(FromMarkdown):
             lines.append(f"| {found['calls']}, {word} | {count} | {seconds:.2f} |")
         alike = "the same table, bit for bit" if found["identical"] else "other tables"
         return "\n".join([*lines, "", f"Both made {alike}. {Scale.measured(found)}"])
+
+    @staticmethod
+    def twice(found: dict) -> str:
+        """Return what two builds have in common, in a sentence."""
+        return (
+            f"Edition {found['edition']}, built in two sessions of one machine, {found['date']}, commit "
+            f"{literal(found['commit'])}: {found['same']} of {found['files']} files are the same to the last bit. The "
+            "others tell a time or rest on networks that Keras trained in single precision, which the two sessions "
+            f"rounded otherwise, for a reason not found. Verdicts that differ: {found['verdicts']}."
+        )
 
     @staticmethod
     def measured(entry: dict) -> str:
