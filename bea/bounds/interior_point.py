@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from scipy.linalg import lapack
 
-ITERATIONS = 40
+ITERATIONS = 100
 ENOUGH = 1e-6  # by which the search shall exceed what is asked for, relative
 ACCURACY = 1e-8  # of the gap between the two programmes: then the search ends
 HOPELESS = 0.2  # of what is missing: where the gap is less, the search ends, too
