@@ -90,6 +90,8 @@ def _step(problem, S, inverse, X, slacks, x, mean):
     for column, product in ((c, X @ problem.lead @ inverse), (c + 1, np.outer(X[:, 0], inverse[0]))):
         M[column] = M[:, column] = problem.traces(_symmetric(product))
     problem.weigh(M, quotient)
+    if not (np.diag(M) > 0.0).all():  # rounding is all there is
+        return None
     scale = np.sqrt(np.diag(M))
     M = M / scale[:, None] / scale
     np.einsum("ii->i", M)[:] += 1e-13
