@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from scipy.linalg import lapack
 
-ITERATIONS = 40
+ITERATIONS = 100
 ENOUGH = 1e-6  # by which the search shall exceed what is asked for, relative
 ACCURACY = 1e-8  # of the gap between the two programmes: then the search ends
 HOPELESS = 0.2  # of what is missing: where the gap is less, the search ends, too
@@ -90,6 +90,8 @@ def _step(problem, S, inverse, X, slacks, x, mean):
     for column, product in ((c, X @ problem.lead @ inverse), (c + 1, np.outer(X[:, 0], inverse[0]))):
         M[column] = M[:, column] = problem.traces(_symmetric(product))
     problem.weigh(M, quotient)
+    if not (np.diag(M) > 0.0).all():  # rounding is all there is
+        return None
     scale = np.sqrt(np.diag(M))
     M = M / scale[:, None] / scale
     np.einsum("ii->i", M)[:] += 1e-13
