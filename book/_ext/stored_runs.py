@@ -140,10 +140,9 @@ class Scale(FromMarkdown):
     def twice(found: dict) -> str:
         """Return what two builds have in common, in a sentence."""
         return (
-            f"Edition {found['edition']}, built in two sessions of one machine, {found['date']}, commit "
-            f"{literal(found['commit'])}: {found['same']} of {found['files']} files are the same to the last bit. The "
-            "others tell a time or rest on networks that Keras trained in single precision, which the two sessions "
-            f"rounded otherwise, for a reason not found. Verdicts that differ: {found['verdicts']}."
+            f"Edition {found['edition']}, built twice on one machine, {found['date']}, commit {literal(found['commit'])}: "
+            f"{found['same']} of {found['files']} files of its results are the same to the last bit. Verdicts that "
+            f"differ: {found['verdicts']}."
         )
 
     @staticmethod
