@@ -140,8 +140,8 @@ class Scale(FromMarkdown):
     def twice(found: dict) -> str:
         """Return what two builds have in common, in a sentence."""
         return (
-            f"Edition {found['edition']}, built twice on one machine, {found['date']}, commit {literal(found['commit'])}: "
-            f"{found['same']} of {found['files']} files of its results are the same to the last bit. Verdicts that "
+            f"Edition {found['edition']}, built twice on one machine on {found['date']}, at commit "
+            f"{literal(found['commit'])}: {found['same']} of {found['files']} files of its results are the same to the last bit. Verdicts that "
             f"differ: {found['verdicts']}."
         )
 
