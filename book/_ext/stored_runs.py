@@ -141,8 +141,8 @@ class Scale(FromMarkdown):
         """Return what two builds have in common, in a sentence."""
         return (
             f"Edition {found['edition']}, built twice on one machine on {found['date']}, at commit "
-            f"{literal(found['commit'])}: {found['same']} of {found['files']} files of its results are the same to the last bit. Verdicts that "
-            f"differ: {found['verdicts']}."
+            f"{literal(found['commit'])}: {found['same']} of {found['files']} files of its results are the same to the "
+            f"last bit. Verdicts that differ: {found['verdicts']}."
         )
 
     @staticmethod
