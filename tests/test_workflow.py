@@ -438,7 +438,7 @@ def test_papermill_alone_runs_a_notebook(copy, tmp_path):
     command = ["papermill", "first.ipynb", str(tmp_path / "out.ipynb"), "-p", "scale", "1.5"]
     command += ["-p", "output", str(tmp_path / "out"), "-k", "python3"]
     for _ in range(3):  # papermill by itself speaks to the kernel through ports, which something else may have taken
-        result = run(copy / "notebooks", *command, PYTHONPATH=str(copy))
+        result = run(copy / "notebooks", *command, PYTHONPATH=str(copy), BEA_TRACE=str(copy / "trace"))
         if "Address already in use" not in result.stderr:
             break
     assert result.returncode == 0, result.stderr
