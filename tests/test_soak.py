@@ -199,7 +199,7 @@ def test_the_page_says_what_was_found():
     for row in (
         "| killed: the kernel of a chapter | 1,234 |",
         "| **results lost or changed** | 3 |",
-        r"| disk full | refused: \[Errno 28\] | 2 **studies computed again** | 2026-11-30, abc |",
+        r"| disk full | refused: \[Errno 28\] | **studies computed again**: 2 | 2026-11-30, abc |",
         "| a mount | nothing | not tried: mount: must be superuser | 2026-11-30, abc |",
         "| clock | finished | finished | 2026-11-30, abc |",
         "| images, csv | 5,000 | 1 | 4,998 | 0 | 0.01 s | 2026-11-30 |",

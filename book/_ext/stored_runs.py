@@ -84,7 +84,7 @@ class Faults(FromMarkdown):
         lines += ["", "| what happened | what the build said | afterwards | date, commit |", "|---|---|---|---|"]
         for name, entry in status["faults"].items():
             found = entry["found"]
-            wrong = [f"{said.strip('*')}: {found[word]}" for word, said in COUNTED.items() if found.get(word)]
+            wrong = [f"{said}: {found[word]}" for word, said in COUNTED.items() if found.get(word)]
             after = (
                 f"not tried: {literal(found['not tried'])}" if "not tried" in found else "; ".join(wrong) or "finished"
             )
