@@ -142,7 +142,8 @@ class Scale(FromMarkdown):
         return (
             f"Edition {found['edition']}, built twice on one machine on {found['date']}, at commit "
             f"{literal(found['commit'])}: {found['same']} of {found['files']} files of its results are the same to the "
-            f"last bit. Verdicts that differ: {found['verdicts']}."
+            "last bit; the others tell how long something took. Verdicts that differ: "
+            f"{found['verdicts']}. That of `make test` is compiled with fewer optimisations and has other last digits."
         )
 
     @staticmethod
