@@ -58,7 +58,7 @@ def test_those_are_killed_that_it_names(tree, monkeypatch, whom, killed, told):
     (tree / "chain.py").write_text(CHAIN)
     monkeypatch.setattr(kills, "BUILD", (sys.executable, "-S", "chain.py", NAMES[0]))
     environment = os.environ | {"BELOW": " ".join(NAMES[1:])}
-    assert kills.killed_build(tree, environment, whom, 0.5) == "killed"
+    assert kills.killed_build(tree, environment, whom, 1.5) == "killed"
     running = {name for name in NAMES if _runs(int((tree / f"{name}.pid").read_text()))}
     for name in running:
         os.kill(int((tree / f"{name}.pid").read_text()), 9)
