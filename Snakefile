@@ -42,7 +42,7 @@ rule book:
         expand("book/_ext/{file}", file=glob_wildcards("book/_ext/{file,[^/]+[.]py}").file),
         expand("book/_static/{file}", file=glob_wildcards("book/_static/{file,.+[.][a-z]+}").file),
     output: touch("_build/book.done")
-    threads: workflow.cores
+    threads: 8
     shell: "{sys.executable:q} -m workflow.render --cores {threads}"
 
 

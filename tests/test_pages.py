@@ -279,12 +279,12 @@ def visit(request, site, browser, watch):
         if not box.evaluate("e => e.open && e.lastElementChild.checkVisibility()"):
             solutions.append(f"solution {index} does not open on a click")
 
+    page.mouse.move(0, 0)  # away from what moves under it: a link shows where it leads
     page.evaluate("for (const box of document.querySelectorAll('details')) box.open = true")
     letters = page.evaluate(LETTERS)  # the window is narrow now
     overflow += in_both(OVERFLOW, "unfolded")
     formulas, images = in_both(FORMULAS, "unfolded"), in_both(IMAGES, "unfolded")
     page.set_viewport_size(wide)
-    page.mouse.move(0, 0)  # away from a link that it has come to lie on
     contrast, serious = [], []
     page.evaluate(AXE)
     for scheme in ("light", "dark"):

@@ -9,13 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import IO, NoReturn
 
 DONE = ".done"  # in results: one file a notebook, the checksums of what its last good run made
 SOURCES = ("bea", "book", "lab", "notebooks", "studies", "workflow")
+APART = 600.0  # seconds that the clock of a disk may be before that of the machine
 PREFIX = "companion: "  # how the steps mark what a reader should see
 MEMORY = {
     "MALLOC_ARENA_MAX": "1",
@@ -96,14 +97,20 @@ def doubt_the_clock() -> None:
     A record with such a date may be older than a change that is dated before it, and Snakemake refuses to make anything
     from a file with one. A chapter that runs again finds its studies remembered.
     """
-    now = time.time()
-    for path in [*Path("results", DONE).glob("*"), Path("_build/book.done")]:
-        if path.is_file() and path.stat().st_mtime > now:
-            path.unlink()
+    records = [*Path("results", DONE).glob("*"), Path("_build/book.done")]
     sources = chain.from_iterable(Path(folder).rglob("*") for folder in SOURCES)
-    for path in chain(Path().glob("*.*"), Path("results").glob("*.json"), sources):
-        if path.is_file() and path.stat().st_mtime > now:
+    for path in filter(_of_the_future, records):
+        path.unlink(missing_ok=True)
+    for path in filter(_of_the_future, chain(Path().glob("*.*"), Path("results").glob("*.json"), sources)):
+        with suppress(OSError):  # a file of somebody else, or gone in between
             os.utime(path)
+
+
+def _of_the_future(path: Path) -> bool:
+    """Return whether a file of ours is dated later than now, by more than the clocks of disks differ."""
+    with suppress(OSError):
+        return path.is_file() and not path.is_symlink() and path.stat().st_mtime > time.time() + APART
+    return False
 
 
 def forget_incomplete(results=Path("results"), book=Path("_build")) -> None:
