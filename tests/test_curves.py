@@ -201,3 +201,15 @@ def test_what_is_proved_holds_with_40_digits(name):
         least = least_value(node, y, np.zeros(len(node.first)))
         assert Decimal(found) ** 2 <= least
         assert Decimal(found) ** 2 >= min(least, 1) - Decimal("1e-6")
+
+
+def test_where_the_grid_has_no_programme_nothing_is_taken_for_proved():
+    """A steep unit jumps between two points of the grid: the multipliers run away, and a rival is near all the same."""
+    tanh, steep, place = Activation("tanh"), 456.9, 0.808
+    first = np.array([[steep, 0.0, -steep * place], [0.0, 1.0, 0.0]])
+    second = np.array([[6.544, 0.0, 3.272], [6.544, 0.0, -3.272], [0.0, 2.621, -0.76 * 2.621]])
+    last = np.array([[0.0, 0.0, 0.0, -0.022], [0.5, -0.5, 0.5, 0.0]])
+    net = Network((Dense(first, bias=True), tanh, Dense(second, bias=True), tanh, Dense(last, bias=True)), (2,))
+    x, near = np.zeros((1, 2)), np.array([[0.80677435, 0.0]])
+    assert net.classify(near) != net.classify(x)
+    assert prove(net, x, dx=np.array([[0.0, 0.956]]), nodes=40, gap=1e-2).lower[0] <= np.linalg.norm(near)

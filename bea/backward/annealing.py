@@ -67,6 +67,12 @@ class Plan:
     starts: int
     rounds: int
 
+    @property
+    def length(self) -> int:
+        """Number of steps on the way to what is returned."""
+        hot, again, warm, cool = self.steps
+        return hot + self.rounds * again + warm + cool
+
 
 HOT = Schedule((3.0, 0.008), (0.05, 0.05))
 WARM = Schedule((0.15, 0.0015), (0.02, 0.002))

@@ -72,7 +72,7 @@ def annealed_attack(net: Network, x, target, margin, starts=None, examples=None,
     elsewhere = partial(_to_nearest, net, x[some], known)
     dx[some] = annealed(net, x[some], target[some, None], margin, elsewhere, seed, plan)
     residual = _steps_left(net, x, target, margin, dx)
-    return _put_through(net, x, target, margin, dx, np.full(len(x), sum(plan.steps)), residual)
+    return _put_through(net, x, target, margin, dx, np.full(len(x), plan.length), residual)
 
 
 def _steps_left(net, x, target, margin, dx) -> np.ndarray:

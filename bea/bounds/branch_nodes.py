@@ -115,6 +115,8 @@ def bounded(ball: Ball, nodes: Nodes, v, d, constant, r) -> Nodes:
 
     v (N, rows), d (N, inputs of the last layer) and constant (N,) are as in ``least_lead``.
     """
+    if np.isnan(nodes.low).any() or np.isnan(nodes.high).any():  # it would be taken for a node that is empty
+        raise FloatingPointError("a node's ranges are not numbers")
     parts = units_of(ball)
     centre, radius = ball_around(*_half_spaces(ball, nodes, v, parts[:1]), r)
     empty = np.isnan(radius)
@@ -180,6 +182,8 @@ def _with_kinks(ball, *node):
 
 def _with_curves(ball, low, high, split, *lead):
     found, w, unit, place = nearest_on_curves(curves(ball, low, high, *lead))
+    if not (np.isfinite(w).all() and np.isfinite(place)):  # the search ran away
+        return found, np.append(1.0, np.zeros(len(w) - 1)), None
     return found, w, (unit, low[unit] + (high[unit] - low[unit]) * (0.5 + (0.5 - MIDDLE) * place))
 
 

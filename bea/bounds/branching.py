@@ -131,8 +131,8 @@ def prove(net: Network, x, label=None, *, on="input", dx=None, gap=1e-3, nodes=1
         Relative, between the ends: at which the search ends. At least 1e-6.
     nodes : int
         The search for an image also ends at about so many nodes; with 0 the tight bound is all there is. A node may
-        cost a tenth of a second (B5, B6; more with the cube of the number of units that bend, and without B6 where
-        more than 500 units are smooth), and few are needed.
+        cost from a tenth of a second to seconds (B5, B6; with the cube of the number of units that bend, and without B6
+        where more than 500 units are smooth), and few are needed.
     progress : bool
         Whether to show on the screen how far it is, as in ``bea.attack``.
 
@@ -211,7 +211,7 @@ def _search(net, ball, gap, budget, x, dx, lower):
         dx[i], upper[i] = change, image_norms(change)
         goal = upper * (1.0 - gap) * (1.0 + ROOM)
         nodes = Nodes.joined([nodes, new])
-        nodes = nodes.take(nodes.reach < goal[image[nodes.pair]])
+        nodes = nodes.take(~(nodes.reach >= goal[image[nodes.pair]]))
         of = image[nodes.pair]
         order = np.lexsort((nodes.reach, of))
         order = order[used[of[order]] < budget]

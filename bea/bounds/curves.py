@@ -30,6 +30,7 @@ GRID = np.linspace(-1.0, 1.0, 81)  # where κ and q are asked to be right
 FINE = np.linspace(-1.0, 1.0, 769)  # where it is measured how far they must be lowered
 TARGET = 0.1  # of the gap between the two programmes, at first, in units of the lead
 LOW, ROUND = 0.1, 0.1  # how far below what they must fulfil the first q and κ are, and the first multiple of o² in κ
+FLAT = 1e-4  # outputs are taken to move no less, relative: what rounding adds to o is then below ``ROUNDING``
 SMOOTH = ("tanh", "sigmoid", "smooth_relu")
 
 
@@ -186,7 +187,8 @@ def curves(ball: Ball, low, high, v, d, constant, r) -> Curves:
         inputs.append(form / half[:, None])
         sizes.append((size + np.abs(middle)) / half)
         ends = stage.activation.forward(np.array([middle - half, middle + half]))
-        centre, reach = ends.mean(axis=0), np.maximum((ends[1] - ends[0]) / 2, 1e-9)
+        centre = ends.mean(axis=0)
+        reach = np.maximum((ends[1] - ends[0]) / 2, FLAT * np.maximum(1.0, np.abs(centre)))
         of_inputs, one = 1 + np.arange(part.start, part.stop), np.zeros(len(middle), dtype=int)
         pairs = [(one, one), (one, of_inputs), (of_inputs, of_inputs)]
         if not last:

@@ -16,6 +16,7 @@ ENOUGH = 1e-6  # by which the search shall exceed what is asked for, relative
 ACCURACY = 1e-8  # of the gap between the two programmes: then the search ends
 HOPELESS = 0.2  # of what is missing: where the gap is less, the search ends, too
 SHORT = 0.97  # of the way to the boundary
+FAR = 1e12  # multipliers that become larger prove nothing
 BACK = 0.85  # what a step that leaves the cone is multiplied by
 
 
@@ -73,7 +74,10 @@ def multipliers(problem: Quadratics, y, enough, target, accepted=lambda y: True)
         if step is None:
             break
         along, dX, dx, across, dy = step
-        X, x, y = X + along * dX, x + along * dx, y + across * dy
+        ahead = y + across * dy
+        if not np.abs(ahead).max() < FAR:  # where the other programme has no solution, y runs away
+            break
+        X, x, y = X + along * dX, x + along * dx, ahead
         S, slacks = problem.fixed + problem.matrix(y), problem.slacks(y)
         inverse = _inverse(S)
     return y[:-1], inverse[0] / inverse[0, 0]
@@ -81,6 +85,8 @@ def multipliers(problem: Quadratics, y, enough, target, accepted=lambda y: True)
 
 def _step(problem, S, inverse, X, slacks, x, mean):
     """Return (share, ΔX, Δx, share, Δy), or None where the equations cannot be solved."""
+    if not slacks.min() > 0.0:  # rounding is all there is
+        return None
     quotient = x / slacks
     aa, ab, bb = problem.products(X)
     other_aa, other_ab, other_bb = problem.products(inverse)
@@ -90,7 +96,7 @@ def _step(problem, S, inverse, X, slacks, x, mean):
     for column, product in ((c, X @ problem.lead @ inverse), (c + 1, np.outer(X[:, 0], inverse[0]))):
         M[column] = M[:, column] = problem.traces(_symmetric(product))
     problem.weigh(M, quotient)
-    if not (np.diag(M) > 0.0).all():  # rounding is all there is
+    if not (np.diag(M) > 0.0).all():
         return None
     scale = np.sqrt(np.diag(M))
     M = M / scale[:, None] / scale

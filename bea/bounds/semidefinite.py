@@ -26,7 +26,8 @@ from bea.bounds.interior_point import multipliers
 from bea.bounds.minorants import ROUNDING
 
 START = (0.2, 0.1, 1.0)  # the multipliers of equalities, of inequalities (half of that: squares), and of the lead
-DEFINITE = 1e-10  # left out of the diagonal, relative: more than n² ε, the rounding of the factorisation, for n < 900
+WIDEST = 900  # variables of a node
+DEFINITE = 1e-10  # left out of the diagonal, relative: more than n² ε, what the factorisation rounds, for n < WIDEST
 NARROW = 1e-3  # a range is taken to be no narrower, relative to the numbers that its unit adds up
 
 
@@ -187,6 +188,8 @@ def surely_nearest(S, size) -> float:
     ``size`` is that of all numbers that were added up in S. Where P is not so, nothing is proved: zero.
     """
     P, half = S[1:, 1:], S[0, 1:]
+    if len(P) >= WIDEST:
+        return 0.0
     diagonal = np.diag(P)
     factor, failed = lapack.dpotrf(P - np.diag(2.0 * DEFINITE * diagonal), lower=1)
     if failed:
