@@ -9,6 +9,9 @@ from hypothesis import settings
 from scipy.optimize import minimize, nnls
 
 from bea import Activation, Dense, Flatten, Network, RadialBasis
+from bea.bounds.ball_dense import Pairs, local_bound
+from bea.bounds.ball_ranges import Ball, hidden_stages
+from bea.bounds.branch_nodes import ranges_in_ball
 from bea.networks.layers import Weighted
 from bea.networks.windows import AveragePool, Convolution, MaxPool
 from bea.numerics.blocks import one_thread
@@ -397,6 +400,22 @@ def naive_gradient(net, image, label):
     y, slope = output_and_slope(net, logits)
     q = np.exp(y) / np.exp(y).sum()
     return (jacobian.T @ (slope * (q - np.eye(len(y))[label]))).reshape(image.shape)
+
+
+def in_balls(widths, seeds, pixels, farther):
+    """Random networks and two images of each, with ranges in balls ``farther`` times the bound, about.
+
+    Yields (rng, net, ball, images, pairs, own classes, rivals, r, low, high).
+    """
+    for seed in range(seeds):
+        rng = np.random.default_rng((1, seed))
+        net = random_network(rng, widths, 3, (pixels,))
+        x = random_images(rng, net, 2)
+        ball = Ball.of(hidden_stages(net))
+        pairs, own = Pairs.of(ball, net, x), net.classify(x)
+        radius, rival = local_bound(net, x)
+        r = np.minimum(radius, 20.0) * rng.uniform(*farther, 2)
+        yield rng, net, ball, x, pairs, own, rival, r, *ranges_in_ball(ball, pairs.v, r)
 
 
 DIGITS = 40  # more than 128 bits

@@ -149,7 +149,7 @@ def test_without_a_range_it_finds_the_optimum_over_all_affine_pieces():
     named = backward_error_attack(net, x, present, target=target, margin=1e-6)
     other = attack(net, x, target, "input", method="converged", margin=1e-6)
     np.testing.assert_array_equal(net.classify(named.images), target)
-    np.testing.assert_allclose(named.l2, optimum, rtol=1e-9)
+    np.testing.assert_allclose(named.l2, optimum, rtol=1e-13)
     np.testing.assert_allclose(other.perturbation.norms[:4, -1], named.l2[:4], rtol=1e-12)
     np.testing.assert_array_equal(other.success, [True] * 4 + [False])
 
@@ -176,4 +176,4 @@ def test_alone_it_searches_any_network():
     assert alone.success.all()
     longer = alone.l2 / together.l2 - 1.0
     assert np.mean(np.abs(longer) < 1e-6) >= 0.9
-    assert longer.max() < 0.1
+    assert longer.max() < 0.08

@@ -7,12 +7,10 @@ import pytest
 
 from bea import Activation, Dense, Network
 from bea.bounds import prove
-from bea.bounds.ball_dense import Pairs, local_bound
 from bea.bounds.ball_ranges import Ball, hidden_stages
-from bea.bounds.branch_nodes import ranges_in_ball
 from bea.bounds.curves import TARGET, curves, first_coefficients, lowered, nearest_on_curves, proved_on_curves
 from bea.bounds.interior_point import multipliers
-from oracles import DIGITS, least_value, random_images, random_network
+from oracles import DIGITS, in_balls, least_value, random_images, random_network
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 RNG = np.random.default_rng
@@ -28,15 +26,8 @@ HIDDEN = {
 
 def cases(name, seeds=5, pixels=3):
     """Nodes of random networks: (net, ball, image, own class, rival, programme, r, low, high), two units halved."""
-    for seed in range(seeds):
-        rng = RNG((1, seed))
-        net = random_network(rng, HIDDEN[name], 3, (pixels,))
-        x = random_images(rng, net, 2)
-        ball = Ball.of(hidden_stages(net))
-        pairs, own = Pairs.of(ball, net, x), net.classify(x)
-        radius, rival = local_bound(net, x)
-        r = np.minimum(radius, 20.0) * rng.uniform(1.1, 1.5, 2) * (2.5 if name == "three" else 1.0)
-        low, high = ranges_in_ball(ball, pairs.v, r)
+    farther = (2.75, 3.75) if name == "three" else (1.1, 1.5)
+    for rng, net, ball, x, pairs, own, rival, r, low, high in in_balls(HIDDEN[name], seeds, pixels, farther):
         for i in range(2):
             for unit in rng.choice(low.shape[1], 2, replace=False):
                 end, share = (low, high)[rng.integers(2)], rng.uniform(0.3, 0.7)
@@ -70,10 +61,10 @@ def test_the_variables_are_the_networks(name):
         delta, w, v, _ = points(net, ball, image, node, r, low, high, rng)
         middle, half = (np.concatenate([getattr(layer, part) for layer in node.layers]) for part in ("middle", "half"))
         values, units = w @ node.rows.T, len(middle)
-        np.testing.assert_allclose(values[:, 1 : 1 + units] * half + middle, v, atol=1e-9)
+        np.testing.assert_allclose(values[:, 1 : 1 + units] * half + middle, v, atol=1e-13)
         np.testing.assert_array_equal(values[:, 1 + units :], w[:, w.shape[1] + 1 + units - values.shape[1] :])
-        assert np.abs(values).max(initial=0.0) <= 1.0 + 1e-9
-        np.testing.assert_allclose(np.vecdot(w @ node.fixed, w), (delta**2).sum(axis=1) / r**2, atol=1e-9)
+        assert np.abs(values).max(initial=0.0) <= 1.0 + 1e-13
+        np.testing.assert_allclose(np.vecdot(w @ node.fixed, w), (delta**2).sum(axis=1) / r**2, atol=1e-13)
         seen += len(w)
     assert seen > 2000
 
@@ -97,7 +88,7 @@ def test_no_coefficients_prove_more_than_there_is(name):
             tight.append(best * r / length.min())
     assert met > 100
     assert np.median(tight) > (0.7 if name == "three" else 0.95)
-    assert np.mean(np.array(others) > 0.1) > 0.2
+    assert np.mean(np.array(others) > 0.1) > 0.3
 
 
 @pytest.mark.parametrize("activation", ["tanh", "sigmoid", ROUNDED])
@@ -122,11 +113,11 @@ def test_between_points_no_quadratic_is_farther_above_than_is_allowed_for(activa
         above.append(((terms @ y[:, :, None])[:, :, 0] - bound).max(axis=1))
     allowed = layer.between(y, 1.0, few[1] - few[0])
     assert (above[1] <= above[0] + allowed + 1e-14).all()
-    assert np.max((above[1] - above[0]) / (allowed + 1e-14)) > 0.2
+    assert np.max((above[1] - above[0]) / (allowed + 1e-14)) > 0.85
 
 
 def test_what_is_proved_is_the_least_value_of_the_quadratic():
-    """By NumPy, matrix by matrix, after the same lowering, to 3e-4; where ν is negative it is zero."""
+    """By NumPy, matrix by matrix, after the same lowering, to 1.5e-4; where ν is negative it is zero."""
     rng, compared = RNG(5), 0
     for *_, node, _, _, _ in cases("rounded and sigmoid", 8):
         c, y = len(node.first), multipliers(node, first_coefficients(node), 1.0, TARGET)[0]
@@ -141,7 +132,7 @@ def test_what_is_proved_is_the_least_value_of_the_quadratic():
         if np.linalg.eigvalsh(S[1:, 1:])[0] > 1e-6:
             least = S[0, 0] - S[0, 1:] @ np.linalg.solve(S[1:, 1:], S[1:, 0])
             expected = np.sqrt(np.clip(least, 0.0, 1.0))
-            assert expected - 3e-4 <= proved_on_curves(node, y) <= expected + 1e-12
+            assert expected - 1.5e-4 <= proved_on_curves(node, y) <= expected + 1e-12
             compared += expected > 0.1
         else:
             assert proved_on_curves(node, y) == 0.0
@@ -157,10 +148,10 @@ def test_back_and_weigh_are_what_the_slacks_say(name):
     c = len(node.first) + 2
     G = np.column_stack([node.slacks(column) for column in np.eye(c)])
     y, x, M = rng.standard_normal(c), rng.standard_normal(len(G)), np.zeros((c, c))
-    np.testing.assert_allclose(node.slacks(y), G @ y, atol=1e-12)
-    np.testing.assert_allclose(node.back(x), G.T @ x, atol=1e-11)
+    np.testing.assert_allclose(node.slacks(y), G @ y, atol=1e-13)
+    np.testing.assert_allclose(node.back(x), G.T @ x, atol=1e-13)
     node.weigh(M, x)
-    np.testing.assert_allclose(M, G.T @ (x[:, None] * G), atol=1e-10)
+    np.testing.assert_allclose(M, G.T @ (x[:, None] * G), atol=1e-13)
 
 
 def test_one_programme_does_what_many_parabolas_do_not():
@@ -175,7 +166,34 @@ def test_one_programme_does_what_many_parabolas_do_not():
     shares = [one.lower / plain.upper for one in found]
     assert (np.diff(shares, axis=0) >= 0.0).all()
     assert np.mean(shares[1]) > np.mean(shares[0]) + 0.2
-    assert np.mean(shares[2]) > 0.85
+    assert np.mean(shares[2]) > 0.92
+
+
+def farthest_above(layer, y, k):
+    """By how much κ or q of a tanh unit is above what it must be, at most over 101 points, in decimals."""
+    a, values = [Decimal(c) for c in y[layer.index[k]]], []
+    for u in (Decimal(step) / 50 for step in range(-50, 51)):
+        power = (2 * (Decimal(layer.middle[k]) + Decimal(layer.half[k]) * u)).exp()
+        value = (power - 1) / (power + 1)
+        total = a[0] + a[1] * u + a[2] * u * u
+        if layer.d is None:
+            o = (value - Decimal(layer.out[k])) / Decimal(layer.reach[k])
+            values.append(total + a[3] * o + a[4] * u * o + a[5] * o * o)
+        else:
+            values.append(total - Decimal(y[-1]) * Decimal(layer.d[k]) * value)
+    return max(values)
+
+
+def test_saturated_units_are_lowered_enough_with_40_digits():
+    """Far out tanh hardly moves, and rounding of its values is a large part of that; random coefficients."""
+    rng = RNG(8)
+    net = random_network(rng, [(30, "tanh"), (3, "tanh")], 3, (2,))
+    ball = Ball.of(hidden_stages(net))
+    middle = np.concatenate([rng.uniform(10.0, 18.0, 30), np.zeros(3)])
+    node = curves(ball, middle - 0.5, middle + 0.5, np.zeros(30), rng.standard_normal(3), 0.0, 1.0)
+    y = lowered(node, np.append(rng.standard_normal(len(node.first)), 1.0))
+    with localcontext(prec=DIGITS):
+        assert all(farthest_above(node.layers[0], y, k) <= 0 for k in range(30))
 
 
 @pytest.mark.parametrize("name", ["tanh", "two tanh"])
@@ -185,22 +203,11 @@ def test_what_is_proved_holds_with_40_digits(name):
         y, _ = multipliers(node, first_coefficients(node), 1.0, TARGET)
         found, y = proved_on_curves(node, y), lowered(node, y)
         with localcontext(prec=DIGITS):
-            ν = Decimal(y[-1])
             for layer in node.layers:
-                for k, coefficients in enumerate(y[layer.index]):
-                    a = [Decimal(c) for c in coefficients]
-                    for u in (Decimal(step) / 50 for step in range(-50, 51)):
-                        power = (2 * (Decimal(layer.middle[k]) + Decimal(layer.half[k]) * u)).exp()
-                        value = (power - 1) / (power + 1)
-                        total = a[0] + a[1] * u + a[2] * u * u
-                        if layer.d is None:
-                            o = (value - Decimal(layer.out[k])) / Decimal(layer.reach[k])
-                            assert total + a[3] * o + a[4] * u * o + a[5] * o * o <= 0
-                        else:
-                            assert total <= ν * Decimal(layer.d[k]) * value
+                assert all(farthest_above(layer, y, k) <= 0 for k in range(len(layer.index)))
         least = least_value(node, y, np.zeros(len(node.first)))
         assert Decimal(found) ** 2 <= least
-        assert Decimal(found) ** 2 >= min(least, 1) - Decimal("1e-6")
+        assert Decimal(found) ** 2 >= min(least, 1) - Decimal("1e-7")
 
 
 def test_where_the_grid_has_no_programme_nothing_is_taken_for_proved():

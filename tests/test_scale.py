@@ -9,7 +9,7 @@ from stored_runs import Scale
 
 from bea import Dense, Flatten, Network
 from lab.parameters import ROOT
-from workflow import scale
+from workflow import faults, scale
 
 STATUS = json.loads((ROOT / "book" / "status.json").read_text())
 
@@ -36,6 +36,17 @@ def test_a_half_and_all_are_attacked_and_shares_agree(tmp_path, monkeypatch):
     assert found["identical"]
     assert found["success"] == 1
     assert "| net | 15,000 |" in Scale.attacks({"net": found | {"date": "", "commit": ""}})
+
+
+def test_what_is_measured_is_written_into_its_part_of_the_status(tmp_path, monkeypatch):
+    """One of several entries by its name, or all of a part."""
+    monkeypatch.setattr(faults, "ROOT", tmp_path)
+    monkeypatch.setattr(faults, "STATUS", tmp_path / "status.json")
+    (tmp_path / "_build").mkdir()
+    for part, name, entry in (("attacks", "a", {"x": 1}), ("attacks", "b", {"x": 2}), ("jobs", None, {"calls": 3})):
+        faults.keep(part, name, entry)
+    written = json.loads((tmp_path / "status.json").read_text())
+    assert written == {"attacks": {"a": {"x": 1}, "b": {"x": 2}}, "jobs": {"calls": 3}}
 
 
 def test_a_module_that_fails_is_no_measurement(tmp_path):

@@ -25,13 +25,13 @@ STATUS = ROOT / "book" / "status.json"
 PACE = 0.25  # seconds a study of the small book takes
 
 
-def keep(part: str, name: str, entry: dict) -> None:
-    """Put what was found into the status, at once: a soak takes long."""
+def keep(part: str, name: str | None, entry: dict) -> None:
+    """Put what was found into the status, at once: a soak takes long. Without a name it is all of that part."""
     with alone(ROOT / "_build" / "status.lock", "", wait=True):
         status = json.loads(STATUS.read_text(encoding="utf-8")) if STATUS.is_file() else {}
-        status[part] = status.get(part, {}) | {name: entry}
+        status[part] = status.get(part, {}) | {name: entry} if name else entry
         write_text(STATUS, json.dumps(status, indent=1, ensure_ascii=False))
-    print(part, name, entry, flush=True)
+    print(part, name or "", entry, flush=True)
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ import numpy as np
 from bea.bounds.ball_ranges import Ball
 from bea.bounds.interior_point import multipliers
 from bea.bounds.minorants import ROUNDING, slope_at
-from bea.bounds.semidefinite import NARROW, surely_nearest
+from bea.bounds.semidefinite import NARROW, first_inputs, next_inputs, surely_nearest
 from bea.networks.activations import SECOND
 from bea.networks.layers import Activation
 
@@ -168,19 +168,12 @@ class Curves:
 def curves(ball: Ball, low, high, v, d, constant, r) -> Curves:
     """Return the programme of one node: ranges of all units (units,), v (rows,), d (outputs,)."""
     k, widths = ball.rows.shape[1], [len(stage.kernel) for stage in ball.stages]
-    n, units, start, out = 1 + k + sum(widths[:-1]), sum(widths), 0, None
+    n, units, start, out, size = 1 + k + sum(widths[:-1]), sum(widths), 0, None, None
     inputs, outputs, sizes, layers, products, number = [], [], [], [], [], 0
     scale = np.abs(d).sum() + np.abs(constant) + 1e-300
     for stage in ball.stages:
         part, last = slice(start, start + len(stage.kernel)), stage is ball.stages[-1]
-        if out is None:
-            form = np.zeros((len(v), n))
-            form[:, 0], form[:, 1 : 1 + k] = v, r * ball.rows
-            size = np.abs(form).sum(axis=1)
-        else:
-            form = stage.kernel @ out
-            form[:, 0] += stage.bias
-            size = np.abs(stage.kernel) @ size + np.abs(stage.bias)
+        form, size = first_inputs(ball, v, r, n) if out is None else next_inputs(stage, out, size)
         middle = (low[part] + high[part]) / 2
         half = np.maximum((high[part] - low[part]) / 2 * (1.0 + 1e-9), NARROW * size)
         form[:, 0] -= middle

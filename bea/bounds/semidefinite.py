@@ -110,6 +110,20 @@ class Programme:
         return np.concatenate([values, [np.vdot(self.lead, Q), Q[0, 0]]])
 
 
+def first_inputs(ball: Ball, v, r, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first layer's inputs (rows, n), affine in w, and the sums (rows,) of their terms' sizes."""
+    form = np.zeros((len(v), n))
+    form[:, 0], form[:, 1 : 1 + ball.rows.shape[1]] = v, r * ball.rows
+    return form, np.abs(form).sum(axis=1)
+
+
+def next_inputs(stage, outputs, size) -> tuple[np.ndarray, np.ndarray]:
+    """Return the same of a later layer, from the outputs (K, n) of the layer before and the sizes of these (K,)."""
+    form = stage.kernel @ outputs
+    form[:, 0] += stage.bias
+    return form, np.abs(stage.kernel) @ size + np.abs(stage.bias)
+
+
 def programme(ball: Ball, low, high, split, v, d, constant, r) -> Programme:
     """Return the programme of one node: ranges of all units (units,), split (2, units), v (rows,), d (outputs,)."""
     k, start = ball.rows.shape[1], 0
@@ -117,17 +131,10 @@ def programme(ball: Ball, low, high, split, v, d, constant, r) -> Programme:
     kinked = bent & (low < 0.0) & (high > 0.0)
     halved = bent & ~kinked & split.any(axis=0)
     variables = 1 + k + np.arange(np.count_nonzero(kinked))
-    n, positive, negative, out = 1 + k + len(variables), [], [], None
-    for number, stage in enumerate(ball.stages):
+    n, positive, negative, out, size = 1 + k + len(variables), [], [], None, None
+    for stage in ball.stages:
         part = slice(start, start + len(stage.kernel))
-        if number == 0:
-            form = np.zeros((len(v), n))
-            form[:, 0], form[:, 1 : 1 + k] = v, r * ball.rows
-            size = np.abs(form).sum(axis=1)
-        else:
-            form = stage.kernel @ out
-            form[:, 0] += stage.bias
-            size = np.abs(stage.kernel) @ size + np.abs(stage.bias)
+        form, size = first_inputs(ball, v, r, n) if out is None else next_inputs(stage, out, size)
         start, out = part.stop, form
         if stage.activation.name != "relu":
             continue

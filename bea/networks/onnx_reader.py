@@ -58,7 +58,7 @@ def _refused() -> Iterator[None]:
     """Make one kind of error of all, as what is no model of its standard may fail in any way."""
     try:
         yield
-    except ValueError:
+    except (ValueError, ImportError):
         raise
     except Exception as error:
         found = f"{type(error).__name__}: {' '.join(str(error).split())}"
