@@ -220,8 +220,12 @@ for page in ["index", *re.findall(r"(?:root|file): (\\S+)", Path("_toc.yml").rea
 
 
 def environment(folder: Path, **variables: str) -> dict[str, str]:
-    """Return what a process in a tree needs: its own modules, its own memory, a place for traces."""
+    """Return what a process in a tree needs: its own modules, its own memory, a place for traces.
+
+    It is no part of the repository that it may lie in: the commit in its results is "unknown", whatever changes there.
+    """
     own = {
+        "GIT_CEILING_DIRECTORIES": str(folder.resolve().parent),
         "PYTHONPATH": str(folder),
         "BEA_REMEMBERED": str(folder / "_build" / "remembered"),
         "BEA_TRACE": str(folder / "trace"),
