@@ -61,6 +61,8 @@ durations: .venv/ready ## write how long the chapters of the present book took i
 benchmarks: book benchmarks/.venv/ready ## set the attack beside those of other libraries, for an hour or two; SIZES="--images 200"
 	@OMP_NUM_THREADS=1 PYTHONPATH=. benchmarks/.venv/bin/python -m benchmarks.leaderboard $(SIZES)
 	@OMP_NUM_THREADS=1 PYTHONPATH=. benchmarks/.venv/bin/python -m benchmarks.weight_peers
+	@$(RUN) benchmarks.trained_anew
+	@OMP_NUM_THREADS=1 PYTHONPATH=. benchmarks/.venv/bin/python -m benchmarks.seeds
 
 lock: ## pin everything again after a change of pyproject.toml or benchmarks/requirements.in; needs uv
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --fork-strategy fewest \

@@ -60,6 +60,8 @@ RANGED = {
     "L-BFGS": lambda net, x, y: lbfgs_to_some(net, x, y, clip=True),
 }
 FREE = {
+    "FGSM, smallest ε": lambda net, x, y: smallest_epsilon(net, x, y, method="bisection"),
+    "PGD, smallest ε": lambda net, x, y: smallest_pgd(net, x, y, steps=100),
     "L-BFGS": lbfgs_to_some,
     "Newton": lambda net, x, y: newton_attack(net, x, y, margin=MARGIN),
 }

@@ -8,6 +8,7 @@ import numpy as np
 from bea import Activation, Convolution, Dense, Flatten, MaxPool
 
 NETWORKS = Path("results/networks")
+ANEW = Path("_build/trained_anew")  # networks from several seeds
 
 
 def timed(function) -> tuple[object, float]:

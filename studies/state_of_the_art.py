@@ -12,9 +12,9 @@ from scipy.stats import binomtest, norm
 
 from bea import Network, lower_bound
 from bea.attacks import backward_error_attack
+from lab.peers import attacks_of
 from lab.shares import shares_up_to
 from studies.transfer import mean_interval
-from studies.weights_at_scale import changes
 
 
 def fractions(table: pd.DataFrame, attacks: Sequence[str], grid) -> pd.DataFrame:
@@ -30,21 +30,22 @@ def optimality(table: pd.DataFrame, attacks: Sequence[str], by: float) -> pd.Dat
     """Measure attacks by the area above their curves of robust accuracy, up to the radius where the envelope is zero.
 
     Columns, a row a network and attack: ``relative`` (the area over that of the envelope of all attacks, AttackBench's
-    local optimality) and ``proved`` (over that of the column ``proved``: 1 means that no change is shorter);
-    ``success``, ``median`` length, and ``near``, the share of images on which an attack is longer than the envelope by
-    no more than the share ``by``.
+    local optimality) and ``proved`` (over that of the column ``proved``: 1 means that no change is shorter; NaN without
+    such a column); ``images``, ``success``, ``median`` length, and ``near``, the share of images on which an attack is
+    longer than the envelope by no more than the share ``by``.
     """
     rows = []
     for net, own in table.groupby("net", sort=False):
         there = own[list(attacks)].dropna(axis=1, how="all")  # who did not take part on this network is NaN
         lengths, best = there.to_numpy(), there.min(axis=1).to_numpy()
         end = best[np.isfinite(best)].max()
+        limit = own.proved.to_numpy() if "proved" in own else np.nan
         area = np.sum(end - np.minimum(lengths, end), axis=0)
         columns = {
-            "net": net, "attack": there.columns, "success": np.isfinite(lengths).mean(axis=0),
+            "net": net, "attack": there.columns, "images": len(own), "success": np.isfinite(lengths).mean(axis=0),
             "median": np.median(lengths, axis=0), "near": np.mean(lengths <= (1 + by) * best[:, None], axis=0),
             "relative": area / np.sum(end - np.minimum(best, end)),
-            "proved": area / np.sum(end - np.minimum(own.proved.to_numpy(), end)),
+            "proved": area / np.sum(end - np.minimum(limit, end)),
         }  # fmt: skip
         rows.append(pd.DataFrame(columns))
     return pd.concat(rows, ignore_index=True)
@@ -86,14 +87,18 @@ def beaten(table: pd.DataFrame, ours: str, peers: Sequence[str], by: float) -> p
     """Say where some peer is shorter than our attack by more than the share ``by``.
 
     Columns, a row a network: ``images``, ``shorter`` (on how many), ``most`` (largest excess of ours over the
-    envelope) and ``peer`` (who is shortest there most often; "none" where no peer is).
+    envelope), ``peer`` (who is shortest there most often; "none" where no peer is), and ``median`` lengths: ours, and
+    ``theirs``, the smallest one of a peer.
     """
     rows = []
     for net, own in table.groupby("net", sort=False):
         best, excess = own[list(peers)].idxmin(axis=1), own[ours] / own[list(peers)].min(axis=1) - 1
         lost = own[list(peers)].min(axis=1) < own[ours] * (1 - by)
         first = best[lost].mode().iloc[0] if lost.any() else "none"
-        rows.append({"net": net, "images": len(own), "shorter": lost.sum(), "most": excess.max(), "peer": first})
+        medians = {"median": own[ours].median(), "theirs": own[list(peers)].median().min()}
+        rows.append(
+            {"net": net, "images": len(own), "shorter": lost.sum(), "most": excess.max(), "peer": first} | medians
+        )
     return pd.DataFrame(rows)
 
 
@@ -114,24 +119,37 @@ def live(nets: Mapping[str, Network], x, labels, *, images: int, margin: float) 
     return pd.concat(frames, ignore_index=True)
 
 
-def over_seeds(nets: Mapping[str, Network], x, labels, *, margin: float) -> pd.DataFrame:
+def leaderboard(problems: Mapping[str, pd.DataFrame], runs: pd.DataFrame, by: float) -> pd.DataFrame:
+    """Return ``optimality`` of all attacks on several problems, name → lengths, with ``passes`` and ``ms`` an image.
+
+    ``runs`` has a row a problem, network and attack. The problem stands in the first column, ``problem``.
+    """
+    boards = [optimality(own, attacks_of(own), by).assign(problem=problem) for problem, own in problems.items()]
+    keys = ["problem", "net", "attack"]
+    found = pd.concat(boards, ignore_index=True).merge(runs[[*keys, "passes", "ms"]], on=keys)
+    return found[["problem", *found.columns.drop("problem")]]
+
+
+def over_seeds(table: pd.DataFrame, ours: str, free: str, peers: Sequence[str], by: float) -> pd.DataFrame:
     """Return how headline numbers vary from one trained network of a kind to the next.
 
-    ``nets`` are named "kind-seed". Columns, a row a kind and measure: ``kind``, ``measure``, ``networks``, ``mean`` and
-    ``half`` the width of its 95 % interval by Student's t. Measures: accuracy, and medians over the images right of the
-    smallest change of the input (within the range, and without), of what is proved of the latter, and of the smallest
-    change of the weights to each of nine targets.
+    ``table`` has lengths of ``ours`` and the ``peers`` within the range, of ``free`` without, what is ``proved`` of
+    these and the change of the ``weights``; its networks are named "kind-seed". Columns, a row a kind and measure:
+    ``kind``, ``measure``, ``networks``, ``mean`` and ``half`` the width of its 95 % interval by Student's t. Measures:
+    ``success``, ``relative`` and ``near`` as in ``optimality`` among the peers; ``ahead``, the share of images on which
+    a peer is shorter by more than the share ``by``; ``proved``, the optimality of ``free``; medians in the ``range``,
+    without one (``free``) and of the ``weights``.
     """
-    rows = []
-    for name, net in nets.items():
-        own = live({name: net}, x, labels, images=len(x), margin=margin)
-        measures = {"accuracy": len(own) / len(x)} | own[["range", "free", "proved"]].median().to_dict()
-        sizes = changes({name: net}, x, labels, images={name: len(x)}, margin=margin).converged
-        measures["weights"] = sizes.median()
-        rows += [{"kind": name.rpartition("-")[0], "measure": key, "value": value} for key, value in measures.items()]
-    groups = pd.DataFrame(rows).groupby(["kind", "measure"], sort=False).value
+    own = optimality(table.drop(columns="proved"), [ours, *peers], by).query("attack == @ours").set_index("net")
+    lost, medians = beaten(table, ours, peers, by).set_index("net"), table.groupby("net")[[free, "weights"]].median()
+    measures = own[["success", "relative", "near"]].assign(
+        ahead=lost.shorter / lost.images, proved=optimality(table, [free], by).set_index("net").proved,
+        range=own["median"], free=medians[free], weights=medians.weights,
+    )  # fmt: skip
+    long = measures.assign(kind=[name.rpartition("-")[0] for name in measures.index]).melt("kind", var_name="measure")
+    groups = long.groupby(["kind", "measure"], sort=False).value
     columns = ["kind", "measure", "networks", "mean", "half"]
-    return pd.DataFrame([(*key, len(own), *mean_interval(own)) for key, own in groups], columns=columns)
+    return pd.DataFrame([(*key, len(values), *mean_interval(values)) for key, values in groups], columns=columns)
 
 
 def sizes(written: pd.DataFrame) -> pd.DataFrame:

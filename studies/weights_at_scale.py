@@ -12,6 +12,8 @@ from scipy.stats import spearmanr
 from bea import Dense, Network, attack, lower_bound
 from lab.attempts import to_every_target
 
+BLOCK = 100  # images at a time: the changes of LeNet's weights for all of them are gigabytes
+
 
 def changes(nets: Mapping[str, Network], x, labels, *, images: Mapping[str, int], margin: float) -> pd.DataFrame:
     """Attack every correctly classified one of the first images, to each other class; ``images``: network → how many.
@@ -23,22 +25,25 @@ def changes(nets: Mapping[str, Network], x, labels, *, images: Mapping[str, int]
     """
     frames = []
     for name, net in nets.items():
-        shaped = x[: images[name]].reshape(-1, *net.input_shape)
-        right = np.flatnonzero(net.classify(shaped) == labels[: images[name]])
-        each, source, target = to_every_target(shaped[right], labels[right], net.classes)
-        logits, rows = np.repeat(net(shaped[right]), net.classes - 1, axis=0), np.arange(len(each))
-        first, best = (attack(net, each, target, margin=margin, method=way) for way in ("first-order", "converged"))
         dense = all(isinstance(layer, Dense) for layer in net.weighted)
-        proved = lower_bound(net, each, on="weights", rival=target, method="local").radius if dense else np.nan
-        columns = {
-            "net": name, "image": np.repeat(right, net.classes - 1), "source": source, "target": target,
-            "lead": logits[rows, source] - logits[rows, target],
-            "first": np.sqrt(first.objective), "won": first.success,
-            "converged": np.where(best.success, np.sqrt(best.objective), np.nan), "proved": proved,
-        }  # fmt: skip
-        shares = best.perturbation.relative_norms[:, :-1] ** 2 / best.objective[:, None]
-        layers = {f"layer {number}": share for number, share in enumerate(shares.T, 1)}
-        frames.append(pd.DataFrame(columns | layers))
+        count = min(images[name], len(x))
+        for start in range(0, count, BLOCK):
+            block = slice(start, min(start + BLOCK, count))
+            shaped = x[block].reshape(-1, *net.input_shape)
+            right = np.flatnonzero(net.classify(shaped) == labels[block])
+            each, source, target = to_every_target(shaped[right], labels[block][right], net.classes)
+            logits, rows = np.repeat(net(shaped[right]), net.classes - 1, axis=0), np.arange(len(each))
+            first, best = (attack(net, each, target, margin=margin, method=way) for way in ("first-order", "converged"))
+            proved = lower_bound(net, each, on="weights", rival=target, method="local").radius if dense else np.nan
+            columns = {
+                "net": name, "image": start + np.repeat(right, net.classes - 1), "source": source, "target": target,
+                "lead": logits[rows, source] - logits[rows, target],
+                "first": np.sqrt(first.objective), "won": first.success,
+                "converged": np.where(best.success, np.sqrt(best.objective), np.nan), "proved": proved,
+            }  # fmt: skip
+            shares = best.perturbation.relative_norms[:, :-1] ** 2 / best.objective[:, None]
+            layers = {f"layer {number}": share for number, share in enumerate(shares.T, 1)}
+            frames.append(pd.DataFrame(columns | layers))
     return pd.concat(frames, ignore_index=True)
 
 

@@ -1,6 +1,9 @@
 """A chapter can be run again from any folder, in any way, with the same checks and the same words."""
 
+import importlib.util
 import json
+import re
+import subprocess
 from html import unescape
 from pathlib import Path
 
@@ -48,6 +51,15 @@ def test_papermill_and_jupyter_work_from_any_folder(tree, tmp_path):
     assert (tree / "notebooks/first.ipynb").read_bytes() == before
     assert (tree / "results/first.json").is_file()
     assert (tmp_path / "out/second.json").is_file()
+
+
+def test_jupyter_lab_opens_on_the_chapters():
+    """`make lab` calls one that set-up installs, and takes it to the folder of the notebooks."""
+    said = subprocess.run(["make", "-n", "lab"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    module, page = re.search(r"-m (\w+) .*--LabApp.default_url=/lab/tree/(\S+)", said, re.DOTALL).groups()
+    assert list((ROOT / page).glob("*.ipynb"))
+    assert f"\n{module}==" in (ROOT / "requirements.lock").read_text()
+    assert importlib.util.find_spec(module)
 
 
 def test_default_folders_are_those_of_the_book(tmp_path, monkeypatch):

@@ -9,11 +9,11 @@ import pandas as pd
 from bea.networks.network import Network
 
 FOLDER = Path(__file__).parent
-KEYS = ("net", "image", "label", "target", "proved")  # columns of a table of lengths that are no attack
+KEYS = ("net", "image", "label", "target", "proved", "weights")  # columns of a table of lengths that are no attack
 
 
 def stored(table: str) -> pd.DataFrame:
-    """Return a table: lengths of a problem ("range", "targets", "free"), their "runs", or sizes of "weights"."""
+    """Return a table: lengths of a problem ("range", "targets", "free"), "runs", sizes of "weights", or "seeds"."""
     return pd.read_csv(FOLDER / f"{table}.csv")
 
 

@@ -63,7 +63,7 @@ def test_holm_is_the_step_down_of_the_textbook():
 def test_beaten_names_who_is_shorter():
     """On the third image, by a ninth; nobody where nothing is shorter."""
     (row,) = study.beaten(TABLE, "ours", ["other"], 0.001).itertuples()
-    assert (row.images, row.shorter, row.peer) == (4, 1, "other")
+    assert (row.images, row.shorter, row.peer, row.median, row.theirs) == (4, 1, "other", 2.5, 2.45)
     assert row.most == pytest.approx(3.0 / 2.7 - 1)
     (row,) = study.beaten(TABLE.assign(other=INF), "ours", ["other"], 0.001).itertuples()
     assert (row.shorter, row.peer) == (0, "none")
@@ -86,9 +86,8 @@ def test_who_did_not_take_part_is_left_out():
 
 @pytest.fixture(scope="module")
 def nets():
-    """Two networks of a kind, images, and the classes that the first gives them."""
-    found = {f"tanh-{seed}": random_network(RNG(seed), [(5, "tanh")]) for seed in (1, 2)}
-    found = {name: replace(net, input_range=(-2.0, 2.0)) for name, net in found.items()}
+    """A network, images, and the classes that it gives them."""
+    found = {"tanh-1": replace(random_network(RNG(1), [(5, "tanh")]), input_range=(-2.0, 2.0))}
     x = np.clip(random_images(RNG(3), found["tanh-1"], 12), -1.9, 1.9)
     return found, x, found["tanh-1"].classify(x)
 
@@ -98,7 +97,7 @@ def test_live_attacks_are_those_of_the_package(nets):
     found, x, labels = nets
     labels = labels.copy()
     labels[0] = (labels[0] + 1) % 4
-    table = study.live({"tanh-1": found["tanh-1"]}, x, labels, images=4, margin=1e-6)
+    table = study.live(found, x, labels, images=4, margin=1e-6)
     assert table.image.tolist() == [1, 2, 3, 4]
     own = backward_error_attack(found["tanh-1"], x[1:5], labels[1:5], margin=1e-6)
     np.testing.assert_allclose(table.free, own.l2, rtol=1e-12)
@@ -106,13 +105,37 @@ def test_live_attacks_are_those_of_the_package(nets):
     assert (table.free >= table.proved).all()
 
 
-def test_over_seeds_gives_means_with_students_interval(nets):
-    """Of two networks the half width is t times half their difference."""
-    found, x, _ = nets
-    label = found["tanh-2"].classify(x)
-    table = study.over_seeds(found, x, label, margin=1e-6).set_index("measure")
-    shares = [np.mean(net.classify(x) == label) for net in found.values()]
-    assert table["mean"]["accuracy"] == pytest.approx(np.mean(shares))
-    assert table.half["accuracy"] == pytest.approx(12.706205 * abs(shares[0] - shares[1]) / 2, rel=1e-6)
-    assert set(table.index) == {"accuracy", "range", "free", "proved", "weights"}
-    assert (table.networks == 2).all()
+def test_a_leaderboard_has_all_problems_with_their_costs():
+    """Each as `optimality` measures it; without a proved column nothing is said of what is proved."""
+    runs = pd.DataFrame({
+        "problem": ["free", "free", "range", "range"], "net": "a", "attack": ["other", "ours"] * 2,
+        "passes": [1.0, 2.0, 3.0, 4.0], "ms": [5.0, 6.0, 7.0, 8.0],
+    })  # fmt: skip
+    problems = {"range": TABLE.drop(columns="proved"), "free": TABLE}
+    found = study.leaderboard(problems, runs, 0.001).set_index(["problem", "attack"])
+    assert found.index.tolist() == [("range", "ours"), ("range", "other"), ("free", "ours"), ("free", "other")]
+    assert found.passes.tolist() == [4.0, 3.0, 2.0, 1.0]
+    assert found.ms.tolist() == [8.0, 7.0, 6.0, 5.0]
+    expected = study.optimality(TABLE, ["ours", "other"], 0.001)
+    np.testing.assert_array_equal(found.relative, [*expected.relative] * 2)
+    np.testing.assert_array_equal(found.proved["free"], expected.proved)
+    assert found.proved["range"].isna().all()
+    assert (found.images == 4).all()
+
+
+def test_over_seeds_gives_means_with_students_interval():
+    """Two networks of a kind: the half width is t times half their difference; one without peers that are shorter."""
+    twice = [TABLE.assign(net="a-0"), TABLE.assign(net="a-1", other=2 * TABLE.other, ours=TABLE.ours + 0.5)]
+    table = pd.concat(twice).assign(free=lambda t: t.proved * 2, weights=[1.0, 2, 3, 4, 3, 4, 5, 6])
+    found = study.over_seeds(table, "ours", "free", ["other"], 0.001).set_index("measure")
+    assert set(found.kind) == {"a"}
+    assert (found.networks == 2).all()
+    each = [study.optimality(own, ["ours", "other"], 0.001).iloc[0] for own in twice]
+    columns = {"success": "success", "relative": "relative", "near": "near", "range": "median"}
+    expected = {measure: [own[column] for own in each] for measure, column in columns.items()}
+    expected |= {"ahead": [0.25, 0.0], "weights": [2.5, 4.5], "free": [4.0, 4.0]}
+    expected["proved"] = study.optimality(table, ["free"], 0.001).proved.tolist()
+    assert set(found.index) == set(expected)
+    for measure, (first, second) in expected.items():
+        assert found["mean"][measure] == pytest.approx((first + second) / 2)
+        assert found.half[measure] == pytest.approx(12.706205 * abs(first - second) / 2, rel=1e-6, abs=1e-12)

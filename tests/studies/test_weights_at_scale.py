@@ -35,6 +35,14 @@ def test_every_image_meets_every_other_class(table):
     np.testing.assert_allclose(own.lead, logits[range(6), own.source] - logits[range(6), own.target], rtol=1e-9)
 
 
+def test_blocks_of_images_make_the_same_table(table, monkeypatch):
+    """However many images go at a time, and when more are asked for than there are."""
+    nets, x, labels, found = table
+    monkeypatch.setattr(study, "BLOCK", 4)
+    again = study.changes(nets, x, labels, images={"affine-0": 9, "tanh-0": 3}, margin=1e-6)
+    pd.testing.assert_frame_equal(again, found, rtol=1e-12)
+
+
 def test_of_an_affine_network_all_three_are_one(table):
     """First order, converged and proved."""
     own = table[3].query("net == 'affine-0'")
