@@ -7,6 +7,7 @@ import pytest
 
 from bea import Activation, Dense, Network
 from bea.bounds import prove
+from bea.bounds.ball_dense import Pairs
 from bea.bounds.ball_ranges import Ball, hidden_stages
 from bea.bounds.curves import TARGET, curves, first_coefficients, lowered, nearest_on_curves, proved_on_curves
 from bea.bounds.interior_point import multipliers
@@ -167,6 +168,23 @@ def test_one_programme_does_what_many_parabolas_do_not():
     assert (np.diff(shares, axis=0) >= 0.0).all()
     assert np.mean(shares[1]) > np.mean(shares[0]) + 0.2
     assert np.mean(shares[2]) > 0.92
+
+
+def test_a_unit_whose_range_is_taken_to_be_wider_than_it_is_is_not_halved():
+    """Nodes of which most ranges are narrow, or all: then there is no such unit."""
+    rng, seen = RNG(9), 0
+    for net, ball, image, _, j, _, r, low, high in cases("three"):
+        pairs = Pairs.of(ball, net, image[None])
+        middle, half = (low + high) / 2, (high - low) / 2 * 10.0 ** rng.uniform(-4.0, 0.0, len(low))
+        for ranges in ((middle - half, middle + half), (middle - 1e-6 * half, middle + 1e-6 * half)):
+            node = curves(ball, *ranges, pairs.v[0], pairs.d[0, j], pairs.constant[0, j], r)
+            taken = np.concatenate([layer.half for layer in node.layers])
+            wider = taken > (1.0 + 1e-8) * (ranges[1] - ranges[0]) / 2
+            _, _, unit, place = nearest_on_curves(node)
+            assert wider.all() if unit is None else not wider[unit]
+            assert np.isfinite(place)
+            seen += wider.any()
+    assert seen > 15
 
 
 def farthest_above(layer, y, k):
