@@ -220,8 +220,14 @@ def nearest_on_curves(problem: Curves, enough=1.0):
     there, of those that are not narrow, or None if all are, and ``place`` from -1 to 1 its input. The search ends when
     the reach is ``enough``.
     """
-    start = first_coefficients(problem)
-    y, w = multipliers(problem, start, enough, TARGET, lambda y: proved_on_curves(problem, y) >= enough)
+    reached = []
+
+    def proved(y):
+        reached.append(proved_on_curves(problem, y))
+        return reached[-1]
+
+    y, w = multipliers(problem, first_coefficients(problem), enough, TARGET, proved)
+    proved(y)
     places = np.clip((problem.rows @ w)[1:], -1.0, 1.0)
     losses, start = [], 0
     for layer in problem.layers:
@@ -230,7 +236,7 @@ def nearest_on_curves(problem: Curves, enough=1.0):
         start += len(layer.middle)
     losses = np.where(problem.narrow, -np.inf, np.concatenate(losses))
     unit = None if problem.narrow.all() else int(losses.argmax())
-    return proved_on_curves(problem, y), w, unit, 0.0 if unit is None else places[unit]
+    return max(reached), w, unit, 0.0 if unit is None else places[unit]
 
 
 def first_coefficients(problem: Curves):
