@@ -6,6 +6,8 @@ the median over nine targets of the smallest change of all weights.
 """
 
 import argparse
+import datetime
+import json
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +33,7 @@ def changed_weights(net, x, label) -> np.ndarray:
 def main() -> None:
     """Compare everything."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--images", type=int, default=30, help="first test images that a network has right")
+    parser.add_argument("--images", type=int, default=20, help="first test images that a network has right")
     parser.add_argument("--nodes", type=int, default=100, help="pieces of a ball, at most, in the proofs")
     parser.add_argument("--networks", type=Path, default=ANEW, help="folder of the networks")
     parser.add_argument("--out", type=Path, default=OUT, help="folder for the table")
@@ -48,6 +50,8 @@ def main() -> None:
         columns = {f"{OURS}, no range": loose.table[OURS], "proved": proved(loose, options.nodes)}
         tables.append(board.table.assign(**columns, weights=changed_weights(net, loose.x, loose.label)))
         pd.concat(tables).to_csv(options.out / "seeds.csv", index=False, float_format="%.7g")
+    made = json.dumps({"date": datetime.date.today().isoformat()}) + "\n"
+    (options.out / "seeds.json").write_text(made, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from datetime import date
 
 import numpy as np
 import pytest
+import yaml
 from stored_runs import Scale
 
 from bea import Dense, Flatten, Network
@@ -55,6 +56,17 @@ def test_a_module_that_fails_is_no_measurement(tmp_path):
         scale.measured(["no_such_module"], tmp_path)
 
 
+@pytest.mark.parametrize(("other", "identical"), [(b"1", True), (b"2", False)])
+def test_tables_of_queues_are_compared(tmp_path, monkeypatch, other, identical):
+    """With that of this machine; how many calls a job makes is that of the sweep in groups."""
+    monkeypatch.setattr(scale, "swept", lambda name, profile, folder: (b"1" if profile == "local" else other, 0.0))
+    found = scale.queues(21, tmp_path / "tree", ["generic"])
+    assert found == {"calls": 21, "jobs": 3, "profiles": ["generic"], "identical": identical}
+    assert ("bit for bit" in Scale.queues(found | {"date": "", "commit": ""})) == identical
+    sweeps = yaml.safe_load((tmp_path / "tree/sweeps.yml").read_text())
+    assert [len(sweep["lists"]["seed"]) for sweep in sweeps.values()] == [21, 21]
+
+
 def test_what_is_stored_keeps_what_was_promised():
     """A million images on both networks, at most 2 GB, and 150 jobs; the page shows how long they took."""
     assert STATUS["attacks"].keys() == set(scale.NETWORKS)
@@ -68,3 +80,5 @@ def test_what_is_stored_keeps_what_was_promised():
     assert jobs["calls"] == jobs["separate"][0] == 150
     assert jobs["grouped"][0] == 15
     assert jobs["identical"]
+    queues = STATUS["queues"]
+    assert (queues["calls"], queues["profiles"], queues["identical"]) == (150, ["slurm", "generic"], True)

@@ -2,12 +2,14 @@
 
 Both networks that the first chapters train, of one layer and of two, are attacked on a quarter, a half and all of the
 images by ``workflow.shards`` in one piece, and on all of them in shares; the numbers have to be the same, bit for bit.
-A sweep of attacks on a one-layer network is made by a process a call and by a process for ten. Time is that of the
-processor, so that what else a machine does is not counted. All is written to ``book/status.json``, with its date.
+A sweep of attacks on a one-layer network is made by a process a call and by a process for ten, and with ``--queues``
+through other profiles. Time is that of the processor, so that what else a machine does is not counted. All is written
+to ``book/status.json``, with its date.
 """
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -27,6 +29,7 @@ from workflow.shards import BLOCK, COLUMNS
 NETWORKS = ("one_layer-0", "tanh-0")
 PARTS, SHARES = (4, 2, 1), 4  # of the images: a quarter, a half, all; in how many shares
 GROUPED = 10  # calls in one process
+SIZES = {"separate": 1, "grouped": GROUPED}
 # Between us and what is measured, as the memory of a process begins with the largest of who started it, here images.
 MEASURE = """
 import resource, subprocess, sys
@@ -107,15 +110,8 @@ def attacks(model: Path, images: np.ndarray, n: int, folder: Path) -> dict:
     return {"sizes": sizes, "shares": SHARES, "identical": identical, "success": success}
 
 
-def jobs(number: int, folder: Path) -> dict:
-    """Make a sweep of many short calls, each a job and then in groups, in a copy of the tree.
-
-    Returns
-    -------
-    dict
-        ``calls``; ``separate`` and ``grouped``: jobs, and processor seconds a call, of which the study needs next to
-        nothing; ``identical``: whether both made the same table.
-    """
+def write_sweeps(number: int, folder: Path) -> None:
+    """Make a copy of the tree with two sweeps of many short calls: each a job, ``separate``, and ``grouped``."""
     copy_tree(folder)
     (folder / "studies" / "short.py").write_text(STUDY, encoding="utf-8")
     sweep = {
@@ -126,15 +122,48 @@ def jobs(number: int, folder: Path) -> dict:
         "needs": {"cores": 1, "memory": 1000, "minutes": 5},
         "figure": {"x": "seed", "y": "norm"},
     }
-    names = {"separate": 1, "grouped": GROUPED}
-    written = {name: sweep | {"a_process": calls} for name, calls in names.items()}
+    written = {name: sweep | {"a_process": calls} for name, calls in SIZES.items()}
     (folder / "sweeps.yml").write_text(yaml.safe_dump(written), encoding="utf-8")
+
+
+def swept(name: str, profile: str, folder: Path) -> tuple[bytes, float]:
+    """Make a sweep of the copy through a profile, from nothing; return its table and the processor seconds."""
+    made = folder / "_build" / "sweeps" / f"{name}-full"
+    shutil.rmtree(made, ignore_errors=True)
+    path = os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
+    seconds, _ = measured(["workflow.sweep", name, "--profile", profile], folder, {"PYTHONPATH": path})
+    return (made / "table.csv").read_bytes(), seconds
+
+
+def jobs(number: int, folder: Path) -> dict:
+    """Make a sweep of many short calls, each a job and then in groups, on this machine.
+
+    Returns
+    -------
+    dict
+        ``calls``; ``separate`` and ``grouped``: jobs, and processor seconds a call, of which the study needs next to
+        nothing; ``identical``: whether both made the same table.
+    """
+    write_sweeps(number, folder)
     found, tables = {"calls": number}, set()
-    for name, calls in names.items():
-        seconds, _ = measured(["workflow.sweep", name], folder, {"PYTHONPATH": str(folder)})
-        made = folder / "_build" / "sweeps" / f"{name}-full"
+    for name, calls in SIZES.items():
+        table, seconds = swept(name, "local", folder)
         found[name] = [-(-number // calls), round(seconds / number, 2)]
-        tables.add((made / "table.csv").read_bytes())
+        tables.add(table)
+    return found | {"identical": len(tables) == 1}
+
+
+def queues(number: int, folder: Path, profiles) -> dict:
+    """Make the same sweep in groups, on this machine and through other ``profiles``.
+
+    Returns
+    -------
+    dict
+        ``calls``, ``jobs``, ``profiles``, and ``identical``: whether all made the same table.
+    """
+    write_sweeps(number, folder)
+    tables = {swept("grouped", profile, folder)[0] for profile in ("local", *profiles)}
+    found = {"calls": number, "jobs": -(-number // GROUPED), "profiles": list(profiles)}
     return found | {"identical": len(tables) == 1}
 
 
@@ -143,11 +172,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=1_000_000, help="attacked; 0 for none")
     parser.add_argument("--jobs", type=int, default=150, help="calls of the sweep; 0 for none")
+    parser.add_argument(
+        "--queues", nargs="*", default=[], help="profiles that make the sweep, too, in place of all else"
+    )
     parser.add_argument("--networks", type=Path, default=ROOT / "results" / "networks", help="folder of trained ones")
     parser.add_argument("--folder", type=Path, help="where to work; a million images take 2 GB")
     arguments = parser.parse_args()
     resolve_data_folder()
     now = {"date": datetime.now(UTC).date().isoformat(), "commit": commit()}
+    if arguments.queues:
+        with TemporaryDirectory(dir=arguments.folder) as folder:
+            keep("queues", None, now | queues(arguments.jobs, Path(folder), arguments.queues))
+        return
     if arguments.images:
         images = np.round(datasets.load("mnist").x_test * 255).astype(np.uint8)
         for name in NETWORKS:

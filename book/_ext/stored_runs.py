@@ -103,7 +103,7 @@ def _when(entry: dict) -> str:
 
 
 class Scale(FromMarkdown):
-    """``{scale}``: what a million ``attacks`` took, and ``jobs`` of a sweep; what a book built ``twice`` has alike."""
+    """``{scale}``: a million ``attacks``, ``jobs`` of a sweep, those in ``queues``, a book built ``twice``."""
 
     required_arguments = 1
 
@@ -135,6 +135,13 @@ class Scale(FromMarkdown):
             lines.append(f"| {found['calls']}, {word} | {count} | {seconds:.2f} |")
         alike = "the same table, bit for bit" if found["identical"] else "other tables"
         return "\n".join([*lines, "", f"Both made {alike}. {Scale.measured(found)}"])
+
+    @staticmethod
+    def queues(found: dict) -> str:
+        """Return through which queues the same table came."""
+        alike = "the table of this machine, bit for bit" if found["identical"] else "other tables than this machine"
+        through = " and ".join(map(literal, found["profiles"]))
+        return f"{found['calls']} calls in {found['jobs']} jobs, through {through}: {alike}. {Scale.measured(found)}"
 
     @staticmethod
     def twice(found: dict) -> str:

@@ -17,9 +17,9 @@ def stored(table: str) -> pd.DataFrame:
     return pd.read_csv(FOLDER / f"{table}.csv")
 
 
-def about() -> dict:
-    """Return date, processor, cores, versions, and digests of the networks."""
-    return json.loads((FOLDER / "about.json").read_text(encoding="utf-8"))
+def about(tables: str = "about") -> dict:
+    """Return date, processor, cores, versions, and digests of the networks; of the "seeds" the date alone."""
+    return json.loads((FOLDER / f"{tables}.json").read_text(encoding="utf-8"))
 
 
 def attacks_of(lengths: pd.DataFrame) -> list[str]:
