@@ -109,7 +109,7 @@ def test_where_all_units_are_off_there_is_no_direction_and_no_nan():
     target = (net.classify(x) + 1) % 3
     for start in (np.zeros((2, 4)), np.full((2, 4), 0.1)):
         with np.errstate(over="raise", invalid="raise"):
-            best, size, _ = annealing.anneal(net, x, target, 1e-6, start, np.ones(2), annealing.HOT, 40)
+            best, size = annealing.anneal(net, x, target, 1e-6, start, np.ones(2), annealing.HOT, 40)
         assert np.isnan(best).all()
         assert np.isinf(size).all()
 

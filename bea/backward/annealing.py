@@ -82,18 +82,13 @@ AWAY = 1.0  # length of random starts, in units of the radius to first order
 TIED = 1.02  # and in the rounds, as they shorten a change by a few per cent at most
 KICKS, KICK = 2, 1.0  # random changes a round, and their length in units of the change they are added to
 CLASSES, DISTANT = 5, 1.6  # so many are tried from no change, as far as this beside the nearest, to first order
-LOOK, LEFT = 15, 1.2  # after so many steps, classes so many times as far as the nearest so far are left
 CLOSE = 1.04  # classes that are reached within so many times the shortest change are tried from the other starts
 IMAGES = 500  # searched at a time: many times as many changes are held
 ROUNDS, STRETCH = 2, 4.0  # of the way onto a sphere within the limits, and how much a square may grow in one
 
 
-def anneal(
-    net: Network, x, target, margin, start, unit, schedule, steps, part=(0, None)
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the shortest changes met with which the target leads by the margin (n, pixels), NaN for none.
-
-    And their lengths (n,), and where the search stands at its end (n, pixels).
+def anneal(net: Network, x, target, margin, start, unit, schedule, steps) -> tuple[np.ndarray, np.ndarray]:
+    """Return the shortest changes met with which the target leads by the margin (n, pixels), NaN for none, and lengths.
 
     Parameters
     ----------
@@ -108,14 +103,11 @@ def anneal(
         Length of a change, about as long as what is looked for.
     schedule : Schedule
     steps : int
-    part : pair of int
-        The first of these steps that is taken, and the first that is not, None for all: a search goes on from where it
-        stands.
     """
     low, high = limits(net, x)
     delta = start
     best, size = np.full_like(low, np.nan), np.full(len(x), np.inf)
-    for number in range(steps)[slice(*part)]:
+    for number in range(steps):
         warmth = 0.5 + 0.5 * np.cos(np.pi * number / steps)
         length, share = (last + (first - last) * warmth for first, last in (schedule.length, schedule.radius))
         values = net.trace(x + delta.reshape(x.shape))
@@ -123,7 +115,7 @@ def anneal(
         here = image_norms(delta)
         better = (ahead >= 0.0) & (here < size)
         best[better], size[better] = delta[better], here[better]
-        if number == steps - 1:  # nothing looks at where one more step leads
+        if number == steps - 1:
             break
         gradient = flat(pull_back(net.layers, _lead_slopes(values[-1], target)[:, None], values))
         free = np.where((delta > low) & (delta < high), delta, 0.0)
@@ -134,7 +126,7 @@ def anneal(
         radius = np.where(here > 0.0, longer, unit)
         delta = delta + (length * unit)[:, None] * _directions(gradient)
         delta = _onto_sphere(delta, radius, low, high)
-    return best, size, delta
+    return best, size
 
 
 def _onto_sphere(delta, radius, low, high) -> np.ndarray:
@@ -246,14 +238,9 @@ def _ends(net: Network, x, aims, margin, away, hot) -> Ends:
     units = in_blocks(lambda x, aims: _radii(net, x, aims, margin), block_size(net.layers, net.input_shape), x, aims)
     image, number = np.nonzero(units <= DISTANT * units.min(axis=1, keepdims=True))
     still = np.zeros((len(image), away.shape[1]))
-    ends, stands = _walk(net, x, margin, image, aims[image, number], units[image, number], still, hot, (0, LOOK))
+    ends = _run(net, x, margin, image, aims[image, number], units[image, number], still, hot)
     lengths = np.full(aims.shape, np.inf)
     lengths[image, number] = ends.length
-    near = ends.length <= LEFT * lengths.min(axis=1)[image]
-    image, number = image[near], number[near]
-    on = _walk(net, x, margin, image, ends.target[near], ends.unit[near], stands[near], hot, (LOOK, None))[0]
-    lengths[image, number] = np.minimum(lengths[image, number], on.length)
-    ends = ends.joined(on)
     image, number = np.nonzero(lengths <= CLOSE * lengths.min(axis=1, keepdims=True))
     unit, target = np.repeat(units[image, number], len(away)), np.repeat(aims[image, number], len(away))
     start = AWAY * unit[:, None] * np.tile(away, (len(image), 1))
@@ -270,18 +257,12 @@ def _from_there(net: Network, x, margin, best, kicks, schedule) -> Ends:
 
 def _run(net: Network, x, margin, image, target, unit, start, schedule) -> Ends:
     """Anneal changes of some of the images, in blocks; ``schedule`` comes with its number of steps."""
-    return _walk(net, x, margin, image, target, unit, start, schedule, (0, None))[0]
 
-
-def _walk(net: Network, x, margin, image, target, unit, start, schedule, part) -> tuple[Ends, np.ndarray]:
-    """Take a part of the steps of such an annealing; return where it has led, and where it stands."""
-
-    def some(x, target, start, unit):
-        return anneal(net, x, target, margin, start, unit, *schedule, part)
+    def part(x, target, start, unit):
+        return anneal(net, x, target, margin, start, unit, *schedule)
 
     size = block_size(net.layers, net.input_shape)
-    best, length, stands = in_blocks(some, size, x[image], target, start, unit)
-    return Ends(image, target, unit, best, length), stands
+    return Ends(image, target, unit, *in_blocks(part, size, x[image], target, start, unit))
 
 
 def _radii(net: Network, x, aims, margin) -> np.ndarray:
