@@ -194,6 +194,16 @@ def test_inputs_of_activations_stay_in_their_ranges_and_boxes(name):
         assert (np.abs(left) <= slack + 1e-12 * (1.0 + np.abs(inputs))).all()
 
 
+def test_a_direction_without_length_ends_at_a_point_of_a_ball_however_wide():
+    """A length that is zero is divided by something that no radius overflows."""
+    net = network("wide", 3)
+    ball, v, _ = ball_of(net, random_images(RNG(4), net, 2))
+    d = np.ones((2, net.layers[-1].kernel.shape[1]))
+    with np.errstate(over="raise", invalid="raise"):
+        point = descend(ball, v, d, np.full(2, 1e12), np.zeros((2, ball.rows.shape[1])))
+    assert np.isfinite(point).all()
+
+
 @on_networks
 @pytest.mark.parametrize("scale", [0.5, 1.0, 3.0])
 def test_the_bound_is_below_the_lead_everywhere_in_the_ball(name, scale):

@@ -40,6 +40,7 @@ from bea.networks.network import Network
 from bea.numerics.blocks import in_blocks
 
 PAIR_NUMBERS = 2**19  # in one array that holds a matrix for every image
+TINY = 1e-200  # instead of the length of a direction that has none: no radius that is met divided by it overflows
 
 
 def local_bound(net: Network, x) -> tuple[np.ndarray, np.ndarray]:
@@ -86,7 +87,7 @@ def descend(ball: Ball, v, d, r, start, pace=None, steps=10):
     ``start`` (n, k) are directions.
     """
     length = np.sqrt(np.vecdot(start, start))[:, None]
-    z = start * (r[:, None] / np.maximum(length, 1e-300))
+    z = start * (r[:, None] / np.maximum(length, TINY))
     pace = 1.0 if pace is None else pace[:, None]
     best, least = z, np.full(len(v), np.inf)
     for step in range(steps):
@@ -96,10 +97,10 @@ def descend(ball: Ball, v, d, r, start, pace=None, steps=10):
         best, least = np.where(better[:, None], z, best), np.where(better, reached, least)
         row = _back(ball, slopes, d)
         length = np.sqrt(np.vecdot(row, row))[:, None]
-        turn = -row * (r[:, None] / np.maximum(length, 1e-300))
+        turn = -row * (r[:, None] / np.maximum(length, TINY))
         z = z + (turn - z) * pace * (1.0 if step < 3 else 0.5)
         length = np.sqrt(np.vecdot(z, z))[:, None]
-        z = z * (r[:, None] / np.maximum(length, 1e-300))
+        z = z * (r[:, None] / np.maximum(length, TINY))
     return best
 
 
