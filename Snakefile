@@ -5,6 +5,7 @@
 # Snakemake deletes the output of a rule before the rule runs. So the output here is the record of a good run,
 # results/.done/NOTEBOOK, which workflow.execute writes last, after it has moved the pages and numbers into place:
 # a notebook that fails loses its record, and leaves the files of the last good run as they were.
+# What others wait for is results/.left/NOTEBOOK, which stays the same where only text or pictures have changed.
 import sys
 from pathlib import Path
 
@@ -51,9 +52,9 @@ for name, needs in NEEDS.items():
     rule:
         name: name
         input:
-            [f"results/.done/{other}" for other in needs.chapters], ["results/dataset.json"] if needs.dataset else [],
+            [f"results/.left/{other}" for other in needs.chapters], ["results/dataset.json"] if needs.dataset else [],
             f"notebooks/{name}.ipynb", needs.files, "workflow/execute.py",
         priority: round(FIRST[name])
         params: chapter=name, values=values(name, EDITION), claims=needs.claims
-        output: f"results/.done/{name}"
+        output: f"results/.done/{name}", f"results/.left/{name}"
         shell: "{sys.executable:q} -m workflow.execute {params.chapter} --edition {EDITION} --wait"

@@ -53,8 +53,8 @@ def summary(name: str, table: pd.DataFrame, gap: float, nodes: int) -> dict:
         "at most": f"{table.upper.mean():.4f}",
         "the tight bound alone": f"{table.plain.mean():.4f}",
         "attacks shortened": np.sum(table.upper < table.length * (1.0 - gap)),
-        "nodes allowed": nodes,
-        "used, median": f"{table.nodes[table.nodes > 0].median():.0f}",
+        "nodes after which none is halved": nodes,
+        "nodes bounded, at first one a rival, median": f"{table.nodes[table.nodes > 0].median():.0f}",
         "seconds an image": f"{table.seconds.mean():.2f}",
         "run": f"{now}, {os.cpu_count()} cores, {versions}",
     }

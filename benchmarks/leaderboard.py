@@ -15,9 +15,12 @@ import datetime
 import json
 import platform
 import time
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
+from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -218,20 +221,41 @@ def read(folder: Path, problem: str, name: str) -> tuple[pd.DataFrame, pd.DataFr
     return lengths[lengths.net == name], runs[(runs.problem == problem) & (runs.net == name)]
 
 
-def store(folder: Path, board: Board) -> None:
-    """Put a board in the place of what is stored of its problem and network."""
+def store(folder: Path, name: str, problem: str, table: pd.DataFrame, runs: list[dict]) -> None:
+    """Put lengths and runs in the place of what is stored of a network and a problem."""
     folder.mkdir(exist_ok=True)
-    for file, new in ((board.problem, board.table), ("runs", pd.DataFrame(board.runs))):
+    for file, new in ((problem, table), ("runs", pd.DataFrame(runs))):
         path = folder / f"{file}.csv"
         if path.is_file():
             old = pd.read_csv(path)
-            same = old.net == board.name
-            new = pd.concat([old[~(same & (old.problem == board.problem) if file == "runs" else same)], new])
+            same = old.net == name
+            new = pd.concat([old[~(same & (old.problem == problem) if file == "runs" else same)], new])
         new.to_csv(path, index=False, float_format="%.7g")
 
 
+def compare(name: str, options: argparse.Namespace) -> list[tuple[str, pd.DataFrame, list[dict]]]:
+    """Return problem, lengths and runs of everything on a network."""
+    torch.set_num_threads(1)
+    net, data = Network.load(options.networks / f"{name}.npz"), datasets.load("mnist")
+    dense = len(net.input_shape) == 2
+    images = data.x_test.reshape(-1, *net.input_shape).astype(float)
+    right = np.flatnonzero(net.classify(images) == data.y_test)
+    index = right[: options.images if dense else options.lenet_images]
+    given = images[index], data.y_test[index].astype(int), index
+    start = options.out if options.keep_peers else None, name, net
+    loose = free(*start, *given)
+    limits = proved(loose, options.nodes) if loose.kept is None else loose.kept[0].proved.to_numpy()
+    boards = [loose, in_range(*start, *given)]
+    for board in boards:
+        board.table["proved"] = limits
+    if dense:
+        few = slice(0, options.target_images)
+        boards.append(to_targets(*start, *(array[few] for array in given)))
+    return [(board.problem, board.table, board.runs) for board in boards]
+
+
 def main() -> None:
-    """Run everything."""
+    """Run everything, a network a process."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("names", nargs="*", default=("tanh-0", "relu-0", "lenet-0"), help="networks")
     parser.add_argument("--images", type=int, default=1000, help="correctly classified test images of dense networks")
@@ -239,32 +263,19 @@ def main() -> None:
     parser.add_argument("--target-images", type=int, default=100, help="of these with nine targets each")
     parser.add_argument("--nodes", type=int, default=200, help="pieces of a ball, at most, in the proofs")
     parser.add_argument("--keep-peers", action="store_true", help="only our attacks, beside stored peers and proofs")
+    parser.add_argument("--processes", type=int, default=2, help="networks at a time; times are of one core each")
     parser.add_argument("--networks", type=Path, default=NETWORKS, help="folder of the networks")
     parser.add_argument("--out", type=Path, default=OUT, help="folder for the tables")
     options = parser.parse_args()
-    torch.set_num_threads(1)
     made = "our attacks again, beside stored peers" if options.keep_peers else "in one go"
     data = datasets.load("mnist")
     nets = {name: Network.load(options.networks / f"{name}.npz") for name in options.names}
-    for name, net in nets.items():
-        dense = len(net.input_shape) == 2
-        images = data.x_test.reshape(-1, *net.input_shape).astype(float)
-        right = np.flatnonzero(net.classify(images) == data.y_test)
-        index = right[: options.images if dense else options.lenet_images]
-        given = images[index], data.y_test[index].astype(int), index
-        start = options.out if options.keep_peers else None, name, net
-        loose = free(*start, *given)
-        limits = proved(loose, options.nodes) if loose.kept is None else loose.kept[0].proved.to_numpy()
-        boards = [loose, in_range(*start, *given)]
-        for board in boards:
-            board.table["proved"] = limits
-        if dense:
-            few = slice(0, options.target_images)
-            boards.append(to_targets(*start, *(array[few] for array in given)))
-        for board in boards:
-            store(options.out, board)
-        text = json.dumps(about(options.out, nets, data, made), indent=1) + "\n"
-        (options.out / "about.json").write_text(text, encoding="utf-8")
+    with ProcessPoolExecutor(options.processes, get_context("spawn")) as pool:
+        for name, found in zip(nets, pool.map(compare, nets, repeat(options)), strict=True):
+            for part in found:
+                store(options.out, name, *part)
+            text = json.dumps(about(options.out, nets, data, made), indent=1) + "\n"
+            (options.out / "about.json").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

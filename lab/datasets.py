@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from bea.files import replacing
+from lab.memory import remember
 
 NAMES = ("mnist", "cifar10", "digits")
 KEYS = ("x_train", "y_train", "x_test", "y_test")
@@ -71,7 +72,7 @@ def load(name: str) -> Dataset:
     if name == "digits":
         return _digits()
     path = locate(name) or download(name)
-    arrays = _decode_jpeg(path) if path.name == "cifar10_jpeg.npz" else _read(path)
+    arrays = remember(decode_jpeg, path) if path.name == "cifar10_jpeg.npz" else _read(path)
     return _check(name, path, arrays)
 
 
@@ -155,7 +156,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         ) from error
 
 
-def _decode_jpeg(path: Path) -> dict[str, np.ndarray]:
+def decode_jpeg(path: Path) -> dict[str, np.ndarray]:
     """Decode images that are stored as JPEG files, one after another, with their ends."""
     source, arrays = _read(path), {}
     for split in ("train", "test"):

@@ -18,6 +18,8 @@ from bea.reports.pictures import PURPLE as PURPLE  # chapters take all colours f
 from lab.wording import signed
 
 INK = "#010203"  # drawn as the colour of the surrounding text
+GREY = "#808080"  # stands out as much on a light page as on a dark one
+MARKS = "os^vDPX*"
 LEGIBLE = 9  # pixels: letters are never smaller on the screen; a figure scrolls before they are
 CHANGE = LinearSegmentedColormap.from_list("change", [BLUE, "#ffffff", VERMILLION])  # from less to more
 STYLE = {
@@ -48,6 +50,12 @@ def new_figure(width=5.6, height=3.4, rows=1, columns=1, **keywords) -> tuple[Fi
     mpl.rcParams.update(STYLE)  # for good: what is drawn into the figure later shall have this style too
     figure = Figure(figsize=(width, height))
     return figure, figure.subplots(rows, columns, squeeze=False, **keywords)
+
+
+def looks(names) -> dict[str, dict[str, str]]:
+    """Return a colour and a mark for every name; of the first eight each has its own, and later ones another pair."""
+    colours = (*COLOURS, INK, GREY)
+    return {name: {"color": colours[k % 8], "marker": MARKS[(k + k // 8) % 8]} for k, name in enumerate(names)}
 
 
 def show_image(axes, image, title="", change=False, size=10) -> None:

@@ -87,7 +87,7 @@ def _add(digest, value, code: set) -> None:
         case np.generic():
             _add(digest, np.asarray(value), code)
         case Path():
-            digest.update(f"file {_contents(value)};".encode())
+            digest.update(f"file {contents_of(value)};".encode())
         case list() | tuple():
             digest.update(f"{kind} {len(value)};".encode())
             for item in value:
@@ -106,7 +106,7 @@ def _add(digest, value, code: set) -> None:
             raise TypeError(f"remember: expected numbers, text, arrays, frames and dataclasses, received {kind}")
 
 
-def _contents(path: Path) -> str:
+def contents_of(path: Path) -> str:
     """Return a hash of a file; of a Keras model without the date on which it was saved."""
     if path.suffix != ".keras":
         return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -294,6 +294,7 @@ def test_without_nodes_it_is_the_tight_bound_and_with_more_it_is_never_less():
     for one in found:
         assert (one.lower >= plain).all()
     assert found[0].lower.mean() < found[1].lower.mean() < found[2].lower.mean()
+    assert found[0].nodes.max() == net.classes - 1  # one for each rival, and none is halved
     assert found[1].nodes.max() < 5 + 2 * branching.AT_A_TIME + 2
     assert found[2].proved_optimal.mean() > found[0].proved_optimal.mean()
 

@@ -6,8 +6,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from stored_runs import Scale
 
-from workflow import compare
+from lab.parameters import EDITIONS, ROOT
+from workflow import compare, faults
 
 BOOK = {"cells": {"a": {"x": 1.0, "list": [1, 2.0], "text": "t"}}, "claims": {"B1": {"verdict": "reproduced"}}}
 
@@ -103,12 +105,73 @@ def test_files_are_the_same_whenever_they_were_made(tmp_path):
         with zipfile.ZipFile(folder / "net.keras", "w") as archive:
             archive.writestr("metadata.json", json.dumps({"keras_version": "3", "date_saved": number}))
             archive.writestr("model.weights.h5", b"weights")
-    assert compare.different_files(*folders) == []
+    assert compare.different_files(*folders) == {}
     assert len(compare.hashes(folders[0])) == 3
     (folders[1] / "a.json").write_text(json.dumps({"cells": {"x": 0.1 + 1e-16}, "provenance": {"edition": "smoke"}}))
     (folders[1] / "figures/a.svg").unlink()
     with zipfile.ZipFile(folders[1] / "net.keras", "w") as archive:
         archive.writestr("metadata.json", json.dumps({"keras_version": "3"}))
         archive.writestr("model.weights.h5", b"others")
-    said = ["a.json: another content", "figures/a.svg: only in one of them", "net.keras: another content"]
+    other = "another content"
+    said = {"a.json": other, "figures/a.svg": "only in one of them", "net.keras": other}
     assert compare.different_files(*folders) == said
+
+
+def two_builds(tmp_path):
+    """Two builds of two chapters of one edition: a verdict, a file of a chapter and one of nobody are not the same."""
+    folders = [tmp_path / "one", tmp_path / "other"]
+    for number, folder in enumerate(folders):
+        (folder / "figures").mkdir(parents=True)
+        (folder / "figures/a-plot.svg").write_text(str(number))
+        (folder / f"only-{number}.txt").write_text("")
+        for name, verdict in (("a", "reproduced"), ("b", ("reproduced", "contradicted")[number])):
+            made = {"edition": "smoke", "notebook": name, "files": [f"{name}.json", f"figures/{name}-plot.svg"]}
+            content = {"claims": {name: {"verdict": verdict}}, "provenance": made | {"commit": f"{name}{number}"}}
+            (folder / f"{name}.json").write_text(json.dumps(content))
+    return folders
+
+
+def test_what_two_builds_have_alike_is_kept_by_edition(tmp_path, monkeypatch, capsys):
+    """And shown on the page, beside what was kept of the other edition: nothing of it is said whatever was found."""
+    monkeypatch.setattr(faults, "ROOT", tmp_path)
+    monkeypatch.setattr(faults, "STATUS", tmp_path / "status.json")
+    (tmp_path / "_build").mkdir()
+    full = {"date": "2026-01-02", "commit": "f", "files": 7, "same": 7, "verdicts": 0, "commits": [["g"], ["h"]]}
+    (tmp_path / "status.json").write_text(json.dumps({"jobs": {"calls": 1}, "twice": {"full": full}}))
+    before, after = two_builds(tmp_path)
+    monkeypatch.setattr("sys.argv", ["compare", str(before), str(after), "--files", "--keep"])
+    with pytest.raises(SystemExit) as ended:
+        compare.main()
+    assert ended.value.code == 1
+    assert "figures/a-plot.svg: another content" in capsys.readouterr().out
+    status = json.loads((tmp_path / "status.json").read_text())
+    found = status["twice"].pop("smoke")
+    assert status == {"jobs": {"calls": 1}, "twice": {"full": full}}
+    assert found.items() >= {"files": 5, "same": 1, "verdicts": 1}.items()
+    assert found["commits"] == [["a0", "b0"], ["a1", "b1"]]
+    assert found["others"] == {"b": 1, "a": 1, "only-0.txt": 1, "only-1.txt": 1}
+    text = Scale.twice({"full": full, "smoke": found})
+    assert "Edition full, built at commit g and again at h, compared on 2026-01-02 at commit f: 7 of 7 files" in text
+    assert "built at commit a0, b0 and again at a1, b1" in text
+    assert "Verdicts that differ: 1. The other files are those of b (1), a (1), only-0.txt (1), only-1.txt (1)." in text
+
+
+def test_builds_of_two_editions_are_not_kept(tmp_path):
+    """They are not one edition built twice."""
+    before, after = two_builds(tmp_path)
+    content = json.loads((after / "a.json").read_text())
+    content["provenance"]["edition"] = "full"
+    (after / "a.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"builds of one edition, found \['smoke'\] and \['full', 'smoke'\]"):
+        compare.twice(before, after)
+
+
+def test_what_is_stored_of_builds_can_be_shown():
+    """Each edition with what it was built at, and no more files the same than there are."""
+    stored = json.loads((ROOT / "book" / "status.json").read_text())["twice"]
+    assert Scale.twice(stored).count("built at commit") == len(stored)
+    for edition, entry in stored.items():
+        assert edition in EDITIONS
+        assert entry["same"] <= entry["files"]
+        if "others" in entry:
+            assert sum(entry["others"].values()) == entry["files"] - entry["same"]

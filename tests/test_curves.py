@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from bea import Activation, Dense, Network
-from bea.bounds import prove
+from bea.bounds import curves as module
+from bea.bounds import interior_point, prove
+from bea.bounds.ball_dense import Pairs
 from bea.bounds.ball_ranges import Ball, hidden_stages
 from bea.bounds.curves import TARGET, curves, first_coefficients, lowered, nearest_on_curves, proved_on_curves
 from bea.bounds.interior_point import multipliers
@@ -167,6 +169,38 @@ def test_one_programme_does_what_many_parabolas_do_not():
     assert (np.diff(shares, axis=0) >= 0.0).all()
     assert np.mean(shares[1]) > np.mean(shares[0]) + 0.2
     assert np.mean(shares[2]) > 0.92
+
+
+def test_a_unit_whose_range_is_taken_to_be_wider_than_it_is_is_not_halved():
+    """Nodes of which most ranges are narrow, or all: then there is no such unit."""
+    rng, seen = RNG(9), 0
+    for net, ball, image, _, j, _, r, low, high in cases("three"):
+        pairs = Pairs.of(ball, net, image[None])
+        middle, half = (low + high) / 2, (high - low) / 2 * 10.0 ** rng.uniform(-4.0, 0.0, len(low))
+        for ranges in ((middle - half, middle + half), (middle - 1e-6 * half, middle + 1e-6 * half)):
+            node = curves(ball, *ranges, pairs.v[0], pairs.d[0, j], pairs.constant[0, j], r)
+            taken = np.concatenate([layer.half for layer in node.layers])
+            wider = taken > (1.0 + 1e-8) * (ranges[1] - ranges[0]) / 2
+            _, _, unit, place = nearest_on_curves(node)
+            assert wider.all() if unit is None else not wider[unit]
+            assert np.isfinite(place)
+            seen += wider.any()
+    assert seen > 15
+
+
+def test_a_search_whose_proof_is_refused_ends_before_it_has_converged_and_keeps_the_best_proof(monkeypatch):
+    """However high the value is, no proof is taken for enough here, and the later ones are worse than the first."""
+    asked, often = [], []
+    monkeypatch.setattr(module, "proved_on_curves", lambda *_: asked.append(1) or (0.1 if len(asked) > 1 else 0.2))
+    for share in (0.0, interior_point.REFUSED):
+        monkeypatch.setattr(interior_point, "REFUSED", share)
+        for *_, node, _, _, _ in cases("two tanh"):
+            assert nearest_on_curves(node, 0.3)[0] == 0.2
+            often.append(len(asked))
+            asked.clear()
+    half = len(often) // 2
+    assert min(often) > 1
+    assert sum(often[half:]) < 0.5 * sum(often[:half])
 
 
 def farthest_above(layer, y, k):

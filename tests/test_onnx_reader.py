@@ -257,6 +257,19 @@ def test_a_model_that_no_standard_allows_is_refused_in_one_line(text, found):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("where", ["onnx.load", "onnx.reference.ReferenceEvaluator.run"])
+def test_a_lack_of_memory_says_nothing_about_the_model(tmp_path, monkeypatch, where):
+    """While a file is read, or while its model runs: it is raised as what it is."""
+    onnx.save(parsed(VECTOR, "y = MatMul (x, w[5x3])"), tmp_path / "model.onnx")
+
+    def too_large(*_arguments, **_options):
+        raise MemoryError("Unable to allocate 9 TiB")
+
+    monkeypatch.setattr(where, too_large)
+    with pytest.raises(MemoryError, match="Unable to allocate 9 TiB"):
+        Network.from_onnx(tmp_path / "model.onnx")
+
+
 def test_a_copy_that_differs_is_refused(monkeypatch):
     """Were a reader wrong, the comparison would say so."""
     from bea.networks import onnx_operators

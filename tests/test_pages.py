@@ -23,6 +23,7 @@ def _files(node):
 
 
 CHAPTERS = [f"{file}.html" for file in _files(TOC)]
+NUMBERED = [f"{file}.html" for part in TOC["parts"] if part.get("numbered", True) for file in _files(part)]
 NOTEBOOKS = [page for page in CHAPTERS if page.startswith("results/")]
 PAGES = [*CHAPTERS, "search.html", "genindex.html", "404.html"]
 AXE = (Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8")

@@ -196,6 +196,15 @@ def test_figures_are_reproducible_and_follow_the_theme(tmp_path, claims):
     assert 'id="name-figure_1"' in svg
 
 
+def test_eight_names_share_neither_colour_nor_mark_and_many_no_pair_of_them():
+    """As the formats of a chapter; a name looks the same whatever comes after it."""
+    found = figures.looks(range(40))
+    first = [found[k] for k in range(8)]
+    assert len({look["color"] for look in first}) == len({look["marker"] for look in first}) == 8
+    assert len({tuple(look.values()) for look in found.values()}) == 40
+    assert list(figures.looks(range(8)).values()) == first
+
+
 def test_a_figure_of_rows_has_them_from_above_and_true_minus_signs():
     """Each with its label, its marks and its bar; a hyphen before a number is no minus in any text of a figure."""
     figure = figures.rows_of(

@@ -1,5 +1,7 @@
 """Attacks on a file of images give the same numbers however its blocks are shared out."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -58,6 +60,40 @@ def test_blocks_that_are_there_are_not_made_again(files):
     shards.run(net, images, 2, where, size=SIZE, divide=255.0, **ON)
     assert len(list(where.iterdir())) == 6
     assert all(path.stat().st_mtime_ns == moment for path, moment in before.items())
+
+
+@pytest.mark.parametrize("which", ["x.npy", "aims.npy"])
+@pytest.mark.parametrize("by", ["another file", "new bytes"])
+@pytest.mark.parametrize("block", [0, 1, 3])
+def test_a_file_that_is_replaced_during_a_run_ends_it(files, monkeypatch, which, by, block):
+    """Before the first block, or while one is attacked: nothing is kept that may be of the other file."""
+    net, folder = files
+    np.save(folder / "aims.npy", np.full(N, 2))
+    path, attacked = folder / which, []
+    images, aims = shards.mapped(folder / "x.npy"), shards.mapped(folder / "aims.npy")
+    there = shards.states(images, aims)
+
+    def replace():
+        np.save(folder / "other.npy", np.ones_like(np.load(path)))
+        if by == "another file":
+            (folder / "other.npy").replace(path)
+        else:
+            path.write_bytes((folder / "other.npy").read_bytes())
+
+    def attack_block(*_arguments, **_options):
+        attacked.append(1)
+        if len(attacked) == block:
+            replace()
+        return {column: np.zeros(SIZE, kind) for column, kind in shards.COLUMNS.items()}
+
+    monkeypatch.setattr(shards, "attack_block", attack_block)
+    if block == 0:
+        replace()
+    said = re.escape(f"{path}: expected the file that was there at first, found another or a changed one")
+    with pytest.raises(ValueError, match=f"^{said}$"):
+        shards.run(net, images, aims, folder / "blocks", there=there, size=SIZE, divide=255.0, **ON)
+    assert len(attacked) == block
+    assert len(list((folder / "blocks").iterdir())) == max(block - 1, 0)
 
 
 def test_a_target_an_image(files):

@@ -25,7 +25,7 @@ from workflow.durations import chains
 from workflow.execute import execute
 from workflow.plan import MEMORY, alone, keep_compiled, keep_memory
 from workflow.progress import Line, Progress, spoken
-from workflow.small_book import SPECIFICATION, environment, run, small_book
+from workflow.small_book import RENDER, SPECIFICATION, environment, run, small_book
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +107,23 @@ def test_of_a_claim_only_what_is_applied_runs_a_chapter_again(copy, file, old, n
     """A statement is only on the page; a threshold is the first chapter's, whose networks the second reads."""
     edit(copy / file, old, new)
     assert would_run(copy) == expected
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("norm = np.linalg.norm(net", "norm = np.linalg.norm( net", ["first", "book"]),  # as a changed picture
+        ("scale * np.arange", "2 * scale * np.arange", ["first", "second", "book"]),
+    ],
+)
+def test_others_run_again_only_if_numbers_or_networks_of_a_chapter_have_changed(copy, old, new, expected):
+    """Of the chapter that they read: its text and its pictures are nothing to them."""
+    (copy / "workflow" / "render.py").write_text(RENDER)
+    edit(copy / "notebooks" / "first.ipynb", old, new)
+    result = build(copy)
+    assert result.returncode == 0, result.stdout + result.stderr
+    ran = re.findall(r"^Finished jobid: \d+ \(Rule: (\w+)\)", (copy / "_build/make.log").read_text(), re.MULTILINE)
+    assert [name for name in ran if name != "all"] == expected
 
 
 def test_lost_and_damaged_files_are_made_again(copy):

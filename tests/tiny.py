@@ -13,9 +13,9 @@ EXECUTE = """\
 import sys
 from pathlib import Path
 
-record = Path("results/.done") / sys.argv[1]
-record.parent.mkdir(parents=True, exist_ok=True)
-record.write_text("")
+for folder in ("results/.left", "results/.done"):
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    (Path(folder) / sys.argv[1]).write_text("")
 """
 
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
@@ -19,7 +19,7 @@ import psutil
 from lab.parameters import EDITIONS, check_tree
 from workflow import manifest, plan
 from workflow.dataset import decide
-from workflow.dependencies import all_needs
+from workflow.dependencies import Needs, all_needs
 from workflow.durations import BOOK, expected
 from workflow.editions import needs_copy, run_in
 from workflow.plan import PREFIX, resolve_data_folder
@@ -30,8 +30,8 @@ LOCK, BUSY = Path("_build/make.lock"), "another `make book` is running in this f
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def build(edition: str, cores: int, lock: IO, targets: tuple[str, ...] = ()) -> int:
-    """Bring the whole book of the present folder up to date, or some targets, and return the exit status.
+def build(edition: str, cores: int, lock: IO, chapters: tuple[str, ...] = ()) -> int:
+    """Bring the whole book of the present folder up to date, or some chapters, and return the exit status.
 
     ``lock`` is what ``alone`` gives; Snakemake holds it too, so that an orphaned one keeps others away.
     """
@@ -48,19 +48,56 @@ def build(edition: str, cores: int, lock: IO, targets: tuple[str, ...] = ()) -> 
     progress = Progress(expected(edition, before), before, cores)
     log = Path("_build/make.log")
     # Only one build runs in a folder (`alone`), so Snakemake's own locks would only outlive one that was killed.
-    command = [sys.executable, "-m", "snakemake", *targets, "--cores", str(cores), "--nolock", "--rerun-incomplete"]
-    command += ["--quiet", "host", "--config", f"edition={edition}"]
+    options = [
+        "--cores",
+        str(cores),
+        "--nolock",
+        "--rerun-incomplete",
+        "--quiet",
+        "host",
+        "--config",
+        f"edition={edition}",
+    ]
     with open(log, "w", encoding="utf-8") as file:
-        code, said = _watch(command, progress, file, lock.fileno())
+        first = records(edited(needs, chapters or tuple(needs)))
+        for targets in ([first] if first else []) + [records(chapters) or ["all"]]:
+            command = [sys.executable, "-m", "snakemake", *targets, *options]
+            code, said = _watch(command, progress, file, lock.fileno())
+            if code:
+                break
     if code:
         tail = [] if said else log.read_text(encoding="utf-8").splitlines()[-30:]
         print("\n".join([*tail, f"not everything was made; all output is in {log}"]), file=sys.stderr)
     else:
-        if not targets and (progress.done or not Path("_build", manifest.NAME).is_file()):
+        if not chapters and (progress.done or not Path("_build", manifest.NAME).is_file()):
             manifest.write(edition)
         steps = f"{len(progress.done)} steps" if progress.done else "nothing had changed"
         print(f"{steps}, {time.monotonic() - start:.0f} s", flush=True)
     return code
+
+
+def records(chapters: Iterable[str]) -> list[str]:
+    """Return what Snakemake makes last of some chapters."""
+    return [f"results/{plan.DONE}/{name}" for name in chapters]
+
+
+def edited(needs: Mapping[str, Needs], chapters: tuple[str, ...]) -> list[str]:
+    """Return which of those that ``chapters`` read, and so on, have notebooks newer than what they have left.
+
+    They go first. Snakemake plans all that waits for a job once that is to run; planned afterwards, the others run only
+    if numbers or networks have changed.
+    """
+
+    def newer(name: str) -> bool:
+        left = Path("results", plan.LEFT, name)
+        return left.is_file() and Path(f"notebooks/{name}.ipynb").stat().st_mtime > left.stat().st_mtime
+
+    read, rest = set(), list(chapters)
+    while rest:
+        new = set(needs[rest.pop()].chapters) - read
+        read |= new
+        rest += new
+    return sorted(filter(newer, read))
 
 
 def _watch(command: list[str], progress: Progress, log: IO, lock: int) -> tuple[int, bool]:

@@ -13,7 +13,6 @@ from lab.parameters import checked, declared, parse
 from lab.subject import FILES, check_files
 from workflow.build import alone, build, command_line, ended_with, interruptible
 from workflow.dependencies import all_needs
-from workflow.plan import DONE
 from workflow.render import render_alone
 
 FOLDER = Path("_build/chapters")
@@ -43,7 +42,7 @@ def make(name: str, changes: dict[str, str], edition: str, cores: int) -> int:
         check_files(*(given.get(key, "") for key in FILES))
     before = () if changes.get("model") else needs[name].chapters if changes else (name,)  # one brought needs none
     with alone() as lock:
-        code = build(edition, cores, lock, tuple(f"results/{DONE}/{other}" for other in before)) if before else 0
+        code = build(edition, cores, lock, before) if before else 0
         made = Path("results")
         if changes and code == 0:
             made = FOLDER / name / "made"

@@ -3,7 +3,8 @@
 ``python -m workflow.compare BEFORE AFTER [CHAPTER ...]`` takes two editions, such as full and smoke, or folders of
 results. A chapter with another name now is found under its old one by ``RENAMED``. It exits with 1 if a number moved by
 more than 1e-9 of itself; with ``--page FILE`` it writes a page instead: verdicts that changed, and what moved most.
-With ``--files`` it names every file of the two that is not the same, to the last bit.
+With ``--files`` it names every file of the two that is not the same, to the last bit. With ``--keep``, too, it writes
+how many there are of two builds of one edition into ``book/status.json``, for the page about running again.
 """
 
 import argparse
@@ -13,12 +14,16 @@ import json
 import math
 import sys
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from bea.files import write_text
 from lab.parameters import EDITIONS
 from workflow.editions import folder
+from workflow.faults import keep
+from workflow.plan import commit
 
 TOLERANCE = 1e-9  # relative
 PARTS = ("cells", "claims", "dataset")
@@ -112,6 +117,14 @@ def _pairs(before: Path, after: Path, chapters) -> Iterator[tuple[str, Path, dic
             yield path.stem, old, one, other
 
 
+def changed_verdicts(one: dict, other: dict) -> Iterator[tuple[str, str, str]]:
+    """Yield claim, verdict before and after, "none" where there is none, of two results of a chapter."""
+    for claim in sorted(one.get("claims", {}).keys() | other.get("claims", {}).keys()):
+        old, new = (book.get("claims", {}).get(claim, {}).get("verdict", "none") for book in (one, other))
+        if old != new:
+            yield claim, old, new
+
+
 def page(before: Path, after: Path, chapters=()) -> str:
     """Return a page in HTML: which verdicts changed, and for each chapter what moved most, relative to what it was."""
     verdicts, sections = [], []
@@ -119,10 +132,7 @@ def page(before: Path, after: Path, chapters=()) -> str:
         if one is None:
             sections.append(f"<h2>{html.escape(name)}</h2><p>Only the second has it.</p>")
             continue
-        for claim in sorted(one.get("claims", {}).keys() | other.get("claims", {}).keys()):
-            pair = [book.get("claims", {}).get(claim, {}).get("verdict", "none") for book in (one, other)]
-            if pair[0] != pair[1]:
-                verdicts.append((claim, name, *pair))
+        verdicts += [(claim, name, *pair) for claim, *pair in changed_verdicts(one, other)]
         moved = [(_by(old, new), where, _short(old), "gone" if new is GONE else _short(new))
                  for where, old, new in changes(one.get("cells"), other.get("cells"))]  # fmt: skip
         moved.sort(key=lambda row: (-row[0], row[1]))
@@ -178,12 +188,39 @@ def _lasting(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def different_files(before: Path, after: Path) -> list[str]:
-    """Return a line for every file that two folders of results do not have alike."""
+def different_files(before: Path, after: Path) -> dict[str, str]:
+    """Return file → how it differs, for every file that two folders of results do not have alike."""
     one, other = hashes(before), hashes(after)
     said = {name: "only in one of them" for name in one.keys() ^ other.keys()}
     said |= {name: "another content" for name in one.keys() & other.keys() if one[name] != other[name]}
-    return [f"{name}: {said[name]}" for name in sorted(said)]
+    return {name: said[name] for name in sorted(said)}
+
+
+def twice(before: Path, after: Path) -> tuple[str, dict]:
+    """Return the edition of two folders of results, and what they have alike.
+
+    That is how many ``files`` the two have, how many are the ``same``, how many of each chapter are not (``others``),
+    how many ``verdicts`` differ, and the ``commits`` at which the chapters of either were made.
+
+    Raises
+    ------
+    ValueError
+        If they are not of one edition.
+    """
+    pairs = [(one or {}, other) for _, _, one, other in _pairs(before, after, ())]
+    made = [[pair[side]["provenance"] for pair in pairs if pair[side]] for side in (0, 1)]
+    editions = [sorted({one["edition"] for one in some}) for some in made]
+    if editions[0] != editions[1] or len(editions[0]) != 1:
+        raise ValueError(f"{before}, {after}: expected builds of one edition, found {editions[0]} and {editions[1]}")
+    chapter_of = {file: one["notebook"] for some in made for one in some for file in one["files"]}
+    different, files = different_files(before, after), hashes(before).keys() | hashes(after).keys()
+    return editions[0][0], {
+        "files": len(files),
+        "same": len(files) - len(different),
+        "others": dict(Counter(chapter_of.get(name, name) for name in different)),
+        "verdicts": sum(len(list(changed_verdicts(*pair))) for pair in pairs),
+        "commits": [sorted({one["commit"] for one in some}) for some in made],
+    }
 
 
 def results_of(name: str) -> Path:
@@ -217,10 +254,16 @@ def main() -> None:
     parser.add_argument("chapters", nargs="*")
     parser.add_argument("--page", type=Path, metavar="FILE", help="write a page instead of lines")
     parser.add_argument("--files", action="store_true", help="name the files that are not the same to the last bit")
+    parser.add_argument("--keep", action="store_true", help="write how many are the same into book/status.json")
     arguments = parser.parse_args()
+    if arguments.keep and not arguments.files:
+        parser.error("--keep: expected --files, too")
     try:
         before, after = map(results_of, (arguments.before, arguments.after))
-    except FileNotFoundError as error:
+        if arguments.keep:
+            edition, found = twice(before, after)
+            keep("twice", edition, {"date": datetime.now(UTC).date().isoformat(), "commit": commit(), **found})
+    except (FileNotFoundError, ValueError) as error:
         sys.exit(str(error))
     if arguments.page:
         arguments.page.parent.mkdir(parents=True, exist_ok=True)
@@ -228,7 +271,7 @@ def main() -> None:
         print(f"Open this page in a browser:\n  {arguments.page.resolve()}")
         return
     if arguments.files:
-        lines = different_files(before, after)
+        lines = [f"{name}: {said}" for name, said in different_files(before, after).items()]
         print(*lines, f"{len(lines)} of {len(hashes(after))} files are not the same", sep="\n")
         sys.exit(bool(lines))
     found = compare(before, after, arguments.chapters)

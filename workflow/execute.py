@@ -18,6 +18,7 @@ import papermill
 from papermill.exceptions import PapermillExecutionError
 
 from bea.files import write_text
+from lab.memory import contents_of
 from lab.parameters import EDITIONS, ROOT, assigned, checked, parse, place, values
 from lab.subject import FILES
 from lab.trained import names_of, results_of
@@ -25,7 +26,7 @@ from workflow.brought import banner, fitted
 from workflow.dataset import decide
 from workflow.dependencies import all_needs, said_by
 from workflow.kernels import AsyncFileKernelManager
-from workflow.plan import DONE, alone, commit, fail, keep_compiled, keep_memory, resolve_data_folder
+from workflow.plan import DONE, LEFT, alone, commit, fail, keep_compiled, keep_memory, resolve_data_folder
 
 
 def execute(name: str, parameters: dict, provenance: dict, to=Path("results"), wait=False) -> None:
@@ -110,9 +111,20 @@ def move_into_place(made: list[Path], running: Path, to: Path, name: str) -> Non
         (to / path).unlink(missing_ok=True)
     shutil.rmtree(running)
     lines = [f"{hashlib.sha256((to / path).read_bytes()).hexdigest()}  {path.as_posix()}\n" for path in made]
-    done = to / DONE / name
-    done.parent.mkdir(exist_ok=True)
-    write_text(done, "".join(lines))
+    for folder, text in ((LEFT, left(to, name, made)), (DONE, "".join(lines))):
+        (to / folder).mkdir(exist_ok=True)
+        write_text(to / folder / name, text)
+
+
+def left(results: Path, name: str, made: list[Path]) -> str:
+    """Return what other chapters can read of a notebook, as checksums: its networks and its numbers."""
+    networks = [path for path in made if path.parts[0] == "networks"]
+    lines = [f"{contents_of(results / path)}  {path.as_posix()}\n" for path in networks]
+    if (path := results / f"{name}.json").is_file():
+        told = json.loads(path.read_text(encoding="utf-8"))
+        numbers = json.dumps([told.get(part) for part in ("dataset", "cells", "networks")])
+        lines.append(f"{hashlib.sha256(numbers.encode()).hexdigest()}  numbers\n")
+    return "".join(lines)
 
 
 def check_inputs(name: str, inputs: Path, dataset: str | None) -> None:

@@ -107,7 +107,7 @@ def _small_data_in(folder: Path) -> Iterator[None]:
     """Expect datasets in a folder, of 20 images of 4×4 pixels each half; any images are those of MNIST then."""
     sizes = {"mnist": ((20, 4, 4), (20,)) * 2, "cifar10": ((20, 4, 4, 3), (20, 1)) * 2}
     with (
-        patch.dict(os.environ, {"BEA_DATA": str(folder)}),
+        patch.dict(os.environ, {"BEA_DATA": str(folder), "BEA_REMEMBERED": str(folder / "remembered")}),
         patch.multiple(datasets, SHAPES=sizes, MNIST_SHA256={}),
     ):
         yield

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, NoReturn
 
 DONE = ".done"  # in results: one file a notebook, the checksums of what its last good run made
+LEFT = ".left"  # in results: one file a notebook, the checksums of what others read of it, so neither text nor pictures
 SOURCES = ("bea", "book", "lab", "notebooks", "studies", "workflow")
 APART = 600.0  # seconds that the clock of a disk may be before that of the machine
 PREFIX = "companion: "  # how the steps mark what a reader should see
@@ -97,7 +98,7 @@ def doubt_the_clock() -> None:
     A record with such a date may be older than a change that is dated before it, and Snakemake refuses to make anything
     from a file with one. A chapter that runs again finds its studies remembered.
     """
-    records = [*Path("results", DONE).glob("*"), Path("_build/book.done")]
+    records = [*Path("results", DONE).glob("*"), *Path("results", LEFT).glob("*"), Path("_build/book.done")]
     sources = chain.from_iterable(Path(folder).rglob("*") for folder in SOURCES)
     for path in filter(_of_the_future, records):
         path.unlink(missing_ok=True)

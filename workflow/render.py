@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from workflow.build import whole_number
-from workflow.plan import fail
+from workflow.plan import DONE, LEFT, fail
 
 JUPYTER_BOOK = [
     sys.executable,
@@ -45,7 +45,7 @@ def render_alone(chapter: str, made: Path, folder: Path, quoted: Path | None = P
     for source in filter(None, (quoted, made)):
         for path in source.rglob("*"):
             place = path.relative_to(source)
-            if path.is_file() and place.parts[0] not in ("networks", ".done", ".running"):
+            if path.is_file() and place.parts[0] not in ("networks", DONE, LEFT, ".running"):
                 (results / place).parent.mkdir(parents=True, exist_ok=True)
                 (results / place).unlink(missing_ok=True)
                 (results / place).symlink_to(path.resolve())

@@ -65,15 +65,40 @@ def key_of(model: Path, images: np.ndarray, target, size: int, divide: float, op
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def run(net: Network, images, target, folder: Path, *, share=(1, 1), size=BLOCK, divide=1.0, **options) -> None:
-    """Attack the blocks of a share, ``(k, n)``: every n-th from the k-th on; those that are there stay as they are."""
+def states(*arrays) -> dict[str, tuple[int, ...]]:
+    """Return what tells the file of each mapped array from others under its name: its place, size and last change."""
+    found = {}
+    for array in arrays:
+        if isinstance(array, np.memmap):
+            at = Path(array.filename).stat()
+            found[str(array.filename)] = at.st_dev, at.st_ino, at.st_size, at.st_mtime_ns
+    return found
+
+
+def run(net: Network, images, target, folder: Path, *, there=None, share=(1, 1), size=BLOCK, divide=1.0, **options):
+    """Attack the blocks of a share, ``(k, n)``: every n-th from the k-th on; those that are there stay as they are.
+
+    Raises
+    ------
+    ValueError
+        As soon as one of the files is no longer as ``there``, its ``states`` when the run got its name, or began.
+    """
+    there = states(images, target) if there is None else there
+
+    def check_states():
+        for name, now in states(images, target).items():
+            if now != there[name]:
+                raise ValueError(f"{name}: expected the file that was there at first, found another or a changed one")
+
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(share[0] - 1, -(-len(images) // size), share[1]):
         path = folder / f"{number:08d}.npz"
         if not path.is_file():
+            check_states()
             with threadpool_limits(1, "blas"):
                 # Mapped anew: what has been read of a mapping counts as memory of the process.
                 found = attack_block(net, mapped(images.filename), target, number, size, divide, **options)
+            check_states()  # again, as what was changed while it was read is of neither file
             with replacing(path) as partial, open(partial, "wb") as file:
                 np.savez(file, **found)
             gc.collect()  # what an attack leaves refers to itself, and would stay until there is much of it
@@ -126,11 +151,12 @@ def main() -> None:
         target = int(arguments.target) if arguments.target.isdigit() else mapped(Path(arguments.target))
         if np.ndim(target) and target.shape != images.shape[:1]:
             raise ValueError(f"target: expected shape {images.shape[:1]}, received {target.shape}")
+        there = states(images, target)
         options = {"on": arguments.on, "method": arguments.method, "margin": arguments.margin}
         key = key_of(arguments.model, images, target, arguments.block, arguments.divide, options)
         folder, shares = arguments.to / "blocks" / key, tuple(map(int, share.groups()))
         if not arguments.gather:
-            given = {"size": arguments.block, "divide": arguments.divide}
+            given = {"there": there, "size": arguments.block, "divide": arguments.divide}
             run(net, images, target, folder, share=shares, **given, **options)
         if arguments.gather or shares == (1, 1):
             gather(folder, len(images), arguments.block, arguments.to)

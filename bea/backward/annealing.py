@@ -112,9 +112,11 @@ def anneal(net: Network, x, target, margin, start, unit, schedule, steps) -> tup
         length, share = (last + (first - last) * warmth for first, last in (schedule.length, schedule.radius))
         values = net.trace(x + delta.reshape(x.shape))
         ahead = lead(values[-1], target) - margin
-        here = np.linalg.norm(delta, axis=1)
+        here = image_norms(delta)
         better = (ahead >= 0.0) & (here < size)
         best[better], size[better] = delta[better], here[better]
+        if number == steps - 1:
+            break
         gradient = flat(pull_back(net.layers, _lead_slopes(values[-1], target)[:, None], values))
         free = np.where((delta > low) & (delta < high), delta, 0.0)
         along = np.vecdot(gradient, free)
@@ -142,7 +144,7 @@ def _onto_sphere(delta, radius, low, high) -> np.ndarray:
 
 def _directions(vectors) -> np.ndarray:
     """Return vectors (n, pixels) of length one; zero stays zero, as a gradient is where all units are off."""
-    sizes = np.linalg.norm(vectors, axis=1, keepdims=True)
+    sizes = image_norms(vectors)[:, None]
     return np.divide(vectors, sizes, out=np.zeros_like(vectors), where=sizes > 0.0)
 
 

@@ -184,6 +184,8 @@ def _with_curves(ball, low, high, split, *lead):
     found, w, unit, place = nearest_on_curves(curves(ball, low, high, *lead))
     if not (np.isfinite(w).all() and np.isfinite(place)):  # the search ran away
         return found, np.append(1.0, np.zeros(len(w) - 1)), None
+    if unit is None:
+        return found, w, None
     return found, w, (unit, low[unit] + (high[unit] - low[unit]) * (0.5 + (0.5 - MIDDLE) * place))
 
 

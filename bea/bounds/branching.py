@@ -130,7 +130,8 @@ def prove(net: Network, x, label=None, *, on="input", dx=None, gap=1e-3, nodes=1
     gap : float
         Relative, between the ends: at which the search ends. At least 1e-6.
     nodes : int
-        The search for an image also ends at about so many nodes; with 0 the tight bound is all there is. A node may
+        No node of an image is halved once so many were bounded; it begins with one for each rival that may be near, and
+        up to 16 are halved side by side, so somewhat more may be. With 0 the tight bound is all there is. A node may
         cost from a tenth of a second to seconds (B5, B6; with the cube of the number of units that bend, and without B6
         where more than 500 units are smooth), and few are needed.
     progress : bool

@@ -101,6 +101,8 @@ class Curves:
         Of every layer at the points of the grid.
     sizes : array (c,)
         Of the numbers that are added up in every product.
+    narrow : bool array (units,)
+        Whose range is taken to be wider than it is: to halve it changes nothing here.
     """
 
     rows: np.ndarray
@@ -111,6 +113,7 @@ class Curves:
     lead: np.ndarray
     grids: list[tuple[np.ndarray, np.ndarray]]
     sizes: np.ndarray
+    narrow: np.ndarray
 
     def matrix(self, y):
         """Return the symmetric matrix of all coefficients y (c + 2,), then the lead and w_0²."""
@@ -169,13 +172,15 @@ def curves(ball: Ball, low, high, v, d, constant, r) -> Curves:
     """Return the programme of one node: ranges of all units (units,), v (rows,), d (outputs,)."""
     k, widths = ball.rows.shape[1], [len(stage.kernel) for stage in ball.stages]
     n, units, start, out, size = 1 + k + sum(widths[:-1]), sum(widths), 0, None, None
-    inputs, outputs, sizes, layers, products, number = [], [], [], [], [], 0
+    inputs, outputs, sizes, narrow, layers, products, number = [], [], [], [], [], [], 0
     scale = np.abs(d).sum() + np.abs(constant) + 1e-300
     for stage in ball.stages:
         part, last = slice(start, start + len(stage.kernel)), stage is ball.stages[-1]
         form, size = first_inputs(ball, v, r, n) if out is None else next_inputs(stage, out, size)
         middle = (low[part] + high[part]) / 2
-        half = np.maximum((high[part] - low[part]) / 2 * (1.0 + 1e-9), NARROW * size)
+        half = (high[part] - low[part]) / 2 * (1.0 + 1e-9)
+        narrow.append(half < NARROW * size)
+        half = np.maximum(half, NARROW * size)
         form[:, 0] -= middle
         inputs.append(form / half[:, None])
         sizes.append((size + np.abs(middle)) / half)
@@ -204,25 +209,34 @@ def curves(ball: Ball, low, high, v, d, constant, r) -> Curves:
     sizes = np.concatenate([[1.0], *sizes, np.ones(sum(widths[:-1]))])
     grids = [layer.at(GRID) for layer in layers]
     rows = np.concatenate([one, *inputs, *outputs])
-    return Curves(rows, first, second, layers, np.diag(in_ball), lead, grids, sizes[first] * sizes[second])
+    sizes, narrow = sizes[first] * sizes[second], np.concatenate(narrow)
+    return Curves(rows, first, second, layers, np.diag(in_ball), lead, grids, sizes, narrow)
 
 
 def nearest_on_curves(problem: Curves, enough=1.0):
     """Return (reach, w, unit, place) of a node: no rival leads where ‖δ‖ is below ``reach`` times r, at most 1.
 
     w (n,) are the variables where the quadratic function is least, ``unit`` is the one at which the bound loses most
-    there, and ``place`` from -1 to 1 its input. The search ends when the reach is ``enough``.
+    there, of those that are not narrow, or None if all are, and ``place`` from -1 to 1 its input. The search ends when
+    the reach is ``enough``.
     """
-    start = first_coefficients(problem)
-    y, w = multipliers(problem, start, enough, TARGET, lambda y: proved_on_curves(problem, y) >= enough)
+    reached = []
+
+    def proved(y):
+        reached.append(proved_on_curves(problem, y))
+        return reached[-1]
+
+    y, w = multipliers(problem, first_coefficients(problem), enough, TARGET, proved)
+    proved(y)
     places = np.clip((problem.rows @ w)[1:], -1.0, 1.0)
     losses, start = [], 0
     for layer in problem.layers:
         terms, bound = layer.at(places[start : start + len(layer.middle), None])
         losses.append(y[-1] * bound[:, 0] - np.vecdot(terms[:, 0], y[layer.index]))
         start += len(layer.middle)
-    unit = int(np.concatenate(losses).argmax())
-    return proved_on_curves(problem, y), w, unit, places[unit]
+    losses = np.where(problem.narrow, -np.inf, np.concatenate(losses))
+    unit = None if problem.narrow.all() else int(losses.argmax())
+    return max(reached), w, unit, 0.0 if unit is None else places[unit]
 
 
 def first_coefficients(problem: Curves):

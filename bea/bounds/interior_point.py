@@ -15,6 +15,7 @@ ITERATIONS = 100
 ENOUGH = 1e-6  # by which the search shall exceed what is asked for, relative
 ACCURACY = 1e-8  # of the gap between the two programmes: then the search ends
 HOPELESS = 0.2  # of what is missing: where the gap is less, the search ends, too
+REFUSED = 0.01  # the same of what the proof lacks where the value is enough: less, as the proof may gain more than it
 SHORT = 0.97  # of the way to the boundary
 FAR = 1e12  # multipliers that become larger prove nothing
 BACK = 0.85  # what a step that leaves the cone is multiplied by
@@ -48,11 +49,12 @@ class Quadratics(Protocol):
         """Add to M (c + 2, c + 2) the matrix of the quadratic form ``Σ q slacks²``."""
 
 
-def multipliers(problem: Quadratics, y, enough, target, accepted=lambda y: True):
+def multipliers(problem: Quadratics, y, enough, target, proved=lambda y: np.inf):
     """Return multipliers y (c + 1,) without that of ``w_0²``, and the variables w where their function is least.
 
     S is positive definite in each step, and all slacks are positive, as they must be for the first y. The search ends
-    when, with D the least value and μ the multiplier of the ball, ``√(1 + D/μ)`` is ``enough`` and y is accepted.
+    when, with D the least value and μ the multiplier of the ball, ``√(1 + D/μ)`` is ``enough`` and ``proved(y)`` is so,
+    too, or when the first, and then the second, lacks more than can still be gained.
     """
     n = len(problem.fixed)
     S = problem.fixed + problem.matrix(y)
@@ -68,7 +70,10 @@ def multipliers(problem: Quadratics, y, enough, target, accepted=lambda y: True)
         off = problem.traces(X) + problem.back(x)  # what X and x violate; if nothing, the gap is one
         off[-1] -= 1.0
         doubt = gap + np.abs(y) @ np.abs(off)
-        if (missing < 0.0 and accepted(y[:-1])) or doubt < max(ACCURACY, HOPELESS * missing):
+        share = HOPELESS
+        if missing < 0.0:
+            missing, share = enough**2 - proved(y[:-1]) ** 2, REFUSED
+        if missing <= 0.0 or doubt < max(ACCURACY, share * missing):
             break
         step = _step(problem, S, inverse, X, slacks, x, gap / (n + len(x)))
         if step is None:

@@ -40,6 +40,8 @@ def reading_of(model) -> Reading:
     ValueError
         For a file that is no ONNX model, for a node that has no counterpart, naming it and what would work, and for a
         graph of another form than a sequence of layers and residual blocks.
+    MemoryError
+        Where there is not enough memory, which says nothing about the model.
     """
     try:
         import onnx
@@ -55,10 +57,10 @@ def reading_of(model) -> Reading:
 
 @contextmanager
 def _refused() -> Iterator[None]:
-    """Make one kind of error of all, as what is no model of its standard may fail in any way."""
+    """Make one kind of error of all but a lack of memory: what is no model of its standard may fail in any way."""
     try:
         yield
-    except (ValueError, ImportError):
+    except (ValueError, ImportError, MemoryError):
         raise
     except Exception as error:
         found = f"{type(error).__name__}: {' '.join(str(error).split())}"
@@ -136,6 +138,8 @@ def _load(onnx, path):
         raise FileNotFoundError(f"{path}: expected an ONNX model, found none")
     try:
         model = onnx.load(path)
+    except MemoryError:
+        raise
     except Exception as error:  # a damaged file may fail in any way
         raise ValueError(f"{path}: expected an ONNX model, found none ({type(error).__name__}: {error})") from None
     if not model.graph.node:

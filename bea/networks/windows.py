@@ -102,6 +102,9 @@ class Convolution(Weighted):
     def pull_back(self, rows, y, output):
         # One offset at a time: all columns together would take as many times the memory as a window has pixels.
         each = rows.reshape(math.prod(rows.shape[:4]), rows.shape[4])
+        if y.shape[3] == 1:  # but a single channel's, which are single columns, and take what ``forward`` takes
+            products = self.kernel.T @ each.T
+            return self._add_up(rows, lambda columns: products[columns], y.shape[1:])
         if self.groups == 1:
             return self._add_up(rows, lambda columns: each @ self.kernel[:, columns], y.shape[1:])
         each = each.reshape(len(each), self.groups, each.shape[1] // self.groups).swapaxes(0, 1)
@@ -179,8 +182,12 @@ class MaxPool(Pool):
 
     def pull_back(self, rows, y, output):
         total = put_around(np.zeros((len(y), rows.shape[1], *y.shape[1:])), self.padding)
+        apart = all(step >= length for step, length in zip(self.stride, self.size, strict=True))
         for pixels, found in self._maxima(y, output):
-            total[pixels] += rows * found[:, None]
+            if apart:  # no pixel is in two windows
+                np.multiply(rows, found[:, None], out=total[pixels])
+            else:
+                total[pixels] += rows * found[:, None]
         return cut_off(total, self.padding)
 
     def push_forward(self, dy, y, output):
@@ -191,8 +198,9 @@ class MaxPool(Pool):
         """Yield the offsets and which windows have their maximum there: of equal ones the first, row by row."""
         padded, looking = put_around(y, self.padding, -np.inf), np.ones(output.shape, dtype=bool)
         for pixels in self.offsets(y.shape[1:]):
-            found = looking & (padded[pixels] == output)
-            looking &= ~found
+            found = padded[pixels] == output
+            found &= looking
+            looking ^= found
             yield pixels, found
 
 

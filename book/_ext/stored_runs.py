@@ -145,13 +145,19 @@ class Scale(FromMarkdown):
 
     @staticmethod
     def twice(found: dict) -> str:
-        """Return what two builds have in common, in a sentence."""
-        return (
-            f"Edition {found['edition']}, built twice on one machine on {found['date']}, at commit "
-            f"{literal(found['commit'])}: {found['same']} of {found['files']} files of its results are the same to the "
-            "last bit; the others tell how long something took. Verdicts that differ: "
-            f"{found['verdicts']}. That of `make test` is compiled with fewer optimisations and has other last digits."
-        )
+        """Return what two builds of each edition have in common, a paragraph an edition."""
+        said = []
+        for edition, entry in found.items():
+            first, again = (", ".join(map(literal, commits)) for commits in entry["commits"])
+            others = [f"{literal(chapter)} ({count})" for chapter, count in entry.get("others", {}).items()]
+            said.append(
+                f"Edition {edition}, built at commit {first} and again at {again}, compared on {entry['date']} at "
+                f"commit {literal(entry['commit'])}: {entry['same']} of {entry['files']} files of its results are the "
+                f"same to the last bit. Verdicts that differ: {entry['verdicts']}."
+                + (f" The other files are those of {', '.join(others)}." if others else "")
+            )
+        said.append("The edition of `make test` is compiled with fewer optimisations and has other last digits.")
+        return "\n\n".join(said)
 
     @staticmethod
     def measured(entry: dict) -> str:
