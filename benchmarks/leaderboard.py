@@ -192,7 +192,7 @@ def proved(board: Board, nodes: int) -> np.ndarray:
     """Return what every change of class is proved to need, without the range: by branch and bound, if it can be had."""
     found = shortest(board.net, board.x, board.label).dx
     if len(board.net.input_shape) == 2:
-        return prove(board.net, board.x, board.label, dx=found, gap=1e-4, nodes=nodes).lower
+        return prove(board.net, board.x, board.label, dx=found, gap=1e-3, nodes=nodes).lower
     return lower_bound(board.net, board.x, on="input", method="local").radius
 
 

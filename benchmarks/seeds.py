@@ -34,7 +34,7 @@ def main() -> None:
     """Compare everything."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--images", type=int, default=20, help="first test images that a network has right")
-    parser.add_argument("--nodes", type=int, default=100, help="pieces of a ball, at most, in the proofs")
+    parser.add_argument("--nodes", type=int, default=200, help="pieces of a ball, at most, in the proofs")
     parser.add_argument("--networks", type=Path, default=ANEW, help="folder of the networks")
     parser.add_argument("--out", type=Path, default=OUT, help="folder for the table")
     options = parser.parse_args()
