@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from bea import Dense, Network, attack, lower_bound
+from bea.numerics.blocks import blocks
 from lab.attempts import to_every_target
 
 BLOCK = 100  # images at a time: the changes of LeNet's weights for all of them are gigabytes
@@ -26,9 +27,7 @@ def changes(nets: Mapping[str, Network], x, labels, *, images: Mapping[str, int]
     frames = []
     for name, net in nets.items():
         dense = all(isinstance(layer, Dense) for layer in net.weighted)
-        count = min(images[name], len(x))
-        for start in range(0, count, BLOCK):
-            block = slice(start, min(start + BLOCK, count))
+        for block in blocks(min(images[name], len(x)), BLOCK):
             shaped = x[block].reshape(-1, *net.input_shape)
             right = np.flatnonzero(net.classify(shaped) == labels[block])
             each, source, target = to_every_target(shaped[right], labels[block][right], net.classes)
@@ -36,8 +35,8 @@ def changes(nets: Mapping[str, Network], x, labels, *, images: Mapping[str, int]
             first, best = (attack(net, each, target, margin=margin, method=way) for way in ("first-order", "converged"))
             proved = lower_bound(net, each, on="weights", rival=target, method="local").radius if dense else np.nan
             columns = {
-                "net": name, "image": start + np.repeat(right, net.classes - 1), "source": source, "target": target,
-                "lead": logits[rows, source] - logits[rows, target],
+                "net": name, "image": block.start + np.repeat(right, net.classes - 1), "source": source,
+                "target": target, "lead": logits[rows, source] - logits[rows, target],
                 "first": np.sqrt(first.objective), "won": first.success,
                 "converged": np.where(best.success, np.sqrt(best.objective), np.nan), "proved": proved,
             }  # fmt: skip

@@ -141,7 +141,7 @@ class Scale(FromMarkdown):
         """Return through which queues the same table came."""
         alike = "the table of this machine, bit for bit" if found["identical"] else "other tables than this machine"
         through = " and ".join(map(literal, found["profiles"]))
-        return f"{found['calls']} calls in {found['jobs']} jobs, through {through}: {alike}. {Scale.measured(found)}"
+        return f"{found['calls']} calls in {found['jobs']} jobs, through {through}: {alike} ({_when(found)})."
 
     @staticmethod
     def twice(found: dict) -> str:
