@@ -11,14 +11,11 @@ backward pass of its own, so that a linearisation of ten classes costs eleven pa
 """
 
 import argparse
-import datetime
 import json
-import platform
 import time
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from importlib.metadata import version
 from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
@@ -34,12 +31,10 @@ from bea.bounds import lower_bound, prove
 from bea.networks.leads import other_classes
 from bea.numerics.arrays import image_norms
 from benchmarks import peers
-from benchmarks.shared import NETWORKS, to_torch
+from benchmarks.shared import MARGIN, NETWORKS, OUT, machine, to_torch
 from lab import datasets
-from lab.peers import FOLDER, digest
+from lab.peers import digest
 
-OUT = FOLDER
-MARGIN = 1e-6  # by which another class leads, in our attacks
 BATCH = 250  # images at a time, of peers
 OURS = "backward error"
 FEW = 3  # classes that are tried where not all of the nine are
@@ -197,17 +192,11 @@ def proved(board: Board, nodes: int) -> np.ndarray:
 
 
 def about(folder: Path, nets, data, made: str) -> dict:
-    """Return date, how it was ``made``, machine (processor and cores only), versions, and a digest of every network."""
-    model = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    packages, stored = ("numpy", "scipy", "torch", "adv-lib", "foolbox"), folder / "about.json"
+    """Return date, how it was ``made``, machine, versions, and a digest of every network."""
+    stored = folder / "about.json"
     before = json.loads(stored.read_text(encoding="utf-8"))["networks"] if stored.is_file() else {}
-    return {
-        "date": datetime.date.today().isoformat(),
+    return machine("numpy", "scipy", "torch", "adv-lib", "foolbox") | {
         "made": made,
-        "processor": model[0].partition(": ")[2] if model else platform.machine(),
-        "cores": len(model),
-        "python": platform.python_version(),
-        "versions": {name: version(name).partition("+")[0] for name in packages},
         "networks": before | {name: digest(net) for name, net in nets.items()},
         "dataset": data.name,
     }

@@ -16,8 +16,8 @@ import torch
 
 from bea import Network, attack
 from bea.networks.leads import other_classes
-from benchmarks.leaderboard import MARGIN, OURS, OUT, Board, in_range, proved, shortest
-from benchmarks.shared import ANEW
+from benchmarks.leaderboard import OURS, Board, in_range, proved, shortest
+from benchmarks.shared import ANEW, MARGIN, OUT
 from lab import datasets
 
 

@@ -1,14 +1,32 @@
-"""What several benchmarks need: seconds, and our networks as PyTorch modules."""
+"""What several benchmarks need: folders, seconds, date and machine, and our networks as PyTorch modules."""
 
+import datetime
+import platform
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
 from bea import Activation, Convolution, Dense, Flatten, MaxPool
+from lab.peers import FOLDER
 
+OUT = FOLDER
 NETWORKS = Path("results/networks")
 ANEW = Path("_build/trained_anew")  # networks from several seeds
+MARGIN = 1e-6  # by which another class leads, in our attacks on them
+
+
+def machine(*packages: str) -> dict:
+    """Return date, machine (processor and cores only), and versions."""
+    model = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    return {
+        "date": datetime.date.today().isoformat(),
+        "processor": model[0].partition(": ")[2] if model else platform.machine(),
+        "cores": len(model),
+        "python": platform.python_version(),
+        "versions": {name: version(name).partition("+")[0] for name in packages},
+    }
 
 
 def timed(function) -> tuple[object, float]:

@@ -15,9 +15,18 @@ from lab import datasets, keras_models
 from lab.parameters import values
 from lab.training import train_from_seed
 
+WAY = values("14_train_deeper", "full")
+DENSE = {"make": keras_models.dense_classifier, "epochs": WAY["epochs"], "batch_sizes": [WAY["batch_size"]]}
 KINDS = {
-    "tanh": {"widths": [100, 10], "activations": ["tanh", "linear"]},
-    "relu": {"widths": [64, 64, 10], "activations": ["relu", "relu", "linear"]},
+    "tanh": DENSE | {"widths": [100, 10], "activations": ["tanh", "linear"]},
+    "relu": DENSE | {"widths": [64, 64, 10], "activations": ["relu", "relu", "linear"]},
+    "lenet": {
+        "make": keras_models.lenet,
+        "through": keras_models.faster_lenet,
+        "epochs": WAY["lenet_epochs"],
+        "images": WAY["lenet_images"],
+        "batch_sizes": [WAY["batch_size"]],
+    },
 }
 
 
@@ -27,24 +36,17 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10, help="networks of each kind")
     parser.add_argument("--to", type=Path, default=ANEW, help="folder of the networks")
     options = parser.parse_args()
-    data, way = datasets.load("mnist"), values("14_train_deeper", "full")
+    data = datasets.load("mnist")
     options.to.mkdir(parents=True, exist_ok=True)
-    for kind, layers in KINDS.items():
+    for kind, way in KINDS.items():
         for seed in range(options.seeds):
             path = options.to / f"{kind}-{seed}.npz"
             if path.is_file():
                 continue
-            trained = train_from_seed(
-                keras_models.dense_classifier,
-                data,
-                seed=seed,
-                epochs=way["epochs"],
-                batch_sizes=[way["batch_size"]],
-                **layers,
-            )
+            trained = train_from_seed(data=data, seed=seed, **way)
             net = Network.from_keras(trained.model(), input_range=(0.0, 1.0))
             net.save(path)
-            right = np.mean(net.classify(data.x_test.astype(float)) == data.y_test)
+            right = np.mean(net.classify(data.x_test.reshape(-1, *net.input_shape).astype(float)) == data.y_test)
             print(f"{path.name}: {right:.2%} of the test images right", flush=True)
 
 

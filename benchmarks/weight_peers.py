@@ -21,8 +21,7 @@ from bea.attacks.by_backward_error import nearest_classes
 from bea.backward.closed_form import changing
 from bea.backward.reduction import reduce
 from bea.networks.leads import lead_over_others
-from benchmarks.leaderboard import MARGIN, OUT
-from benchmarks.shared import NETWORKS
+from benchmarks.shared import MARGIN, NETWORKS, OUT
 from lab import datasets
 
 NAMES = ("one_layer-0", "tanh-0", "relu-0")

@@ -47,17 +47,43 @@ def changes(nets: Mapping[str, Network], x, labels, *, images: Mapping[str, int]
 
 
 def by_pair(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the median converged size of one network's table from each class (rows) to each other (columns)."""
-    medians = table.groupby(["source", "target"]).converged.median().unstack()
-    return medians.reindex(index=range(10), columns=range(10))
+    """Return a row a network and pair of classes: ``net``, ``source``, ``target``, ``attacks``, ``median`` size."""
+    groups = table.groupby(["net", "source", "target"], sort=False).converged
+    return groups.agg(attacks="size", median="median").reset_index()
+
+
+def grid(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Return the medians of one network's ``by_pair`` from each class (rows) to each other (columns)."""
+    return pairs.pivot(index="source", columns="target", values="median").reindex(index=range(10), columns=range(10))
+
+
+def by_lead(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a row a network and twentieth of its attacks, in the order of the lead.
+
+    Columns: ``net``, ``lead`` (median), ``low``, ``median`` and ``high`` (5, 50 and 95 % of the converged sizes).
+    """
+    rows = []
+    for net, own in table.groupby("net", sort=False):
+        part = pd.qcut(own.lead.rank(method="first"), 20, labels=False)
+        sizes = own.converged.groupby(part).quantile([0.05, 0.5, 0.95]).unstack()
+        sizes.columns = ["low", "median", "high"]
+        rows.append(sizes.assign(net=net, lead=own.lead.groupby(part).median()))
+    return pd.concat(rows, ignore_index=True)
+
+
+def by_share(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a row a network and hundredth: ``net``, ``share``, and the ``size`` that the share of attacks is below."""
+    sizes = table.groupby("net", sort=False).converged.quantile(np.arange(101) / 100)
+    return sizes.rename_axis(["net", "share"]).rename("size").reset_index()
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
     """Sum up ``changes``: a row a network.
 
-    Columns: ``net``, ``attacks``, ``failed``, ``first`` (share of first-order attacks that suffice), ``excess`` (median
-    of converged over first, of all), ``median``, ``low`` and ``high`` (5 % and 95 %) of the converged sizes, ``proved``
-    (median of proved over converged), ``layers`` (mean shares, as text), ``rank`` (rank correlation of lead and size).
+    Columns: ``net``, ``images``, ``attacks``, ``failed``, ``first`` (share of first-order attacks that suffice),
+    ``excess`` (median of converged over first, of all), ``median``, ``low`` and ``high`` (5 % and 95 %) of the
+    converged sizes, ``proved`` (median of proved over converged), ``above`` (how often it is more), ``layers`` (mean
+    shares, as text), ``rank`` (rank correlation of lead and size).
     """
     rows = []
     for net, own in table.groupby("net", sort=False):
@@ -65,9 +91,11 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
         shares = own.filter(like="layer ").mean().dropna()
         met = own[own.converged.notna()]
         rows.append({
-            "net": net, "attacks": len(own), "failed": own.converged.isna().sum(), "first": own.won.mean(),
-            "excess": (own.converged / own["first"]).median(), "median": middle, "low": low, "high": high,
-            "proved": (own.proved / own.converged).median(), "layers": ", ".join(f"{share:.0%}" for share in shares),
+            "net": net, "images": own.image.nunique(), "attacks": len(own), "failed": own.converged.isna().sum(),
+            "first": own.won.mean(), "excess": (own.converged / own["first"]).median(),
+            "median": middle, "low": low, "high": high,
+            "proved": (own.proved / own.converged).median(), "above": (own.proved > own.converged * (1 + 1e-6)).sum(),
+            "layers": ", ".join(f"{share:.0%}" for share in shares),
             "rank": spearmanr(met.lead, met.converged).statistic,
         })  # fmt: skip
     return pd.DataFrame(rows)

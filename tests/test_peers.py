@@ -45,3 +45,22 @@ def test_stored_tables_belong_together():
     assert (seeds.groupby("net").size() >= 20).all()
     assert seeds.notna().all(axis=None)
     assert (seeds[peers.attacks_of(seeds)].min(axis=1) >= seeds.proved * (1 - 1e-6)).all()
+
+
+def test_stored_weights_belong_together():
+    """Every image meets nine classes, nothing fails or is below its proof, and the sums are those of the same table."""
+    tables = {name: peers.stored(f"every_{name}") for name in ("network", "pair", "lead", "share", "extreme", "first")}
+    every = tables["network"].set_index("net")
+    assert (every.attacks == 9 * every.images).all()
+    assert every[["failed", "above"]].to_numpy().sum() == 0
+    assert set(every.index) == set(peers.about("every")["networks"])
+    assert tables["pair"].groupby("net").attacks.sum().to_dict() == every.attacks.to_dict()
+    middle = tables["share"].query("share == 0.5").set_index("net")["size"]
+    np.testing.assert_allclose(middle[every.index], every["median"], rtol=1e-6)
+    ends = tables["share"].query("share == 0").set_index("net")["size"]
+    np.testing.assert_allclose(tables["extreme"].groupby("net").converged.min()[ends.index], ends, rtol=1e-6)
+    assert (tables["lead"].groupby("net").size() == 20).all()
+    assert (tables["lead"].low <= tables["lead"].high).all()
+    first = tables["first"]
+    assert (first.groupby(["net", "image"]).size() == 9).all()
+    assert not (first.proved > first.converged * (1 + 1e-6)).any()

@@ -51,17 +51,43 @@ def test_of_an_affine_network_all_three_are_one(table):
     assert own.won.all()
 
 
-def test_summaries():
-    """Medians, failures and shares of a table made by hand; the nearest class of the most and least fragile image."""
-    rows = pd.DataFrame({
+@pytest.fixture(scope="module")
+def made_up():
+    """Four attacks on two images, one of which fails, and one of which is shorter than what is proved."""
+    return pd.DataFrame({
         "net": "a-0", "image": [0, 0, 1, 1], "source": [3, 3, 5, 5], "target": [1, 2, 1, 2],
         "lead": [1.0, 2.0, 3.0, 4.0], "first": 1.0, "won": [True, False, False, False],
-        "converged": [1.0, 2.0, 3.0, np.nan], "proved": 1.0,
+        "converged": [1.0, 2.0, 3.0, np.nan], "proved": [1.1, 1.0, 1.0, 1.0],
         "layer 1": 0.75, "layer 2": 0.25,
     })  # fmt: skip
-    (row,) = study.summary(rows).itertuples()
-    assert (row.attacks, row.failed, row.first, row.excess, row.median) == (4, 1, 0.25, 2.0, 2.0)
-    assert (row.layers, row.rank) == ("75%, 25%", pytest.approx(1.0))
-    assert study.by_pair(rows).loc[3, [1, 2]].tolist() == [1.0, 2.0]
-    assert study.by_pair(rows).shape == (10, 10)
-    assert study.extremes(rows, 1)[["image", "target"]].to_numpy().tolist() == [[0, 1], [1, 1]]
+
+
+def test_summaries(made_up):
+    """Medians, failures and shares; the nearest class of the most and least fragile image."""
+    (row,) = study.summary(made_up).itertuples()
+    assert (row.images, row.attacks, row.failed, row.first, row.excess, row.median) == (2, 4, 1, 0.25, 2.0, 2.0)
+    assert (row.above, row.layers, row.rank) == (1, "75%, 25%", pytest.approx(1.0))
+    assert study.extremes(made_up, 1)[["image", "target"]].to_numpy().tolist() == [[0, 1], [1, 1]]
+
+
+def test_pairs_of_classes(made_up):
+    """A row a pair of classes that was met; as a grid, with blanks where none was."""
+    pairs = study.by_pair(pd.concat([made_up, made_up]))
+    assert pairs.attacks.tolist() == [2] * 4
+    grid = study.grid(pairs)
+    assert grid.shape == (10, 10)
+    assert grid.loc[3, [1, 2]].tolist() == [1.0, 2.0]
+    assert grid.notna().sum().sum() == 3
+
+
+def test_sizes_in_the_order_of_the_lead_and_by_share():
+    """Forty attacks whose size is twice their lead: two in each twentieth; shares count all of a network's alone."""
+    lead = np.arange(40.0)[::-1]
+    table = pd.DataFrame({"net": np.repeat(["a-0", "b-0"], 40), "lead": np.tile(lead, 2)})
+    table["converged"] = np.where(table.net == "a-0", 2.0, 3.0) * table.lead
+    bands = study.by_lead(table).query("net == 'a-0'")
+    np.testing.assert_allclose(bands.lead, np.arange(0.5, 40.0, 2.0))
+    np.testing.assert_allclose(bands["median"], 2.0 * bands.lead)
+    np.testing.assert_allclose(bands.high - bands.low, 1.8)
+    shares = study.by_share(table).query("net == 'b-0'")
+    np.testing.assert_allclose(shares["size"], 117.0 * shares.share)
