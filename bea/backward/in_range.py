@@ -34,7 +34,7 @@ SWEEPS = 30  # guesses at the pixels that end at a limit, at most
 ROUNDING = 1e-10  # relative, of multipliers: a step no longer than that ends a programme
 PROXIMAL = 1e-8  # of the mean square of a row of G
 MISSED = 1e-6  # relative to the largest right-hand side: a programme that misses more has no solution
-TOGETHER, CLASSES = 16, 3  # searches, and classes of an image, that are tried at once where there are few images
+TOGETHER, CLASSES = 16, 3  # searches or steps, and classes of an image, that are tried at once of few images
 SUFFICIENT = 1e-4  # share of the predicted decrease that a step must bring
 SHORTEST = 2.0**-20  # step of the line search
 TOLERANCE = (3e-3, 1e-4)  # of the length of Δx, of the same: a step no longer than that ends the search
@@ -201,15 +201,17 @@ def _descend(net, x, target, margin, delta, low, high, last):
         waiting = np.flatnonzero(~np.isnan(multipliers).any(axis=1) & ~there & (slope < 0.0))
         share, moved = 1.0, np.zeros(len(rest), dtype=bool)
         while len(waiting) and share >= SHORTEST:
-            some = rest[waiting]
-            trial = d[waiting] + share * step[waiting]
-            reached = (
-                lead_over_others(net(x[some] + trial.reshape(x[some].shape)), target[some]) - MORE * margin[some, None]
-            )
-            value = 0.5 * np.vecdot(trial, trial) + penalty[some] * np.maximum(-reached, 0.0).max(axis=1)
-            good = value <= merit[waiting] + SUFFICIENT * share * slope[waiting]
-            delta[some[good]], moved[waiting[good]] = trial[good], True
-            waiting, share = waiting[~good], 0.5 * share
+            some, tried = rest[waiting], 1 if share == 1.0 else max(TOGETHER // len(waiting), 1)
+            shares = np.maximum(share * 0.5 ** np.arange(tried)[:, None], SHORTEST)
+            trial = d[waiting] + shares[:, :, None] * step[waiting]
+            logits = net((flat(x[some]) + trial).reshape(-1, *x.shape[1:])).reshape(tried * len(some), -1)
+            reached = lead_over_others(logits, np.tile(target[some], tried)).reshape(tried, len(some), -1)
+            missed = np.maximum(MORE * margin[some, None] - reached, 0.0).max(axis=2)
+            value = 0.5 * np.vecdot(trial, trial) + penalty[some] * missed
+            good = value <= merit[waiting] + SUFFICIENT * shares * slope[waiting]
+            won, longest = good.any(axis=0), good.argmax(axis=0)
+            delta[some[won]], moved[waiting[won]] = trial[longest[won], won], True
+            waiting, share = waiting[~won], 0.5 * shares[-1, 0]
         rest = rest[moved]
         if not rest.size:
             break
