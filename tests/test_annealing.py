@@ -71,7 +71,7 @@ def test_what_is_found_is_a_success_within_the_range(monkeypatch, short):
     present = net.classify(x)
     if short:
         monkeypatch.setattr(annealing, "HOT", annealing.Schedule((1.0, 1.0), (0.1, 0.1)))
-        monkeypatch.setattr(annealing, "THOROUGH", annealing.Plan((1, 1, 40, 30), starts=2, rounds=1))
+        monkeypatch.setattr(annealing, "POOLED", annealing.Plan((1, 1, 40, 30), starts=2, rounds=1))
     any_class = backward_error_attack(net, x, present, clip=True)
     assert any_class.success.all()
     target = any_class.found
