@@ -88,6 +88,7 @@ WARM = Schedule((0.15, 0.0015), (0.02, 0.002))
 COOL = Schedule((0.02, 0.0004), (0.005, 0.0005))
 THOROUGH, QUICK = Plan((35, 25, 40, 30), starts=5, rounds=5), Plan((30, 0, 20, 20), starts=2, rounds=0)
 POOLED = replace(THOROUGH, distant=1.4, nearest=True)  # of 400 images of LeNet none changes to a class beyond 1.3
+GLANCE = Plan((30, 0, 0, 0), starts=1, rounds=0)  # of smooth networks, whose optima a search converges to
 AWAY = 1.0  # length of random starts, in units of the radius to first order
 TIED = 1.02  # and in the rounds, as they shorten a change by a few per cent at most
 KICKS, KICK = 2, 1.0  # random changes a round, and their length in units of the change they are added to

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from bea.backward.annealing import annealed
+from bea.backward.annealing import GLANCE, annealed
 from bea.networks.leads import allowed_shortfall, lead, lead_over_others
 from bea.networks.network import Network
 from bea.networks.pixels import into_range, limits
@@ -46,7 +46,7 @@ def shortest_to_some_class(
     """Return the shortest change within the range that reaches one of several classes, the nearest without it first.
 
     Only classes whose change without the range is shorter than what was found within it are tried. Networks with kinks
-    are searched by ``bea.backward.annealing`` as well.
+    are searched by ``bea.backward.annealing`` as well, and smooth ones from where a short annealing ends.
 
     Parameters
     ----------
@@ -77,28 +77,34 @@ def shortest_to_some_class(
         shorter = length < size[some]
         best[some[shorter]], size[some[shorter]] = dx[shorter], length[shorter]
 
-    # Of few images several classes are tried at once, in about the time of one; what counts is the same.
-    nearest, few = np.argsort(lengths, axis=1), int(np.clip(TOGETHER // max(len(x), 1), 1, CLASSES))
+    order = lengths.argsort(axis=1)
+    aims, lengths = np.take_along_axis(aims, order, axis=1), np.take_along_axis(lengths, order, axis=1)
+    changes = changes[np.arange(len(x))[:, None], order]
+    if has_kinks(net.layers):  # rounded off, kinks lead to one local optimum of many: one more opinion
+        dx = annealed(net, x, aims, margin)
+        keep(np.arange(len(x)), dx, image_norms(dx))
+    elif len(net.weighted) > 1:  # of smooth networks there are fewer: the nearest class has one more start, the first
+        dx = annealed(net, x, aims[:, :1], margin, plan=GLANCE)
+        aims, lengths = np.column_stack([aims[:, 0], aims]), np.column_stack([np.zeros(len(x)), lengths])
+        changes = np.concatenate([dx[:, None], changes], axis=1)
+    # Of few images several are tried at once, in about the time of one; what counts is the same.
+    few = int(np.clip(TOGETHER // max(len(x), 1), 1, CLASSES))
     for first in range(0, aims.shape[1], few):
-        orders = nearest[:, first : first + few]
-        far = np.take_along_axis(lengths, orders, axis=1)
-        some, ranks = np.nonzero((far < size[:, None]) | (first + np.arange(orders.shape[1]) == 0))
+        columns = np.arange(first, min(first + few, aims.shape[1]))
+        some, ranks = np.nonzero((lengths[:, columns] < size[:, None]) | (columns == 0))
         if not some.size:
             break  # nor is any class farther away nearer
-        chosen = orders[some, ranks]
+        chosen = columns[ranks]
         dx, length = found(some, aims[some, chosen], np.nan_to_num(changes[some, chosen]))
-        for rank in range(orders.shape[1]):
-            now = np.flatnonzero(ranks == rank)
-            now = now[(lengths[some[now], chosen[now]] < size[some[now]]) | (first + rank == 0)]
+        for column in columns:
+            now = np.flatnonzero(chosen == column)
+            now = now[(lengths[some[now], column] < size[some[now]]) | (column == 0)]
             keep(some[now], dx[now], length[now])
-    if has_kinks(net.layers):  # one more opinion: rounded off, kinks lead to one local optimum of many
-        dx = annealed(net, x, np.take_along_axis(aims, nearest, axis=1), margin)
-        keep(np.arange(len(x)), dx, image_norms(dx))
     for start in elsewhere:
         some = np.flatnonzero(np.isinf(size))
         if not some.size:
             break
-        target = aims[some, lengths[some].argmin(axis=1)]
+        target = aims[some, 0]
         keep(some, *found(some, target, start(some, target)))
     return best
 
@@ -169,7 +175,7 @@ def shortest_in_range(net: Network, x, target, margin, start) -> np.ndarray:
             rest = rest[longer | np.isnan(length)]
         if not rest.size:
             break
-    judge(rest, np.clip(flat(start[rest]), low[rest], high[rest]))
+    judge(np.arange(len(x)), np.clip(flat(start), low, high))  # which may be shorter: more than the margin is aimed at
     return best.reshape(x.shape)
 
 
