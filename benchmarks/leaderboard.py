@@ -252,7 +252,7 @@ def main() -> None:
     parser.add_argument("--target-images", type=int, default=100, help="of these with nine targets each")
     parser.add_argument("--nodes", type=int, default=200, help="pieces of a ball, at most, in the proofs")
     parser.add_argument("--keep-peers", action="store_true", help="only our attacks, beside stored peers and proofs")
-    parser.add_argument("--processes", type=int, default=2, help="networks at a time; times are of one core each")
+    parser.add_argument("--processes", type=int, default=1, help="networks at a time; two get into each other's way")
     parser.add_argument("--networks", type=Path, default=NETWORKS, help="folder of the networks")
     parser.add_argument("--out", type=Path, default=OUT, help="folder for the tables")
     options = parser.parse_args()
