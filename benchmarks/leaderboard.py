@@ -16,6 +16,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
@@ -180,6 +181,8 @@ def free(*board) -> Board:
         board.ours(attack, run)
     for attack, run in peers.FREE.items():
         board.theirs(attack, "foolbox", run)
+    for attack, run in peers.SHRUNK.items():
+        board.theirs(attack, "adv-lib", partial(peers.shrunk, run))
     return board
 
 

@@ -23,6 +23,7 @@ for unneeded in ("torchvision", "visdom"):  # adv-lib imports them for perceptua
 
 adv, apgd = import_module("adv_lib.attacks"), import_module("adv_lib.attacks.auto_pgd")
 STEPS = 1000
+WIDE = (-1.0, 2.0)  # in place of no range: no pixel of the shortest changes moves by more than 0.3
 
 
 class Counted(torch.nn.Module):
@@ -73,6 +74,18 @@ def of_foolbox(attack, model, x, y):
     return attack.run(PyTorchModel(model, bounds=(-4, 5), device="cpu"), x, Misclassification(y))
 
 
+def shrunk(run, model, x, y):
+    """Return what an attack of adv-lib, whose images lie in [0, 1], finds with pixels in WIDE: it sees them shrunk."""
+    low, width = WIDE[0], WIDE[1] - WIDE[0]
+    return low + width * run(lambda u: model(low + width * u), (x - low) / width, y)
+
+
+def minimal_apgd(model, x, y, largest):
+    """adv-lib's APGD, fourteen lengths by bisection from the ``largest``."""
+    options = {"n_iter": 65, "binary_search_steps": 14, "loss_function": "ce", "use_rs": False}
+    return apgd.minimal_apgd(model, x, y, norm=2, max_eps=largest, **options)
+
+
 def carlini_wagner(model, x, y, **aim):
     """adv-lib's, five weights of 200 steps."""
     options = {"learning_rate": 0.1, "initial_const": 1.0, "binary_search_steps": 5, "abort_early": False}
@@ -89,21 +102,27 @@ RANGED = {
     "FMN": fmn_from_deepfool,
     "FAB": lambda model, x, y: adv.fab(model, x, y, norm=2, n_iter=70, targeted_restarts=True, η=1.01),
     "TR": lambda model, x, y: adv.tr(model, x, y, iter=660, eps=0.005),
-    "APGD": lambda model, x, y: apgd.minimal_apgd(
-        model, x, y, norm=2, max_eps=2.0, n_iter=65, binary_search_steps=14, loss_function="ce", use_rs=False
-    ),
+    "APGD": lambda model, x, y: minimal_apgd(model, x, y, 2.0),
     "ALMA": lambda model, x, y, lr_init=0.01, **aim: adv.alma(model, x, y, num_steps=STEPS, lr_init=lr_init, **aim),
     "PDGD": lambda model, x, y, **aim: adv.pdgd(model, x, y, num_steps=STEPS, primal_lr=0.03, **aim),
 }
 TARGETED = {"Carlini-Wagner": {}, "DDN": {}, "ALMA": {"lr_init": 0.1}, "PDGD": {}}  # own options towards a target
 DEEPFOOL = fb.L2DeepFoolAttack(steps=50)
-FREE = {  # without a range
+FREE = {  # without a range: of foolbox
     "DeepFool": lambda model, x, y: of_foolbox(DEEPFOOL, model, x, y),
     "Carlini-Wagner": lambda model, x, y: of_foolbox(
-        fb.L2CarliniWagnerAttack(steps=STEPS // 9, stepsize=0.002), model, x, y
+        fb.L2CarliniWagnerAttack(steps=STEPS // 9, stepsize=0.002, initial_const=1.0), model, x, y
     ),
     "DDN": lambda model, x, y: of_foolbox(fb.DDNAttack(steps=STEPS), model, x, y),
     "FMN": lambda model, x, y: of_foolbox(
         RepairedFMN(steps=STEPS - 200, max_stepsize=0.1, init_attack=DEEPFOOL), model, x, y
     ),
+}
+SHRUNK = {  # without a range: of adv-lib, on shrunk images, with step sizes chosen for these in the same way
+    "SuperDeepFool": RANGED["SuperDeepFool"],
+    "FAB": RANGED["FAB"],
+    "TR": lambda model, x, y: adv.tr(model, x, y, iter=660, eps=0.001),
+    "APGD": lambda model, x, y: minimal_apgd(model, x, y, 0.7),
+    "ALMA": lambda model, x, y: adv.alma(model, x, y, num_steps=STEPS, lr_init=0.003),
+    "PDGD": lambda model, x, y: adv.pdgd(model, x, y, num_steps=STEPS, primal_lr=0.1),
 }
