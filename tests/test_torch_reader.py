@@ -305,6 +305,17 @@ def test_what_is_no_module_or_no_shape_is_refused():
             Network.from_torch(nn.Linear(5, 2), shape)
 
 
+def test_a_lack_of_memory_says_nothing_about_the_module():
+    """It is raised as what it is."""
+
+    class TooLarge(torch.nn.Module):
+        def forward(self, x):
+            raise MemoryError("Unable to allocate 9 TiB")
+
+    with pytest.raises(MemoryError, match="Unable to allocate 9 TiB"):
+        Network.from_torch(TooLarge(), (4,))
+
+
 def test_weights_are_those_of_the_module():
     """A convolution has the windows with the channel fastest; a dense layer behind it the columns of the module."""
     conv, dense = nn.Conv2d(2, 3, 3), nn.Linear(48, 3)

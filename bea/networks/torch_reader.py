@@ -60,6 +60,8 @@ def reading_of(module, input_shape) -> Reading:
             module = torch.nn.Sequential(module)
         traced = fx.symbolic_trace(module).graph
         traced.eliminate_dead_code()
+    except MemoryError:
+        raise
     except Exception as error:  # the forward of a module may do anything
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ValueError(
