@@ -58,7 +58,7 @@ readme: book ## write the scorecard's counts and the picture of the present book
 durations: .venv/ready ## write how long the chapters of the present book took into workflow/durations.yml
 	@$(RUN) workflow.durations '$(EDITION)'
 
-benchmarks: book benchmarks/.venv/ready ## set the attack beside those of other libraries, for two or three hours; SIZES="--images 200"
+benchmarks: book benchmarks/.venv/ready ## set the attack beside those of other libraries, for about three hours; SIZES="--images 200"
 	@OMP_NUM_THREADS=1 PYTHONPATH=. benchmarks/.venv/bin/python -m benchmarks.leaderboard $(SIZES)
 	@OMP_NUM_THREADS=1 PYTHONPATH=. benchmarks/.venv/bin/python -m benchmarks.weight_peers
 	@$(RUN) benchmarks.every_weight
