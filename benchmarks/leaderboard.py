@@ -252,7 +252,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=("tanh-0", "relu-0", "lenet-0"), help="networks")
     parser.add_argument("--images", type=int, default=1000, help="correctly classified test images of dense networks")
     parser.add_argument("--lenet-images", type=int, default=200, help="of LeNet")
-    parser.add_argument("--target-images", type=int, default=100, help="of these with nine targets each")
+    parser.add_argument("--target-images", type=int, default=1000, help="of these with nine targets each")
     parser.add_argument("--nodes", type=int, default=200, help="pieces of a ball, at most, in the proofs")
     parser.add_argument("--keep-peers", action="store_true", help="only our attacks, beside stored peers and proofs")
     parser.add_argument("--processes", type=int, default=1, help="networks at a time; two get into each other's way")
