@@ -248,7 +248,7 @@ def test_towards_every_class_no_thorough_annealing_leads_to_a_shorter_change():
     found = backward_error_attack(net, x, label, target=target, margin=1e-6, clip=True)
     coarse = backward_error_attack(net, x, label, target=target, margin=1e-6, clip=True, annealing=True)
     fine = shortest_in_range(net, x, target, 1e-6, coarse.dx)
-    assert (found.l2 <= 1.0002 * image_norms(fine)).all()
+    assert (found.l2 <= 1.0001 * image_norms(fine)).all()  # as exactly as a search ends
 
 
 def test_within_the_range_an_image_alone_is_attacked_as_among_others():

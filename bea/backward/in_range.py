@@ -78,27 +78,26 @@ def shortest_to_some_class(
         best[some[shorter]], size[some[shorter]] = dx[shorter], length[shorter]
 
     order = lengths.argsort(axis=1)
-    aims, lengths = np.take_along_axis(aims, order, axis=1), np.take_along_axis(lengths, order, axis=1)
-    changes = changes[np.arange(len(x))[:, None], order]
+    aims, lengths, changes = (array[np.arange(len(x))[:, None], order] for array in (aims, lengths, changes))
     if has_kinks(net.layers):  # rounded off, kinks lead to one local optimum of many: one more opinion
         dx = annealed(net, x, aims, margin)
         keep(np.arange(len(x)), dx, image_norms(dx))
     elif len(net.weighted) > 1:  # of smooth networks there are fewer: the nearest class has one more start, the first
         dx = annealed(net, x, aims[:, :1], margin, plan=GLANCE)
-        aims, lengths = np.column_stack([aims[:, 0], aims]), np.column_stack([np.zeros(len(x)), lengths])
+        aims, lengths = (np.column_stack([array[:, 0], array]) for array in (aims, lengths))
         changes = np.concatenate([dx[:, None], changes], axis=1)
+    lengths[:, 0] = 0.0  # the first is tried in any case
     # Of few images several are tried at once, in about the time of one; what counts is the same.
     few = int(np.clip(TOGETHER // max(len(x), 1), 1, CLASSES))
     for first in range(0, aims.shape[1], few):
         columns = np.arange(first, min(first + few, aims.shape[1]))
-        some, ranks = np.nonzero((lengths[:, columns] < size[:, None]) | (columns == 0))
+        some, ranks = np.nonzero(lengths[:, columns] < size[:, None])
         if not some.size:
             break  # nor is any class farther away nearer
         chosen = columns[ranks]
         dx, length = found(some, aims[some, chosen], np.nan_to_num(changes[some, chosen]))
         for column in columns:
-            now = np.flatnonzero(chosen == column)
-            now = now[(lengths[some[now], column] < size[some[now]]) | (column == 0)]
+            now = np.flatnonzero((chosen == column) & (lengths[some, column] < size[some]))
             keep(some[now], dx[now], length[now])
     for start in elsewhere:
         some = np.flatnonzero(np.isinf(size))
